@@ -1,0 +1,40 @@
+# The whole interface. Every target does the set-up it needs and skips what is done.
+.PHONY: help setup browsers build web demo demo-check test c-test lint sanitize clean
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: ## system packages, .venv and what belongs into it
+	@tools/setup.sh
+
+browsers:
+	@tools/setup.sh browsers
+
+build: setup ## compile the forwarding core
+	@tools/build.sh
+
+web: setup ## build the browser client
+	@tools/web.sh
+
+demo: build web ## a conference on this machine: prints one URL for each of three people
+	@exec $(PYTHON) -m control.demo
+
+demo-check: browsers build web ## the same for machines: three headless browsers and a table of what they saw
+	@exec $(PYTHON) -m control.demo --check
+
+test: browsers build web c-test ## every test
+	@$(PYTHON) -m pytest $(TESTS)
+
+c-test: setup ## the C core's own tests, under the address and undefined-behaviour sanitizers
+	@tools/c-test.sh
+
+lint: build web ## ruff, mypy, cython-lint, import contracts, clang-format, stubtest, tsc
+	@$(PYTHON) -m pytest tests/test_source.py
+
+sanitize: setup c-test ## the compiled core's Python tests under the sanitizers
+	@tools/sanitize.sh
+
+clean: ## remove what was built; .venv and web/node_modules stay
+	rm -rf build web/dist fastpath_ext/*.so *.egg-info

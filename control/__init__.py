@@ -1,0 +1,1 @@
+"""The control plane: Matrix, calls, conferences. protocol/ decides, io/ performs."""

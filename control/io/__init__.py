@@ -1,0 +1,1 @@
+"""What control performs: Matrix, datagrams, tables, processes, HTTP. Decides nothing."""

@@ -1,0 +1,94 @@
+"""The compiled parts, and nothing else: metadata and tools live in pyproject.toml.
+
+fastpath/*.c becomes one static library, each fastpath_ext/*.pyx one extension linked with it.
+The environment variable SOTTO_PROFILE chooses how: release (the default), debug, sanitize, coverage.
+"""
+
+import os
+from glob import glob
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+SANITIZE = ["-fsanitize=address,undefined"]
+PROFILES = {
+    "release": {"cflags": ["-O3", "-g"], "ldflags": [], "directives": {}},
+    "debug": {"cflags": ["-O0", "-g3"], "ldflags": [], "directives": {"boundscheck": True}},
+    "sanitize": {
+        "cflags": ["-O1", "-g", *SANITIZE, "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"],
+        "ldflags": SANITIZE,
+        "directives": {"boundscheck": True},
+    },
+    "coverage": {
+        "cflags": ["-O0", "-g", "-DCYTHON_TRACE_NOGIL=1", "-DCYTHON_USE_SYS_MONITORING=0"],
+        "ldflags": [],
+        "directives": {"linetrace": True},
+    },
+}
+NAME = os.environ.get("SOTTO_PROFILE", "release")
+PROFILE = PROFILES[NAME]
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "nonecheck": False,
+    "cdivision": True,
+    "embedsignature": True,
+    # Both off so that stubtest sees exactly what the .pyi says.
+    "auto_pickle": False,
+    "autotestdict": False,
+    **PROFILE["directives"],
+}
+CFLAGS = ["-std=gnu11", "-fPIC", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", *PROFILE["cflags"]]
+if os.environ.get("SOTTO_WERROR"):
+    CFLAGS.append("-Werror")
+SOURCES = sorted(glob("fastpath/*.c"))
+HEADERS = sorted(glob("fastpath/*.h"))
+
+# libipsec-mb encrypts twice to five times as fast as OpenSSL; without it the core uses OpenSSL alone.
+INCLUDES = [*os.environ.get("CPATH", "").split(":"), "/usr/include", "/usr/local/include"]
+IPSEC_MB = any(os.path.exists(os.path.join(d, "intel-ipsec-mb.h")) for d in INCLUDES if d)
+MACROS = [("_GNU_SOURCE", None), *([("SOTTO_HAVE_IPSEC_MB", "1")] if IPSEC_MB else [])]
+LIBRARIES = ["crypto", *(["IPSec_MB"] if IPSEC_MB else [])]
+
+
+def extension(name: str) -> Extension:
+    return Extension(
+        f"fastpath_ext.{name}",
+        [f"fastpath_ext/{name}.pyx"],
+        include_dirs=["fastpath"],
+        define_macros=MACROS,
+        depends=[*HEADERS, *SOURCES],
+        libraries=LIBRARIES,
+        extra_compile_args=CFLAGS,
+        extra_link_args=PROFILE["ldflags"],
+    )
+
+
+setup(
+    libraries=[
+        (
+            "fastpath",
+            {
+                "sources": SOURCES,
+                "obj_deps": {"": HEADERS},
+                "include_dirs": ["fastpath"],
+                "macros": MACROS,
+                "cflags": CFLAGS,
+            },
+        )
+    ]
+    if SOURCES
+    else [],
+    ext_modules=cythonize(
+        [
+            extension(name)
+            for name in ("table", "worker", "counters", "packet")
+            if os.path.exists(f"fastpath_ext/{name}.pyx")
+        ],
+        compiler_directives=DIRECTIVES,
+        # Coverage looks for the generated C beside the .pyx.
+        build_dir=None if NAME == "coverage" else "build/cython",
+    ),
+)
