@@ -50,7 +50,8 @@ HEADERS = sorted(glob("fastpath/*.h"))
 INCLUDES = [*os.environ.get("CPATH", "").split(":"), "/usr/include", "/usr/local/include"]
 IPSEC_MB = any(os.path.exists(os.path.join(d, "intel-ipsec-mb.h")) for d in INCLUDES if d)
 MACROS = [("_GNU_SOURCE", None), *([("SOTTO_HAVE_IPSEC_MB", "1")] if IPSEC_MB else [])]
-LIBRARIES = ["crypto", *(["IPSec_MB"] if IPSEC_MB else [])]
+# As plain arguments, because they must follow the static library that needs them.
+LIBRARIES = ["-lcrypto", *(["-lIPSec_MB"] if IPSEC_MB else [])]
 
 
 def extension(name: str) -> Extension:
@@ -60,9 +61,8 @@ def extension(name: str) -> Extension:
         include_dirs=["fastpath"],
         define_macros=MACROS,
         depends=[*HEADERS, *SOURCES],
-        libraries=LIBRARIES,
         extra_compile_args=CFLAGS,
-        extra_link_args=PROFILE["ldflags"],
+        extra_link_args=[*LIBRARIES, *PROFILE["ldflags"]],
     )
 
 

@@ -5,8 +5,8 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 export SOTTO_PROFILE=${SOTTO_PROFILE:-release}
 
-state=$(find setup.py fastpath fastpath_ext -name '*.[ch]' -o -name '*.p[yx]*' -o -name '*.pxi' 2>/dev/null |
-    sort | xargs -r sha256sum | sha256sum)
+sources() { cat setup.py; find fastpath fastpath_ext -name '*.[ch]' -o -name '*.p[yx]*' | sort | xargs -r sha256sum; }
+state=$(sources | sha256sum)
 if ! unchanged extensions "$SOTTO_PROFILE $state"; then
     step "Compiling the forwarding core ($SOTTO_PROFILE)"
     # Objects of another profile must not be mixed in: each profile has its own folder, the last link wins.
@@ -19,7 +19,7 @@ if ! unchanged extensions "$SOTTO_PROFILE $state"; then
 fi
 
 # The entry point; the packages themselves are read from this folder.
-entry=$(grep -A3 '^\[project.scripts\]' pyproject.toml; ls -d control fastpath_ext 2>/dev/null)
+entry=$(grep -A1 '^\[project.scripts\]' pyproject.toml)
 if ! unchanged entry "$VENV $entry"; then
     step "Installing the sotto command into .venv"
     quietly install.log "$VENV/bin/python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
