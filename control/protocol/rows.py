@@ -1,0 +1,123 @@
+"""What control decides for the fast path, as values: one dataclass per row of fastpath/table.h.
+
+`forwarding.compile_routes` makes them, `control.io.table` writes them; nobody else knows either. Handles are small integers, the
+index of a row; `incarnation` is never 0 and never used twice for one handle.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+NONE = 0xFFFFFFFF
+
+
+class SrtpProfile(IntEnum):
+    """Protection profile of the hop (RFC 5764 4.1.2, RFC 7714 14.2); NONE until DTLS is done."""
+
+    NONE = 0
+    AES128_CM_SHA1_80 = 0x0001
+    AEAD_AES_128_GCM = 0x0007
+    AEAD_AES_256_GCM = 0x0008
+
+
+class SourceKind(IntEnum):
+    """Source numbers of docs/protocol.md."""
+
+    AUDIO = 0
+    CAMERA = 1
+    SCREEN = 2
+    SCREEN_AUDIO = 3
+
+
+class Codec(IntEnum):
+    """Codecs the fast path can tell key frames of."""
+
+    OPUS = 0
+    VP8 = 1
+    VP9 = 2
+    H264 = 3
+    AV1 = 4
+
+
+@dataclass(frozen=True, slots=True)
+class IceCredentials:
+    """Both sides' ICE credentials; text of RFC 8445 5.3."""
+
+    local_ufrag: str
+    local_pwd: str = field(repr=False)
+    remote_ufrag: str
+
+
+@dataclass(frozen=True, slots=True)
+class HopKeys:
+    """SRTP master keys and salts of one hop as DTLS exported them (RFC 5764 4.2)."""
+
+    profile: SrtpProfile
+    rx_key: bytes = field(repr=False)
+    rx_salt: bytes = field(repr=False)
+    tx_key: bytes = field(repr=False)
+    tx_salt: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionIds:
+    """Header extension ids of a BUNDLE group (RFC 8285), 0 = not negotiated."""
+
+    mid: int = 0
+    rid: int = 0
+    repaired_rid: int = 0
+    audio_level: int = 0
+    abs_send_time: int = 0
+    transport_cc: int = 0
+    dependency_descriptor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TransportRow:
+    """One member's connection."""
+
+    incarnation: int
+    conference: int
+    ice: tuple[IceCredentials, ...]
+    keys: HopKeys | None
+    rtcp_ssrc: int
+    remb_bps: int
+    sources: tuple[int, ...]
+    ext: ExtensionIds
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One microphone, camera or screen that arrives on a transport."""
+
+    incarnation: int
+    transport: int
+    transport_incarnation: int
+    member: int
+    kind: SourceKind
+    codec: Codec
+    clock_rate: int
+    payload_type: int
+    rtx_payload_type: int
+    muted: bool
+    mid: str
+    rids: tuple[str, ...]
+    ssrcs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SinkRow:
+    """One outgoing RTP stream: a receive slot and what it should carry."""
+
+    incarnation: int
+    transport: int
+    transport_incarnation: int
+    source: int
+    source_incarnation: int
+    ssrc: int
+    rtx_ssrc: int
+    kind: SourceKind
+    clock_rate: int
+    payload_type: int
+    rtx_payload_type: int
+    max_encoding: int
+    priority: int
