@@ -205,19 +205,19 @@ struct source_state {
 
 /* One continuous outgoing RTP stream. All of what must survive a kill, in one cache line; see projection.h. */
 struct projection {
-    uint64_t version;        /* 0 = never written; the copy with the greater version counts */
+    uint32_t version;    /* 0 = never written or half written; the copy with the later version counts (wraps) */
+    uint32_t input_ssrc; /* whose indices the current run maps: a new SSRC has an index space of its own */
     uint64_t highest_index;  /* greatest SRTP index (ROC << 16 | SEQ) used so far */
     uint64_t first_input;    /* input index (of the current encoding) at which the current run began */
     uint64_t index_offset;   /* output index = input index + this (wraps) */
-    uint64_t last_sent_ns;
+    uint64_t last_sent_ns;   /* when the first packet with last_timestamp was sent */
     uint32_t source, source_incarnation; /* what it carries, TABLE_NONE = nothing */
     uint32_t timestamp_offset;
     uint32_t last_timestamp; /* greatest output timestamp */
-    uint16_t picture_id_offset; /* 15 bits */
-    uint8_t tl0_offset;
+    uint16_t picture_id_offset, last_picture_id; /* 15 bits */
+    uint8_t tl0_offset, last_tl0;
     uint8_t encoding;
     uint8_t started; /* 1 once anything was sent */
-    uint8_t reserved[3];
 };
 _Static_assert(sizeof(struct projection) == 64, "a projection is one cache line");
 
