@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: help setup browsers build web demo demo-check test c-test lint sanitize clean
+.PHONY: help setup browsers build web demo demo-check test c-test lint format sanitize clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -29,6 +29,10 @@ test: browsers build web c-test ## every test
 
 c-test: setup ## the C core's own tests, under the address and undefined-behaviour sanitizers
 	@tools/c-test.sh
+
+format: setup ## put sources into the form that lint asks for
+	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
+	@git ls-files "fastpath/*.[ch]" "tests/*.[ch]" | xargs -r .venv/bin/clang-format -i
 
 lint: build web ## ruff, mypy, cython-lint, import contracts, clang-format, stubtest, tsc
 	@$(PYTHON) -m pytest tests/test_source.py
