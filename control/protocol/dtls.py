@@ -1,0 +1,382 @@
+"""DTLS 1.2, server side (RFC 6347, RFC 5764), as a machine without sockets or clock over memory BIOs.
+
+One DtlsServer is one member's connection. Datagrams go in, datagrams and events come out; time is an
+argument. The keys of SRTP exist only after the peer's certificate matched a fingerprint of its offer.
+OpenSSL's own retransmission timer reads the clock, so it is not used: the last flight is kept here and sent
+again as `now` says.
+"""
+
+import contextlib
+import hmac
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
+
+from control.protocol import limits
+from control.protocol.rows import HopKeys, SrtpProfile
+from control.protocol.sdp import Fingerprint
+
+DIGESTS: Final[dict[str, hashes.HashAlgorithm]] = {
+    "sha-256": hashes.SHA256(),
+    "sha-384": hashes.SHA384(),
+    "sha-512": hashes.SHA512(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    profile: SrtpProfile
+    openssl_name: bytes
+    key_size: int  # bytes
+    salt_size: int
+
+
+# In the order of preference: as DTLS server the choice is ours. GCM costs half of CM with SHA-1 per packet
+# and the 128-bit key a little less than the 256-bit one.
+PROFILES: Final = (
+    _Profile(SrtpProfile.AEAD_AES_128_GCM, b"SRTP_AEAD_AES_128_GCM", 16, 12),
+    _Profile(SrtpProfile.AEAD_AES_256_GCM, b"SRTP_AEAD_AES_256_GCM", 32, 12),
+    _Profile(SrtpProfile.AES128_CM_SHA1_80, b"SRTP_AES128_CM_SHA1_80", 16, 14),
+)
+# ECDSA because our certificate is; what browsers and OpenSSL's clients have in common with DTLS 1.2.
+CIPHERS: Final = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384"
+_DTLS_1_2: Final = 0xFEFD
+_RECORD_HEADER: Final = 13  # RFC 6347 4.3.1: type 1, version 2, epoch 2, sequence 6, length 2
+_ALERT: Final = 21
+_EXPORTER: Final = b"EXTRACTOR-dtls_srtp"  # RFC 5764 4.2
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeDone:
+    """The peer is who its offer said. The first event of a connection that works."""
+
+    profile: SrtpProfile
+    client_key: bytes = field(repr=False)  # what the peer protects with
+    client_salt: bytes = field(repr=False)
+    server_key: bytes = field(repr=False)  # what we protect with
+    server_salt: bytes = field(repr=False)
+
+    @property
+    def hop_keys(self) -> HopKeys:
+        return HopKeys(self.profile, self.client_key, self.client_salt, self.server_key, self.server_salt)
+
+
+@dataclass(frozen=True, slots=True)
+class AppData:
+    """The plaintext of one record: one SCTP packet."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The peer said goodbye. The last event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """There is no connection and will be none. The last event."""
+
+    code: str  # "dtls_timeout", "dtls_fingerprint", "dtls_profile" or "dtls_error"
+
+
+Event = HandshakeDone | AppData | Closed | Failed
+
+
+class DtlsIdentity:
+    """Our certificate and the OpenSSL context made of it, shared by all connections of the process."""
+
+    def __init__(self) -> None:
+        # OpenSSL's own generator makes the key: of all randomness this may least be a caller's choice.
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "WebRTC")])
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            # The fingerprint in the signalling is what makes it valid; its dates mean nothing (RFC 8827 6.5),
+            # so they are those of "no expiration" in RFC 5280 4.1.2.5 and need no clock.
+            .not_valid_before(datetime(2000, 1, 1, tzinfo=UTC))
+            .not_valid_after(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+            .sign(key, hashes.SHA256())
+        )
+        self.fingerprint = Fingerprint("sha-256", certificate.fingerprint(hashes.SHA256()))
+        self.context = self._context(certificate, key)
+
+    @staticmethod
+    def _context(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> SSL.Context:
+        context = SSL.Context(SSL.DTLS_SERVER_METHOD)
+        context.set_min_proto_version(_DTLS_1_2)
+        context.set_max_proto_version(_DTLS_1_2)
+        # No resumption: a resumed handshake carries no certificate to check.
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_options(
+            SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_QUERY_MTU | SSL.OP_CIPHER_SERVER_PREFERENCE
+        )
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+        # Any certificate may come, none may stay away; whose it is _check_peer decides by fingerprint.
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
+        context.use_certificate(certificate)
+        context.use_privatekey(key)
+        context.set_cipher_list(CIPHERS)
+        context.set_tlsext_use_srtp(b":".join(each.openssl_name for each in PROFILES))
+        return context
+
+
+class DtlsServer:
+    """One connection. After every call take all events and all datagrams."""
+
+    def __init__(self, identity: DtlsIdentity, fingerprints: Iterable[Fingerprint]) -> None:
+        self.dropped = 0  # datagrams that were of no use, whole or in part
+        self._context = identity.context
+        self._fingerprints = tuple(each for each in fingerprints if each.algorithm in DIGESTS)
+        self._ssl = self._fresh()
+        self._connected = False
+        self._ended = False
+        self._events: deque[Event] = deque()
+        self._out: deque[bytes] = deque()
+        self._flight: list[bytes] = []
+        self._deadline: float | None = None  # of the handshake
+        self._retransmit_at: float | None = None
+        self._retransmit_wait = limits.DTLS_RETRANSMIT_FIRST
+        self._restarts = float(limits.DTLS_RESTART_BURST)
+        self._restarted_at: float | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Handshake done, fingerprint checked, not closed."""
+        return self._connected and not self._ended
+
+    def receive_untrusted(self, datagram: bytes, now: float) -> None:
+        """Take one datagram from the peer's authenticated address. Never raises; what is no use is dropped."""
+        if self._ended:
+            return
+        records = b"".join(_useful_records_untrusted(datagram))
+        if len(records) != len(datagram):
+            self.dropped += 1
+        if not records:
+            return
+        if self._deadline is None:
+            self._deadline = now + limits.DTLS_HANDSHAKE_TIMEOUT
+        if not self._connected and not self._may_start(now):
+            self.dropped += 1
+            return
+        self._ssl.bio_write(records)
+        if not self._connected:
+            self._shake_hands(now)
+        if self.connected:
+            self._read()
+            self._flush()
+
+    def next_event(self) -> Event | None:
+        """The oldest event not yet taken."""
+        return self._events.popleft() if self._events else None
+
+    def datagrams_to_send(self) -> list[bytes]:
+        """All datagrams made since the last call, in order."""
+        datagrams = list(self._out)
+        self._out.clear()
+        return datagrams
+
+    def send(self, data: bytes) -> bool:
+        """Encrypt one SCTP packet into one datagram. False when there is no connection to send on."""
+        if not self.connected or not 0 < len(data) <= limits.DTLS_MAX_PLAINTEXT:
+            return False
+        try:
+            self._ssl.send(data)
+        except SSL.Error:
+            self._end(Failed("dtls_error"))
+            return False
+        self._flush()
+        return True
+
+    def next_timeout(self, now: float) -> float | None:
+        """When handle_timeout wants to be called; None when never. May lie in the past."""
+        if self._connected or self._ended or self._deadline is None:
+            return None
+        return self._deadline if self._retransmit_at is None else min(self._deadline, self._retransmit_at)
+
+    def handle_timeout(self, now: float) -> None:
+        """Send the last flight again, or give the handshake up. Calling it too early does nothing."""
+        if self._connected or self._ended or self._deadline is None:
+            return
+        if now >= self._deadline:
+            self._end(Failed("dtls_timeout"))
+        elif self._retransmit_at is not None and now >= self._retransmit_at:
+            # The same records again: what did arrive the first time is dropped by the peer as a replay.
+            self._queue(self._flight)
+            self._retransmit_wait = min(2 * self._retransmit_wait, limits.DTLS_RETRANSMIT_LONGEST)
+            self._retransmit_at = now + self._retransmit_wait
+
+    def close(self, silent: bool) -> None:
+        """End the connection, unless silent with a close_notify alert.
+
+        A stopping control is silent: members keep their media and resume later; an alert would end their calls.
+        """
+        if self.connected and not silent:
+            with contextlib.suppress(SSL.Error):
+                self._ssl.shutdown()
+            self._flush()
+        self._ended = True
+
+    # -- inside --
+
+    def _fresh(self) -> SSL.Connection:
+        connection = SSL.Connection(self._context, None)
+        connection.set_ciphertext_mtu(limits.DTLS_FLIGHT_MTU)
+        connection.set_accept_state()
+        return connection
+
+    def _may_start(self, now: float) -> bool:
+        """Whether a ClientHello that turns out unusable could be paid for."""
+        if self._restarted_at is not None:
+            gained = (now - self._restarted_at) * limits.DTLS_RESTARTS_PER_SECOND
+            self._restarts = min(self._restarts + max(0.0, gained), float(limits.DTLS_RESTART_BURST))
+            self._restarted_at = now
+        return self._restarts >= 1
+
+    def _shake_hands(self, now: float) -> None:
+        try:
+            self._ssl.do_handshake()
+        except SSL.WantReadError:
+            self._flight_made(now)
+        except SSL.Error:
+            # Somebody wrote rubbish into this connection, perhaps not the peer: begin anew, without the
+            # alert that OpenSSL made, because it would end the true peer's attempt. The deadline stays.
+            self.dropped += 1
+            self._restarts -= 1
+            self._restarted_at = now
+            self._ssl = self._fresh()
+            self._flight = []
+            self._retransmit_at = None
+        else:
+            self._flight_made(now)
+            self._check_peer()
+
+    def _flight_made(self, now: float) -> None:
+        """Send what the handshake made and keep it for repetition."""
+        if flight := self._take():
+            self._flight = flight
+            self._queue(flight)
+            self._retransmit_wait = limits.DTLS_RETRANSMIT_FIRST
+            self._retransmit_at = now + self._retransmit_wait
+
+    def _check_peer(self) -> None:
+        """The only way to the keys: the certificate is one the offer named, the profile one of ours."""
+        certificate = self._ssl.get_peer_certificate(as_cryptography=True)
+        if certificate is None or not any(_matches(certificate, each) for each in self._fingerprints):
+            self._refuse("dtls_fingerprint")
+            return
+        name = self._ssl.get_selected_srtp_profile()
+        chosen = next((each for each in PROFILES if each.openssl_name == name), None)
+        if chosen is None:
+            self._refuse("dtls_profile")
+            return
+        key, salt = chosen.key_size, chosen.salt_size
+        material = self._ssl.export_keying_material(_EXPORTER, 2 * (key + salt))
+        self._connected = True
+        self._retransmit_at = None
+        self._emit(
+            HandshakeDone(
+                profile=chosen.profile,
+                client_key=material[:key],
+                server_key=material[key : 2 * key],
+                client_salt=material[2 * key : 2 * key + salt],
+                server_salt=material[2 * key + salt :],
+            )
+        )
+
+    def _refuse(self, code: str) -> None:
+        with contextlib.suppress(SSL.Error):
+            self._ssl.shutdown()
+        self._flush()
+        self._end(Failed(code))
+
+    def _read(self) -> None:
+        """All records of the datagram just written."""
+        while not self._ended:
+            try:
+                data = self._ssl.recv(limits.DTLS_MAX_PLAINTEXT)
+            except SSL.WantReadError:
+                return
+            except SSL.ZeroReturnError:
+                self._end(Closed())
+            except SSL.Error:
+                # Unauthenticated records never get here, so this is the peer's own fatal alert or nonsense.
+                self._end(Failed("dtls_error"))
+            else:
+                self._emit(AppData(data))
+
+    def _end(self, event: Closed | Failed) -> None:
+        self._ended = True
+        self._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        if isinstance(event, AppData) and len(self._events) >= limits.DTLS_MAX_EVENTS:
+            self.dropped += 1
+            return
+        self._events.append(event)
+
+    def _take(self) -> list[bytes]:
+        """What OpenSSL wrote, as datagrams: a memory BIO glues records together."""
+        made = b""
+        while True:
+            try:
+                made += self._ssl.bio_read(65536)
+            except SSL.Error:
+                return _datagrams(made)
+
+    def _flush(self) -> None:
+        self._queue(self._take())
+
+    def _queue(self, datagrams: list[bytes]) -> None:
+        self._out.extend(datagrams)
+        while len(self._out) > limits.DTLS_MAX_DATAGRAMS:
+            self._out.popleft()
+            self.dropped += 1
+
+
+def _matches(certificate: x509.Certificate, fingerprint: Fingerprint) -> bool:
+    return hmac.compare_digest(certificate.fingerprint(DIGESTS[fingerprint.algorithm]), fingerprint.digest)
+
+
+def _useful_records_untrusted(datagram: bytes) -> Iterator[bytes]:
+    """The whole records of a datagram, without alerts anybody could have written (epoch 0 is not
+    authenticated).
+    """
+    if len(datagram) > limits.DTLS_MAX_DATAGRAM:
+        return
+    start = 0
+    while len(datagram) - start >= _RECORD_HEADER:
+        end = start + _RECORD_HEADER + int.from_bytes(datagram[start + 11 : start + 13], "big")
+        if not 20 <= datagram[start] <= 63 or end > len(datagram):
+            return
+        if not (datagram[start] == _ALERT and datagram[start + 3 : start + 5] == b"\0\0"):
+            yield datagram[start:end]
+        start = end
+
+
+def _datagrams(records: bytes) -> list[bytes]:
+    """Pack our own whole records, in order, into datagrams of at most DTLS_FLIGHT_MTU bytes (or of one
+    record).
+    """
+    datagrams: list[bytes] = []
+    start = 0
+    while start < len(records):
+        end = start + _RECORD_HEADER + int.from_bytes(records[start + 11 : start + 13], "big")
+        record = records[start:end]
+        if datagrams and len(datagrams[-1]) + len(record) <= limits.DTLS_FLIGHT_MTU:
+            datagrams[-1] += record
+        else:
+            datagrams.append(record)
+        start = end
+    return datagrams

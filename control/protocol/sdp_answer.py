@@ -1,0 +1,179 @@
+"""The answer to an offer: docs/protocol.md section 3.2, RFC 8829 section 5.3."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Final
+
+from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+
+from control.protocol.sdp import Fingerprint, Offer, Section
+from control.protocol.sdp_negotiate import (
+    EXTENSION_URIS,
+    Agreement,
+    DataSection,
+    ExtensionIds,
+    SenderSection,
+    SlotSection,
+)
+
+# Echoing an extension's direction silently turns it off (measured with Firefox's /sendonly).
+MIRRORED: Final = {"sendrecv": "", "sendonly": "/recvonly", "recvonly": "/sendonly"}
+# What we take in one data channel message (control/io/channels.py closes a channel that sends more).
+ANSWERED_MAX_MESSAGE_SIZE: Final = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTransport:
+    """Our end: fresh ICE credentials per call, one certificate per process, the workers' addresses."""
+
+    ice_ufrag: str
+    ice_pwd: str
+    fingerprint: Fingerprint
+    candidates: Sequence[tuple[str, int]]  # (address, port), most wanted first
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSsrc:
+    """The constant SSRC of a slot, and that of its RTX where RTX was agreed."""
+
+    ssrc: int
+    rtx_ssrc: int | None = None
+
+
+def write_answer(
+    offer: Offer,
+    agreement: Agreement,
+    transport: AnswerTransport,
+    slot_ssrcs: Mapping[str, SlotSsrc],
+    cname: str,
+) -> str:
+    """The answer as text with CRLF. `slot_ssrcs` has one entry per agreed slot's mid; KeyError otherwise."""
+    senders = {sender.mid: sender for sender in agreement.senders}
+    slots = {slot.mid: slot for slot in agreement.slots}
+    accepted = [section.mid for section in offer.sections if section.index not in agreement.rejected]
+    # The member's order decides which section carries the transport (RFC 9143 section 7.3).
+    bundle = [mid for mid in offer.bundle if mid in accepted]
+    lines = [
+        "v=0",
+        # The session id may not change over a call, the version must grow (RFC 8829 section 5.3.2).
+        f"o=- {zlib.crc32(cname.encode())} {agreement.revision} IN IP4 0.0.0.0",
+        "s=-",
+        "t=0 0",
+        f"a=group:BUNDLE {' '.join(bundle)}",
+        *(["a=extmap-allow-mixed"] if offer.extmap_allow_mixed else []),
+        # Without it all tracks would fall into one stream and be synchronised with each other.
+        "a=msid-semantic:WMS *",
+        "a=ice-lite",
+    ]
+    for section in offer.sections:
+        if section.index in agreement.rejected:
+            lines += _rejected(section)
+            continue
+        lines += _head(section, senders.get(section.mid) or slots.get(section.mid))
+        lines += _transport(transport, with_candidates=section.mid == bundle[0])
+        lines.append(f"a=mid:{section.mid}")
+        if section.mid in senders:
+            lines += _sender(section, senders[section.mid])
+        elif section.mid in slots:
+            lines += _slot(section, slots[section.mid], slot_ssrcs[section.mid], cname)
+        elif section.mid == agreement.data.mid:
+            lines += _data(agreement.data)
+        else:
+            lines += ["a=inactive", "a=rtcp-mux"]
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _rejected(section: Section) -> list[str]:
+    mid = [f"a=mid:{section.mid}"] if section.mid else []
+    head = f"m={section.media} 0 {section.protocol} {' '.join(section.formats)}"
+    return [head, "c=IN IP4 0.0.0.0", *mid, "a=inactive"]
+
+
+def _head(section: Section, codec: SenderSection | SlotSection | None) -> list[str]:
+    formats = section.formats
+    if codec is not None:
+        numbers = (codec.payload_type, codec.rtx_payload_type)
+        formats = tuple(str(number) for number in numbers if number is not None)
+    return [f"m={section.media} 9 {section.protocol} {' '.join(formats)}", "c=IN IP4 0.0.0.0"]
+
+
+def _transport(transport: AnswerTransport, with_candidates: bool) -> list[str]:
+    """Only the section that carries the BUNDLE group needs our addresses; credentials stand in all."""
+    lines = []
+    if with_candidates:
+        for rank, (address, port) in enumerate(transport.candidates):
+            candidate = Candidate(
+                foundation=candidate_foundation("host", "udp", address),
+                component=1,
+                transport="udp",
+                priority=candidate_priority(1, "host", 65535 - rank),
+                host=address,
+                port=port,
+                type="host",
+            )
+            lines.append(f"a=candidate:{candidate.to_sdp()}")
+        lines.append("a=end-of-candidates")
+    digest = transport.fingerprint.digest.hex(":").upper()
+    return [
+        *lines,
+        f"a=ice-ufrag:{transport.ice_ufrag}",
+        f"a=ice-pwd:{transport.ice_pwd}",
+        f"a=fingerprint:{transport.fingerprint.algorithm} {digest}",
+        "a=setup:passive",
+    ]
+
+
+def _extensions(section: Section, ids: ExtensionIds) -> list[str]:
+    directions = {extension.id: MIRRORED.get(extension.direction, "") for extension in section.extensions}
+    agreed = sorted(
+        (getattr(ids, each.name), EXTENSION_URIS[each.name])
+        for each in fields(ids)
+        if getattr(ids, each.name)
+    )
+    return [f"a=extmap:{number}{directions[number]} {uri}" for number, uri in agreed]
+
+
+def _media(section: Section, agreed: SenderSection | SlotSection, direction: str) -> list[str]:
+    """What sending sections and slots have in common. red, ulpfec and other codecs fall away here."""
+    number = agreed.payload_type
+    channels = "/2" if agreed.codec == "opus" else ""
+    name = {"opus": "opus", "vp8": "VP8"}[agreed.codec]
+    lines = [
+        *_extensions(section, agreed.extension_ids),
+        f"a={direction if agreed.active else 'inactive'}",
+        "a=rtcp-mux",
+        *(["a=rtcp-rsize"] if section.rtcp_rsize else []),
+        f"a=rtpmap:{number} {name}/{agreed.clock_rate}{channels}",
+        *(f"a=rtcp-fb:{number} {feedback}" for feedback in agreed.feedback),
+    ]
+    if agreed.codec == "opus":
+        # Opus encoders make in-band FEC only when the receiver asks for it (RFC 7587 section 6.1).
+        lines.append(f"a=fmtp:{number} minptime=10;useinbandfec=1")
+    if agreed.rtx_payload_type is not None:
+        lines.append(f"a=rtpmap:{agreed.rtx_payload_type} rtx/{agreed.clock_rate}")
+        lines.append(f"a=fmtp:{agreed.rtx_payload_type} apt={number}")
+    return lines
+
+
+def _sender(section: Section, sender: SenderSection) -> list[str]:
+    lines = _media(section, sender, "recvonly")
+    lines += [f"a=rid:{rid} recv" for rid in sender.rids]
+    if section.simulcast:
+        lines.append(f"a=simulcast:recv {';'.join(sender.rids)}")
+    return lines
+
+
+def _slot(section: Section, slot: SlotSection, ssrcs: SlotSsrc, cname: str) -> list[str]:
+    lines = _media(section, slot, "sendonly")
+    # Audio and video of a pair are one member's and are synchronised; different pairs never are.
+    lines.append(f"a=msid:pair{slot.pair} {slot.kind}{slot.pair}")
+    numbers = [ssrcs.ssrc]
+    if slot.rtx_payload_type is not None and ssrcs.rtx_ssrc is not None:
+        numbers.append(ssrcs.rtx_ssrc)
+        lines.append(f"a=ssrc-group:FID {ssrcs.ssrc} {ssrcs.rtx_ssrc}")
+    return [*lines, *(f"a=ssrc:{number} cname:{cname}" for number in numbers)]
+
+
+def _data(data: DataSection) -> list[str]:
+    return [f"a=sctp-port:{data.sctp_port}", f"a=max-message-size:{ANSWERED_MAX_MESSAGE_SIZE}"]
