@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import secrets
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,3 +84,22 @@ def limited_synapse(tmp_path: Path) -> Iterator[Synapse]:
     """A Synapse of the test's own with the rate limits it has by default."""
     with Homeserver(tmp_path / "synapse", limited=True) as homeserver:
         yield Synapse(homeserver)
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    """The name of a network namespace of the test's own, with 192.0.2.7/24 on its loopback device.
+
+    Run something in it with `ip netns exec NAME ...`; nothing in it reaches anything outside.
+    """
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("making a network namespace needs root and iproute2")
+    name = f"sotto-{secrets.token_hex(4)}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        inside = ["ip", "-n", name]
+        subprocess.run([*inside, "link", "set", "lo", "up"], check=True)
+        subprocess.run([*inside, "address", "add", "192.0.2.7/24", "dev", "lo"], check=True)
+        yield name
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)

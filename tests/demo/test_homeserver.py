@@ -82,3 +82,13 @@ def test_a_port_in_use_is_an_error_one_can_read(tmp_path: Path) -> None:
         with pytest.raises(StartFailed, match="homeserver"):
             homeserver.start()
         assert not homeserver.running()
+
+
+@pytest.mark.netns
+def test_it_runs_in_a_network_namespace(tmp_path: Path, namespace: str) -> None:
+    inside = ["ip", "netns", "exec", namespace]
+    with Homeserver(tmp_path / "hs", address="192.0.2.7", port=8008, prefix=inside) as homeserver:
+        assert homeserver.url == "http://192.0.2.7:8008"
+        assert homeserver.running()
+        pid = homeserver.pid
+    assert not Path(f"/proc/{pid}").exists()
