@@ -8,6 +8,9 @@
 #define LIMIT_SOURCES 8192
 #define LIMIT_SINKS 65536
 
+/* Room for counters in a state segment. Higher: 8 B each. Lower: a build with one more counter is another layout. */
+#define LIMIT_COUNTERS 128
+
 /* Sources one transport may send: microphone, camera, screen, screen audio. Higher: a longer search per unknown SSRC. */
 #define LIMIT_SOURCES_PER_TRANSPORT 4
 /* Simulcast encodings of one source: t, m, f. */

@@ -247,8 +247,11 @@ struct state_header {
     uint32_t transport_capacity, source_capacity, sink_capacity, reserved;
     _Atomic uint64_t heartbeat_ns;   /* stored at every turn of the worker's loop */
     _Atomic uint64_t worker_started; /* how many workers ran on this segment so far */
-    _Alignas(64) _Atomic uint64_t counters[COUNTER_COUNT]; /* one writer: relaxed load, add, store */
+    /* One writer: relaxed load, add, store. Of fixed room, so that a build that appends a counter attaches to older tables:
+       within one layout version counters are appended to COUNTERS, never moved. */
+    _Alignas(64) _Atomic uint64_t counters[LIMIT_COUNTERS];
 };
+_Static_assert(COUNTER_COUNT <= LIMIT_COUNTERS, "raise LIMIT_COUNTERS and TABLE_LAYOUT_VERSION");
 
 /* ---- what everybody uses ---- */
 
@@ -293,8 +296,13 @@ void table_publish(const struct config_view *config, const struct generation_vie
    is new; -EBADMSG when the head's check is wrong (the older one stays in use). */
 int table_adopt(const struct config_view *config, uint64_t adopted_number, struct generation_view *view);
 
-/* Check value of a row: over all its bytes but the first four; never 0. */
+/* Check value of a row: over all its bytes but the first four; never 0. CRC32C: every change of up to 32 neighbouring bits and of up
+   to 3 bits anywhere is found. */
 uint32_t row_check(const void *row, size_t size);
+
+/* Worker: gives a state row (any of the three; each begins with its incarnation) to a new occupant: stores 0, clears the rest, stores
+   `incarnation` last. Killed anywhere, the row belongs to nobody and the next worker resets it again. */
+void state_row_reset(void *row, size_t size, uint32_t incarnation);
 
 static inline void counter_add(const struct state_view *state, enum counter which, uint64_t amount)
 {
