@@ -1,0 +1,287 @@
+"""The bot.
+
+/sync in, call events out, invitations answered. Performs only; what an event means is decided in
+control.protocol.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import ClientError
+from nio import AsyncClient, MegolmEvent, RoomKeyEvent, SyncResponse
+from nio.api import Api
+
+from control.io.matrix_account import SyncPosition
+from control.io.matrix_send import RoomSender
+from control.protocol import sync
+from control.protocol.direct_message import Refuse, judge_invitation_untrusted, must_leave
+from control.protocol.events import MatrixCallEvent
+
+log = logging.getLogger(__name__)
+
+# How long the homeserver may hold a /sync open. Higher: fewer requests when idle, slower notice of a dead
+# connection. Lower: more load.
+SYNC_HOLD_MS = 30_000
+SYNC_GRACE_S = 15.0
+# Between failed attempts, doubling. Higher: a homeserver that is back is noticed later. Lower: one that
+# struggles is pressed.
+BACKOFF_MIN_S, BACKOFF_MAX_S = 0.25, 10.0
+# Encrypted events whose key has not come yet. Higher: memory a stranger can fill. Lower: a burst at
+# federation delays is lost.
+UNDECRYPTED_MAX = 256
+UNDECRYPTED_LIFETIME_S = 60.0
+# Timeline events of one room in one answer; older ones are stale calls anyway.
+TIMELINE_LIMIT = 50
+# Largest answer read. Higher: memory a homeserver can claim. Lower: a bot in tens of thousands of rooms
+# cannot start.
+ANSWER_MAX_BYTES = 256 * 1024 * 1024
+
+_FILTER = json.dumps(
+    {
+        "presence": {"not_types": ["*"]},
+        "account_data": {"not_types": ["*"]},
+        "room": {
+            "ephemeral": {"not_types": ["*"]},
+            "account_data": {"not_types": ["*"]},
+            "timeline": {"limit": TIMELINE_LIMIT},
+        },
+    },
+    separators=(",", ":"),
+)
+
+
+class MatrixBot:
+    """Runs until `stop`.
+
+    `on_event` gets every readable event of direct-message rooms; `count(name)` is told what went wrong.
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        position: SyncPosition,
+        on_event: Callable[[MatrixCallEvent], None],
+        count: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._position = position
+        self._on_event = on_event
+        self._count = count
+        self._sender = RoomSender(client, count)
+        self._undecrypted: OrderedDict[str, tuple[MegolmEvent, int, float]] = OrderedDict()
+        self._joining: set[asyncio.Task[None]] = set()
+        self._membership_changed: set[str] = set()
+        self.synced = asyncio.Event()
+        self.last_sync: float | None = None
+
+    def send(self, room_id: str, event_type: str, content: dict[str, Any]) -> None:
+        """Queues an event for a room; encrypted when the room is."""
+        self._sender.send(room_id, event_type, content)
+
+    async def run(self) -> None:
+        """Follows the homeserver until cancelled; its absence is waited out."""
+        since, full_state, backoff = self._position.load(), True, BACKOFF_MIN_S
+        while True:
+            try:
+                answer = await self._fetch(since, full_state)
+                token = sync.next_batch_untrusted(answer)
+            except (ClientError, TimeoutError, OSError, ValueError, sync.SyncError) as error:
+                self._count("matrix_sync_failed")
+                log.warning(
+                    "sync with the homeserver failed (%s), next attempt in %.1f s",
+                    type(error).__name__,
+                    backoff,
+                )
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, BACKOFF_MAX_S)
+                continue
+            await self._handle(answer)
+            since, full_state, backoff = token, False, BACKOFF_MIN_S
+            self._store(token)
+            self.last_sync = time.monotonic()
+            self.synced.set()
+            await self._housekeeping()
+
+    async def stop(self) -> None:
+        """Delivers what is queued for a moment, then closes the connection."""
+        await self._sender.stop()
+        for task in self._joining:
+            task.cancel()
+        await self._client.close()
+
+    async def _fetch(self, since: str | None, full_state: bool) -> object:
+        """The raw answer; nothing of it is believed yet."""
+        method, path = Api.sync(
+            self._client.access_token,
+            since=since,
+            timeout=None if full_state else SYNC_HOLD_MS,
+            filter=json.loads(_FILTER),
+            full_state=full_state,
+            set_presence="online",
+        )
+        path = path.replace(f"access_token={self._client.access_token}&", "")
+        headers = {"Authorization": f"Bearer {self._client.access_token}"}
+        response = await self._client.send(
+            method, path, headers=headers, timeout=SYNC_HOLD_MS / 1000 + SYNC_GRACE_S
+        )
+        async with response:
+            if response.status != 200:
+                raise OSError(f"HTTP status {response.status}")
+            if (response.content_length or 0) > ANSWER_MAX_BYTES:
+                raise OSError("the sync answer is too large")
+            return json.loads(await response.read())
+
+    async def _handle(self, answer: object) -> None:
+        """Every piece on its own: what one of them breaks, it breaks for itself."""
+        for piece in sync.split_untrusted(answer):
+            try:
+                match piece:
+                    case sync.CorePiece(body) | sync.ToDevicePiece(body):
+                        await self._feed(body)
+                        if isinstance(piece, sync.CorePiece) and self._client.should_query_keys:
+                            await self._client.keys_query()
+                    case sync.RoomPiece():
+                        await self._room(piece)
+                    case sync.InvitePiece(room_id, state):
+                        self._invited(room_id, state)
+                    case sync.LeftPiece(room_id):
+                        self._client.rooms.pop(room_id, None)
+                    case sync.PoisonPiece():
+                        self._count("matrix_poison")
+            except (ClientError, TimeoutError) as error:
+                self._count("matrix_request_failed")
+                log.warning("a request to the homeserver failed: %s", type(error).__name__)
+            except Exception as error:  # matrix-nio has no common base of what it raises at malformed input
+                self._count("matrix_poison")
+                log.warning("an event could not be handled (%s) and was skipped", type(error).__name__)
+        # Only now: in between a room is known by half, and a half-known room looks empty.
+        while self._membership_changed:
+            self._check_membership(self._membership_changed.pop())
+
+    async def _feed(self, body: sync.JsonObject) -> SyncResponse | None:
+        """One piece through matrix-nio; the parsed (and decrypted) answer, None when it refused it."""
+        response = SyncResponse.from_dict(body)
+        if not isinstance(response, SyncResponse):
+            self._count("matrix_poison")
+            return None
+        self._client.next_batch = ""  # matrix-nio skips an answer with the position it has
+        await self._client.receive_response(response)
+        for event in response.to_device_events:
+            if isinstance(event, RoomKeyEvent):
+                self._retry_undecrypted(event.session_id)
+        return response
+
+    async def _room(self, piece: sync.RoomPiece) -> None:
+        response = await self._feed(piece.body)
+        if response is None:
+            return
+        info = response.rooms.join[piece.room_id]
+        if piece.event is not None and piece.event["type"] == "m.room.member":
+            self._membership_changed.add(piece.room_id)
+        for event in info.timeline.events:
+            age = sync.age_ms(piece.event or {}) or 0
+            if isinstance(event, MegolmEvent):
+                self._keep_undecrypted(event, age)
+            else:
+                self._deliver(piece.room_id, event.source, age, bool(getattr(event, "decrypted", False)))
+
+    def _deliver(self, room_id: str, source: dict[str, Any], age: int, encrypted: bool) -> None:
+        sender, event_type, content = source.get("sender"), source.get("type"), source.get("content")
+        if sender == self._client.user_id or not isinstance(sender, str):
+            return
+        if isinstance(event_type, str) and isinstance(content, dict) and event_type.startswith("m.call."):
+            self._on_event(MatrixCallEvent(room_id, sender, event_type, content, age, encrypted))
+
+    def _keep_undecrypted(self, event: MegolmEvent, age: int) -> None:
+        """Its key may come with a later answer; a call that waits longer than its invite lives is stale."""
+        if age < UNDECRYPTED_LIFETIME_S * 1000:
+            self._undecrypted[event.event_id] = (event, age, time.monotonic())
+            self._count("matrix_undecrypted")
+        while len(self._undecrypted) > UNDECRYPTED_MAX:
+            self._undecrypted.popitem(last=False)
+
+    def _retry_undecrypted(self, session_id: str) -> None:
+        now = time.monotonic()
+        for event_id, (event, age, kept) in list(self._undecrypted.items()):
+            waited = now - kept
+            if waited > UNDECRYPTED_LIFETIME_S:
+                del self._undecrypted[event_id]
+            elif event.session_id == session_id and self._client.olm is not None:
+                plain = self._client.olm._decrypt_megolm_no_error(event)
+                if plain is not None:
+                    del self._undecrypted[event_id]
+                    self._deliver(event.room_id, plain.source, age + int(waited * 1000), True)
+
+    def _invited(self, room_id: str, state: tuple[sync.JsonObject, ...]) -> None:
+        """Joining is a request of its own and must not hold up the answer's other pieces."""
+        verdict = judge_invitation_untrusted(state, self._client.user_id)
+        if isinstance(verdict, Refuse):
+            self._count("matrix_invite_refused")
+            self._spawn(self._leave(room_id, verdict.reason))
+        else:
+            self._count("matrix_invite_accepted")
+            self._spawn(self._join(room_id))
+
+    async def _join(self, room_id: str) -> None:
+        answer = await self._client.join(room_id)
+        if (wait := getattr(answer, "retry_after_ms", None)) is not None:
+            self._count("matrix_rate_limited")
+            await asyncio.sleep(min(wait / 1000, BACKOFF_MAX_S))
+            await self._client.join(room_id)
+
+    async def _leave(self, room_id: str, reason: str) -> None:
+        method, path, data = Api.room_leave(self._client.access_token, room_id)
+        body = json.dumps({**json.loads(data or "{}"), "reason": reason})
+        headers = {"Authorization": f"Bearer {self._client.access_token}", "Content-Type": "application/json"}
+        path = path.split("?", 1)[0]
+        async with await self._client.send(method, path, body, headers):
+            pass
+
+    def _check_membership(self, room_id: str) -> None:
+        room = self._client.rooms.get(room_id)
+        if room is None or self._client.user_id not in room.users:
+            return
+        if reason := must_leave(len(room.users)):
+            self._count("matrix_room_left")
+            self._spawn(self._leave(room_id, reason))
+
+    def _spawn(self, work: Any) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except (ClientError, TimeoutError, OSError) as error:
+                self._count("matrix_request_failed")
+                log.warning("a request to the homeserver failed: %s", type(error).__name__)
+
+        task = asyncio.create_task(guarded(), name="matrix-room")
+        self._joining.add(task)
+        task.add_done_callback(self._joining.discard)
+
+    def _store(self, token: str) -> None:
+        try:
+            self._position.store(token)
+        except OSError as error:
+            self._count("matrix_position_unsaved")
+            log.warning(
+                "the sync position cannot be stored (%s): events may be handled again", error.strerror
+            )
+
+    async def _housekeeping(self) -> None:
+        """Keys other devices need of us, and ours of them."""
+        client = self._client
+        try:
+            if client.should_upload_keys:
+                await client.keys_upload()
+            if client.should_query_keys:
+                await client.keys_query()
+            if client.should_claim_keys:
+                await client.keys_claim(client.get_users_for_key_claiming())
+            await client.send_to_device_messages()
+        except (ClientError, TimeoutError, OSError) as error:
+            self._count("matrix_request_failed")
+            log.warning("a key request to the homeserver failed: %s", type(error).__name__)

@@ -1,0 +1,123 @@
+"""Outgoing events: one queue per room, in order, within the homeserver's rate limit, with a bound on waiting.
+
+matrix-nio retries a rate-limited request for ever and lets later ones overtake it; a call's events must
+neither wait past the life of the invite nor change places.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import ClientError
+from nio import AsyncClient, RoomSendResponse
+from nio.exceptions import LocalProtocolError
+
+log = logging.getLogger(__name__)
+
+# Events waiting in one room. Higher: memory for a homeserver that is away. Lower: a burst of several calls in
+# one DM is cut.
+QUEUE_MAX = 32
+# An event is given up when it is older. Higher: answers to callers that have gone. Lower: a stock
+# homeserver's 0.2 events a second (429 for 5 s at a time) loses answers.
+LIFETIME_S = 60.0
+# Wait after a refusal that names no time, and the bounds of what a homeserver may ask for.
+RETRY_MIN_S, RETRY_DEFAULT_S, RETRY_MAX_S = 0.1, 1.0, 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    event_type: str
+    content: dict[str, Any]
+    transaction: str
+    expires: float
+
+
+class RoomSender:
+    """Sends events; `count(name)` is told of waits and losses."""
+
+    def __init__(self, client: AsyncClient, count: Callable[[str], None]) -> None:
+        self._client = client
+        self._count = count
+        self._queues: dict[str, asyncio.Queue[_Outgoing]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def send(self, room_id: str, event_type: str, content: dict[str, Any]) -> None:
+        """Queues an event; encrypted when the room is. Never blocks."""
+        queue = self._queues.setdefault(room_id, asyncio.Queue(QUEUE_MAX))
+        expires = asyncio.get_running_loop().time() + LIFETIME_S
+        try:
+            queue.put_nowait(_Outgoing(event_type, content, uuid4().hex, expires))
+        except asyncio.QueueFull:
+            self._count("matrix_send_dropped")
+            return
+        if room_id not in self._tasks:
+            self._tasks[room_id] = asyncio.create_task(self._drain(room_id, queue), name="matrix-send")
+
+    async def stop(self) -> None:
+        """Gives what is queued one second, then ends."""
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=1.0)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _drain(self, room_id: str, queue: "asyncio.Queue[_Outgoing]") -> None:
+        """Ends when the queue is empty, so that idle rooms cost nothing."""
+        try:
+            while not queue.empty():
+                await self._deliver(room_id, queue.get_nowait())
+        finally:
+            del self._tasks[room_id]
+            if queue.empty():
+                self._queues.pop(room_id, None)
+
+    async def _deliver(self, room_id: str, event: _Outgoing) -> None:
+        loop = asyncio.get_running_loop()
+        while loop.time() < event.expires:
+            wait = await self._attempt(room_id, event)
+            if wait is None:
+                return
+            await asyncio.sleep(wait)
+        self._count("matrix_send_dropped")
+        log.warning("an event for a room was given up after %.0f s", LIFETIME_S)
+
+    async def _attempt(self, room_id: str, event: _Outgoing) -> float | None:
+        """Seconds to wait before the next attempt; None when it is done with, delivered or not."""
+        try:
+            if self._client.should_query_keys:
+                # A device that is new since the last query would be left out of the room key and could not
+                # read this.
+                await self._client.keys_query()
+            answer = await self._client.room_send(
+                room_id,
+                event.event_type,
+                event.content,
+                tx_id=event.transaction,
+                ignore_unverified_devices=True,
+            )
+        except (ClientError, TimeoutError, OSError):
+            self._count("matrix_send_retried")
+            return RETRY_DEFAULT_S
+        except LocalProtocolError as error:
+            # The room is not known yet (its join is still on the way), or it is gone.
+            log.info("an event cannot be sent yet: %s", type(error).__name__)
+            self._count("matrix_send_retried")
+            return RETRY_DEFAULT_S
+        if isinstance(answer, RoomSendResponse):
+            self._count("matrix_sent")
+            return None
+        if answer.status_code == "M_LIMIT_EXCEEDED":
+            self._count("matrix_rate_limited")
+            return _bounded((answer.retry_after_ms or 0) / 1000)
+        log.warning("the homeserver refused an event: %s", answer.status_code)
+        self._count("matrix_send_refused")
+        return None
+
+
+def _bounded(seconds: float) -> float:
+    """What a homeserver asks for, within reason: an absurd wait must not silence a room for ever."""
+    return min(max(seconds, RETRY_MIN_S), RETRY_MAX_S) if seconds else RETRY_DEFAULT_S
