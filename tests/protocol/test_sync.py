@@ -1,5 +1,6 @@
 """A sync answer in pieces: whatever one event is, every other one comes through."""
 
+import contextlib
 import copy
 import json
 from typing import Any
@@ -96,10 +97,8 @@ def test_any_change_outside_the_good_room_leaves_it_whole(path: tuple[Any, ...],
 
 @given(JSON_VALUES)
 def test_anything_else_is_refused_in_one_way(value: Any) -> None:
-    try:
+    with contextlib.suppress(sync.SyncError):
         list(sync.split_untrusted(value))
-    except sync.SyncError:
-        pass
 
 
 def test_every_piece_is_an_answer_matrix_nio_reads() -> None:
