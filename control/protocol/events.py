@@ -1,0 +1,193 @@
+"""What happens to the conference core and what it wants done: every event in, every effect out.
+
+Values only. control.io.conferences turns the world into events and performs effects; control.protocol.focus is in between.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from control.protocol.rows import HopKeys, SinkRow, SourceRow, TransportRow
+from control.protocol.sdp import Fingerprint
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TransportId:
+    """One member's connection on one worker; never used twice."""
+
+    worker: int
+    handle: int
+    incarnation: int
+
+
+# -- events: what happens --
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixCallEvent:
+    """An m.call.* event of a direct-message room. Nothing of `content` has been checked."""
+
+    room_id: str
+    sender: str  # as the homeserver says, or who encrypted it
+    type: str
+    content: Mapping[str, Any] = field(repr=False)
+    age_ms: int  # since it was sent, as the homeserver reckons
+    encrypted: bool
+    wall_ms: int = 0  # Unix time of its arrival here; the runtime fills it in
+
+
+@dataclass(frozen=True, slots=True)
+class TransportConnected:
+    """The first authenticated connectivity check arrived."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentExpired:
+    """No authenticated check for 30 s."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeDone:
+    """DTLS: the peer's certificate is the one of its offer, and these are the hop's keys."""
+
+    transport: TransportId
+    keys: HopKeys
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsFailed:
+    """DTLS cannot be set up; `code` is for a counter."""
+
+    transport: TransportId
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOpened:
+    """The data channel of docs/protocol.md section 4 is open, perhaps again."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMessage:
+    """One text message. Nothing of it has been checked."""
+
+    transport: TransportId
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelClosed:
+    """No messages any more; media may go on."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLive:
+    """The first packet of an encoding arrived."""
+
+    transport: TransportId
+    source: int  # handle
+    encoding: int
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSwitched:
+    """A slot now carries another source or encoding."""
+
+    transport: TransportId
+    sink: int  # handle
+    source: int  # handle
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """This process stops. Silent: only it does, members keep their media; otherwise everybody is told to leave."""
+
+    silent: bool
+
+
+Event = (
+    MatrixCallEvent
+    | TransportConnected
+    | ConsentExpired
+    | HandshakeDone
+    | DtlsFailed
+    | ChannelOpened
+    | ChannelMessage
+    | ChannelClosed
+    | SourceLive
+    | SinkSwitched
+    | Shutdown
+)
+
+
+# -- effects: what is to be done --
+
+
+@dataclass(frozen=True, slots=True)
+class SendMatrix:
+    """Send an event into a direct-message room."""
+
+    room_id: str
+    type: str
+    content: JsonObject = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransport:
+    """Be ready for DTLS and data channels of a new transport."""
+
+    transport: TransportId
+    fingerprints: tuple[Fingerprint, ...]  # one of these must be the peer's certificate
+    sctp_port: int  # the peer's
+    max_message_size: int  # bytes the peer takes at most, 0 = any
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTransport:
+    """Forget DTLS and data channels of a transport; silent: without telling the peer."""
+
+    transport: TransportId
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendChannel:
+    """Send one message over the data channel."""
+
+    transport: TransportId
+    type: str
+    content: JsonObject = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRoutes:
+    """Change rows of one worker's table, all at once."""
+
+    worker: int
+    transports: Mapping[int, TransportRow] = field(repr=False)  # by handle; new or changed
+    sources: Mapping[int, SourceRow] = field(repr=False)
+    sinks: Mapping[int, SinkRow] = field(repr=False)
+    gone_transports: frozenset[int] = frozenset()
+    gone_sources: frozenset[int] = frozenset()
+    gone_sinks: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class CountMetric:
+    """Something happened that is counted; `label` is of a small fixed set, never what somebody sent."""
+
+    name: str
+    label: str = ""
+
+
+Effect = SendMatrix | OpenTransport | CloseTransport | SendChannel | PublishRoutes | CountMetric
