@@ -16,9 +16,7 @@ static inline uint16_t load_be16(const uint8_t *from)
 }
 
 static inline uint32_t load_be24(const uint8_t *from)
-{
-    return (uint32_t)from[0] << 16 | (uint32_t)from[1] << 8 | from[2];
-}
+{ return (uint32_t)from[0] << 16 | (uint32_t)from[1] << 8 | from[2]; }
 
 static inline uint32_t load_be32(const uint8_t *from)
 {
@@ -59,7 +57,8 @@ static inline void store_be64(uint8_t *to, uint64_t value)
     memcpy(to, &value, sizeof value);
 }
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the swaps above assume a little-endian host");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "the swaps above assume a little-endian host");
 
 /* Is `a` after `b`? Of two numbers half the range apart neither is. */
 static inline bool sequence_newer(uint16_t a, uint16_t b)

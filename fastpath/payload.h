@@ -19,14 +19,13 @@ struct vp8_descriptor {
     uint8_t temporal_id, layer_sync, has_temporal_id;
     uint8_t non_reference; /* N: nothing refers to this frame */
     uint8_t frame_start;   /* S=1 and PID=0: first packet of a frame */
-    uint8_t key_frame;     /* first packet of a key frame: frame_start and P=0 in the first byte of the frame */
+    uint8_t key_frame; /* first packet of a key frame: frame_start and P=0 in the first byte of the frame */
 };
 
 /* 0 or -EBADMSG (also when nothing follows the descriptor). */
 int vp8_parse_untrusted(const uint8_t *payload, size_t length, struct vp8_descriptor *descriptor);
 /* Writes both numbers into the payload the descriptor was read from, each in the width it has there, if it is there. */
-void vp8_rewrite(uint8_t *payload, const struct vp8_descriptor *descriptor, uint16_t picture_id,
-                 uint8_t tl0);
+void vp8_rewrite(uint8_t *payload, const struct vp8_descriptor *descriptor, uint16_t picture_id, uint8_t tl0);
 
 /* Does this packet begin a key frame, so that a slot may cut over here? 1, 0, or -EBADMSG.
      VP8   RFC 7741: S=1, PID=0, P=0

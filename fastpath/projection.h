@@ -19,7 +19,7 @@
 /* One packet as it was received: the same for every sink. */
 struct projection_input {
     uint32_t source, source_incarnation;
-    uint32_t ssrc;  /* of the received packet */
+    uint32_t ssrc; /* of the received packet */
     uint32_t timestamp;
     uint64_t index; /* its SRTP index, ROC << 16 | SEQ */
     uint16_t picture_id;
@@ -52,25 +52,26 @@ static inline const struct projection *projection_current(const struct projectio
 static inline bool projection_carries(const struct projection *current, const struct projection_input *input)
 {
     return current->started && current->source == input->source &&
-           current->source_incarnation == input->source_incarnation && current->input_ssrc == input->ssrc &&
-           current->encoding == input->encoding;
+           current->source_incarnation == input->source_incarnation &&
+           current->input_ssrc == input->ssrc && current->encoding == input->encoding;
 }
 
 /* Cut over: this packet begins a new run. For video it must be the first packet of a key frame; audio may be cut anywhere. `audio`
    chooses the rule of time. `random` is used by the first run ever: low 15 bits the sequence number (below 2^15, so that
    a receiver who misses the first packets cannot guess a wrong rollover counter), high 32 bits the timestamp.
-   0: encrypt with `output`; the row is stored. -EOVERFLOW: the 2^48 indices are used up, nothing stored. */
+   0: encrypt with `output`; the row is stored. Nothing is stored with -EOVERFLOW: the 2^48 indices are used up, or -EINVAL: a
+   clock rate below 1000. */
 int projection_begin(struct projection copies[2], const struct projection_input *input, bool audio,
                      uint32_t clock_rate, uint64_t random, uint64_t now_ns, struct projection_output *output);
 
 /* A packet of the current run. 0: encrypt with `output`; the row is stored. -EXDEV: the stream carries something else (begin a
    run, or drop it); -ESTALE: of before the run began; -EOVERFLOW as above. Nothing is stored then. */
-int projection_map(struct projection copies[2], const struct projection_input *input, uint64_t now_ns,
-                   struct projection_output *output);
+int projection_map(struct projection copies[2], const struct projection_input *input,
+                   uint64_t now_ns, struct projection_output *output);
 
 /* A packet of the current run that is left out on purpose (padding only): what follows closes up, so that the receiver does not
-   ask for it. 0, or -ESTALE when it is not the very next one: then it is a gap like a lost one. -EXDEV as above. Late packets of before
-   it are refused from now on. */
+   ask for it. 0, or -ESTALE when it is not the very next one: then it stays a gap, unless it is
+   mapped and sent as the padding it is. -EXDEV as above. Late packets of before it are refused from now on. */
 int projection_skip(struct projection copies[2], const struct projection_input *input);
 
 /* The stream carries nothing from now on; the next packet must begin a run. Needed when a source was muted or left. */

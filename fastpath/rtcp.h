@@ -19,18 +19,23 @@ enum rtcp_type {
     RTCP_PSFB = 206,  /* count 1 = PLI, 4 = FIR, 15 = application layer, where REMB is */
     RTCP_XR = 207,
 };
-enum { RTCP_FMT_NACK = 1, RTCP_FMT_TRANSPORT_CC = 15, RTCP_FMT_PLI = 1, RTCP_FMT_FIR = 4, RTCP_FMT_REMB = 15 };
+enum {
+    RTCP_FMT_NACK = 1,
+    RTCP_FMT_TRANSPORT_CC = 15,
+    RTCP_FMT_PLI = 1,
+    RTCP_FMT_FIR = 4,
+    RTCP_FMT_REMB = 15
+};
 
 struct rtcp_block {
     const uint8_t *body; /* after the 4 byte header; valid as long as the compound */
-    uint16_t length;     /* bytes of the body, padding taken off; a multiple of 4 unless the padding was odd */
+    uint32_t length; /* bytes of the body, padding taken off; a multiple of 4 unless the padding was odd */
     uint8_t type, count; /* count: report count, source count, or feedback message type */
 };
 
 /* The block at *offset, which then moves behind it: 1, or 0 at the end, or -EBADMSG. Compounds that begin with something else
-   than a report are taken (RFC 5506). Start with *offset 0. Padding is taken of the last block only. */
-int rtcp_next_untrusted(const uint8_t *compound, size_t length, size_t *offset,
-                        struct rtcp_block *block);
+   than a report are taken (RFC 5506). Start with *offset 0. Blocks before a malformed one have been handed out by then. */
+int rtcp_next_untrusted(const uint8_t *compound, size_t length, size_t *offset, struct rtcp_block *block);
 
 struct rtcp_sender_info {
     uint32_t ssrc;
@@ -50,14 +55,14 @@ int rtcp_reports_untrusted(const struct rtcp_block *block, uint32_t *ssrc);
 /* Report block number `which`, below what the function above returned. 0 or -EBADMSG. */
 int rtcp_report_untrusted(const struct rtcp_block *block, unsigned which, struct rtcp_report *report);
 
-struct rtcp_feedback { /* the common head of RTPFB and PSFB */
+struct rtcp_feedback {      /* the common head of RTPFB and PSFB */
     uint32_t sender, media; /* SSRCs; media is 0 in FIR and REMB */
     const uint8_t *fci;
-    uint16_t fci_length;
+    uint32_t fci_length;
 };
 int rtcp_feedback_untrusted(const struct rtcp_block *block, struct rtcp_feedback *feedback);
 
-/* NACK: entries of first sequence number and bitmap. Number of entries (1 to 16383), or -EBADMSG. */
+/* NACK: entries of first sequence number and bitmap. Number of entries (1 or more), or -EBADMSG. */
 int rtcp_nack_untrusted(const struct rtcp_feedback *feedback);
 /* Entry `which`: bit 0 of `mask` is `first` itself, bit n is first + n (17 bits used). */
 void rtcp_nack_entry(const struct rtcp_feedback *feedback, unsigned which, uint16_t *first, uint32_t *mask);
@@ -87,30 +92,31 @@ int rtcp_write_bye(uint8_t *to, size_t room, uint32_t ssrc);
 int rtcp_write_pli(uint8_t *to, size_t room, uint32_t sender, uint32_t media);
 int rtcp_write_fir(uint8_t *to, size_t room, uint32_t sender, uint32_t ssrc, uint8_t sequence);
 /* `lost` in ascending order (wrap-around included), 1 or more. */
-int rtcp_write_nack(uint8_t *to, size_t room, uint32_t sender, uint32_t media, const uint16_t *lost, unsigned count);
-/* At most 255 SSRCs. The rate is rounded down to 18 bits of mantissa. */
-int rtcp_write_remb(uint8_t *to, size_t room, uint32_t sender, uint64_t bits_per_second, const uint32_t *ssrcs,
+int rtcp_write_nack(uint8_t *to, size_t room, uint32_t sender, uint32_t media, const uint16_t *lost,
                     unsigned count);
+/* At most 255 SSRCs. The rate is rounded down to 18 bits of mantissa. */
+int rtcp_write_remb(uint8_t *to, size_t room, uint32_t sender, uint64_t bits_per_second,
+                    const uint32_t *ssrcs, unsigned count);
 
-/* ---- arithmetic of reports, over the rows of table.h ---- */
+/* ---- reports.c: arithmetic of reports, over the rows of table.h ---- */
 
 /* An authenticated packet of the encoding came, not seen before: counts it, moves highest_index, jitter (A.8), bytes, last_packet_ns.
    `index` is its SRTP index, `bytes` its length. The first one sets base_sequence. A changed SSRC: call encoding_restart first. */
 void encoding_received(struct encoding_state *encoding, uint64_t index, uint32_t timestamp,
                        uint32_t clock_rate, uint64_t now_ns, size_t bytes);
-/* Forgets the statistics of the former SSRC (not rtx_ssrc, live, last_key_frame_ns). */
+/* Forgets the statistics of the former SSRC (not rtx_ssrc, live, last_key_frame_ns, bytes). */
 void encoding_restart(struct encoding_state *encoding, uint32_t ssrc);
 /* Notes a sender report of this encoding. */
-void encoding_sender_report(struct encoding_state *encoding, const struct rtcp_sender_info *info,
-                            uint64_t now_ns);
+void encoding_sender_report(struct encoding_state *encoding, const struct rtcp_sender_info *info, uint64_t now_ns);
 /* The report block about it (A.3), and begins the next interval. 1, or 0 when nothing was ever received: no block then. */
 int encoding_report_block(struct encoding_state *encoding, uint64_t now_ns, struct rtcp_report *report);
 
 /* Nanoseconds of any clock as NTP 32.32 (seconds modulo 2^32), and the middle 32 bits that reports carry. */
 uint64_t rtcp_ntp(uint64_t ns);
-static inline uint32_t rtcp_ntp_middle(uint64_t ntp) { return (uint32_t)(ntp >> 16); }
+static inline uint32_t rtcp_ntp_middle(uint64_t ntp)
+{ return (uint32_t)(ntp >> 16); }
 /* Round trip in microseconds from a report block about a stream of ours, whose SRs carried rtcp_ntp of the same clock; 0 = cannot be
-   told (no SR seen yet, or a delay longer than the time since). */
+   told (no SR seen yet, a delay longer than the time since, or more than a minute). */
 uint32_t rtcp_round_trip_us(const struct rtcp_report *report, uint64_t now_ns);
 
 #endif

@@ -13,10 +13,10 @@
 struct rtp_header {
     uint32_t timestamp, ssrc;
     uint16_t sequence;
-    uint16_t payload_offset;    /* bytes of the whole header, CSRCs and extensions included */
+    uint16_t payload_offset; /* bytes of the whole header, CSRCs and extensions included */
     uint16_t extension_profile; /* 0xbede one-byte, 0x100x two-byte, anything else is skipped; 0 without X */
-    uint16_t extension_offset;  /* of the first element, 0 without X */
-    uint16_t extension_length;  /* bytes of all elements, a multiple of 4 */
+    uint16_t extension_offset; /* of the first element, 0 without X */
+    uint16_t extension_length; /* bytes of all elements, a multiple of 4 */
     uint8_t payload_type, marker, csrc_count;
     uint8_t padding; /* P bit; how much stands in the last byte, which SRTP encrypts */
 };
@@ -49,8 +49,8 @@ struct rtp_extensions { /* every extension a worker looks at, found in one pass 
 int rtp_extensions_read_untrusted(const uint8_t *packet, const struct rtp_header *header,
                                   const struct extension_ids *ids, struct rtp_extensions *found);
 
-/* Copies a mid or rid: its length, or -EBADMSG when it is empty, longer than `room`, or not of letters, digits, - and _
-   (RFC 8852 3.1; a mid is a token of RFC 8866, of which browsers use digits). Not NUL-terminated. */
+/* Copies a mid or rid: its length, or -EBADMSG when it is missing, empty, longer than `room`, or holds anything but visible ASCII
+   (both are tokens, RFC 5888 section 4, RFC 8852 3.1). Not NUL-terminated. */
 int rtp_text_untrusted(const uint8_t *packet, struct rtp_field field, char *text, size_t room);
 
 /* A header as a receiver of ours gets it: V=2, no padding, at most one CSRC, the extensions whose id is not 0. */

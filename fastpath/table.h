@@ -213,7 +213,7 @@ struct projection {
     uint64_t last_sent_ns;   /* when the first packet with last_timestamp was sent */
     uint32_t source, source_incarnation; /* what it carries, TABLE_NONE = nothing */
     uint32_t timestamp_offset;
-    uint32_t last_timestamp; /* greatest output timestamp */
+    uint32_t last_timestamp; /* output timestamp of the packet with the greatest index */
     uint16_t picture_id_offset, last_picture_id; /* 15 bits */
     uint8_t tl0_offset, last_tl0;
     uint8_t encoding;
