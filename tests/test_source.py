@@ -119,7 +119,7 @@ def test_every_compiled_module_has_a_stub() -> None:
     assert modules == {file.stem for file in tracked("fastpath_ext/*.pyi")} - {"__init__"}
 
 
-def test_the_version_of_another_machine_is_nowhere() -> None:
+def test_no_file_tells_of_one_machine() -> None:
     """No tracked file holds a path of one machine, nor where one machine fetches its packages from."""
     home = re.escape(str(Path.home())) if str(Path.home()) not in ("/", "/root") else "/root/[.a-z]"
     place = re.escape(str(ROOT.parent)) if str(ROOT.parent) not in ("/", "/tmp", "/home") else "/nowhere-else"

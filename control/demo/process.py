@@ -38,7 +38,7 @@ class Child:
         self.name = name
         self.log = log
         self.prefix = list(prefix)
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             # setpriv: told to end when we are killed with no time to say goodbye.
             # A session of its own: Ctrl-C on the terminal reaches us alone, and we stop things in order.
             self._popen = subprocess.Popen(
