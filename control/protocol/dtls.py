@@ -17,17 +17,14 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from control.protocol import limits
 from control.protocol.rows import HopKeys, SrtpProfile
 from control.protocol.sdp import Fingerprint
 
-DIGESTS: Final[dict[str, hashes.HashAlgorithm]] = {
-    "sha-256": hashes.SHA256(),
-    "sha-384": hashes.SHA384(),
-    "sha-512": hashes.SHA512(),
-}
+# Digests a certificate may be named by (RFC 8122 section 5; weaker ones are not believed): OpenSSL's names.
+DIGESTS: Final = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +142,7 @@ class DtlsServer:
         self._events: deque[Event] = deque()
         self._out: deque[bytes] = deque()
         self._flight: list[bytes] = []
+        self._sequence = 0  # of the next record of epoch 0
         self._deadline: float | None = None  # of the handshake
         self._retransmit_at: float | None = None
         self._retransmit_wait = limits.DTLS_RETRANSMIT_FIRST
@@ -157,7 +155,7 @@ class DtlsServer:
         return self._connected and not self._ended
 
     def receive_untrusted(self, datagram: bytes, now: float) -> None:
-        """Take one datagram from the peer's authenticated address. Never raises; what is no use is dropped."""
+        """Take one datagram from the peer's authenticated address. Never raises; rubbish is dropped."""
         if self._ended:
             return
         records = b"".join(_useful_records_untrusted(datagram))
@@ -212,15 +210,14 @@ class DtlsServer:
         if now >= self._deadline:
             self._end(Failed("dtls_timeout"))
         elif self._retransmit_at is not None and now >= self._retransmit_at:
-            # The same records again: what did arrive the first time is dropped by the peer as a replay.
-            self._queue(self._flight)
+            self._queue([self._renumber(datagram) for datagram in self._flight])
             self._retransmit_wait = min(2 * self._retransmit_wait, limits.DTLS_RETRANSMIT_LONGEST)
             self._retransmit_at = now + self._retransmit_wait
 
     def close(self, silent: bool) -> None:
         """End the connection, unless silent with a close_notify alert.
 
-        A stopping control is silent: members keep their media and resume later; an alert would end their calls.
+        A stopping control is silent: members keep their media and resume; an alert would end their calls.
         """
         if self.connected and not silent:
             with contextlib.suppress(SSL.Error):
@@ -272,7 +269,7 @@ class DtlsServer:
 
     def _check_peer(self) -> None:
         """The only way to the keys: the certificate is one the offer named, the profile one of ours."""
-        certificate = self._ssl.get_peer_certificate(as_cryptography=True)
+        certificate = self._ssl.get_peer_certificate()
         if certificate is None or not any(_matches(certificate, each) for each in self._fingerprints):
             self._refuse("dtls_fingerprint")
             return
@@ -282,7 +279,11 @@ class DtlsServer:
             self._refuse("dtls_profile")
             return
         key, salt = chosen.key_size, chosen.salt_size
-        material = self._ssl.export_keying_material(_EXPORTER, 2 * (key + salt))
+        try:
+            material = self._ssl.export_keying_material(_EXPORTER, 2 * (key + salt))
+        except SSL.Error:
+            self._refuse("dtls_error")
+            return
         self._connected = True
         self._retransmit_at = None
         self._emit(
@@ -333,7 +334,18 @@ class DtlsServer:
             try:
                 made += self._ssl.bio_read(65536)
             except SSL.Error:
-                return _datagrams(made)
+                return [self._renumber(datagram) for datagram in _datagrams(made)]
+
+    def _renumber(self, datagram: bytes) -> bytes:
+        """Number the records of epoch 0 here, where nothing authenticates the number: one that is sent again
+        needs a new one, because the peer may have seen the old one too early and drop it now as a replay."""
+        numbered = b""
+        for record in _records_untrusted(datagram):
+            if record[3:5] == b"\0\0":
+                record = record[:5] + self._sequence.to_bytes(6, "big") + record[11:]
+                self._sequence += 1
+            numbered += record
+        return numbered
 
     def _flush(self) -> None:
         self._queue(self._take())
@@ -345,38 +357,38 @@ class DtlsServer:
             self.dropped += 1
 
 
-def _matches(certificate: x509.Certificate, fingerprint: Fingerprint) -> bool:
-    return hmac.compare_digest(certificate.fingerprint(DIGESTS[fingerprint.algorithm]), fingerprint.digest)
+def _matches(certificate: crypto.X509, fingerprint: Fingerprint) -> bool:
+    """Compare over the bytes as they came: OpenSSL hashes them without understanding them."""
+    digest = bytes.fromhex(certificate.digest(DIGESTS[fingerprint.algorithm]).decode().replace(":", ""))
+    return hmac.compare_digest(digest, fingerprint.digest)
 
 
-def _useful_records_untrusted(datagram: bytes) -> Iterator[bytes]:
-    """The whole records of a datagram, without alerts anybody could have written (epoch 0 is not
-    authenticated).
-    """
-    if len(datagram) > limits.DTLS_MAX_DATAGRAM:
-        return
+def _records_untrusted(datagram: bytes) -> Iterator[bytes]:
+    """The whole records at the beginning of a datagram."""
     start = 0
     while len(datagram) - start >= _RECORD_HEADER:
         end = start + _RECORD_HEADER + int.from_bytes(datagram[start + 11 : start + 13], "big")
-        if not 20 <= datagram[start] <= 63 or end > len(datagram):
+        if end > len(datagram):
             return
-        if not (datagram[start] == _ALERT and datagram[start + 3 : start + 5] == b"\0\0"):
-            yield datagram[start:end]
+        yield datagram[start:end]
         start = end
 
 
-def _datagrams(records: bytes) -> list[bytes]:
-    """Pack our own whole records, in order, into datagrams of at most DTLS_FLIGHT_MTU bytes (or of one
-    record).
-    """
+def _useful_records_untrusted(datagram: bytes) -> Iterator[bytes]:
+    """What of a datagram OpenSSL may see: whole records, and no alerts that anybody could have written."""
+    if len(datagram) > limits.DTLS_MAX_DATAGRAM:
+        return
+    for record in _records_untrusted(datagram):
+        if 20 <= record[0] <= 63 and not (record[0] == _ALERT and record[3:5] == b"\0\0"):
+            yield record
+
+
+def _datagrams(made: bytes) -> list[bytes]:
+    """Pack our own records, in order, into datagrams of at most DTLS_FLIGHT_MTU bytes (or one record)."""
     datagrams: list[bytes] = []
-    start = 0
-    while start < len(records):
-        end = start + _RECORD_HEADER + int.from_bytes(records[start + 11 : start + 13], "big")
-        record = records[start:end]
+    for record in _records_untrusted(made):
         if datagrams and len(datagrams[-1]) + len(record) <= limits.DTLS_FLIGHT_MTU:
             datagrams[-1] += record
         else:
             datagrams.append(record)
-        start = end
     return datagrams
