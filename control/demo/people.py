@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 import aiohttp
 
-CONFERENCE = "org.matrix.msc2359.conference"
+from control.protocol.names import PREFIX
 
+ANNOUNCEMENT = f"{PREFIX}.conference"
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 # What a new room has without our line, since an override replaces the whole map (Synapse, room version 12).
@@ -93,7 +94,7 @@ class HomeserverClient:
             "name": name,
             "preset": "private_chat",
             "invite": [other.user_id for other in others],
-            "power_level_content_override": {"events": {**POWER_OF_EVENTS, CONFERENCE: 0}},
+            "power_level_content_override": {"events": {**POWER_OF_EVENTS, ANNOUNCEMENT: 0}},
         }
         if encrypted:
             encryption = {"algorithm": "m.megolm.v1.aes-sha2"}
