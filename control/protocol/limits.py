@@ -61,3 +61,70 @@ DTLS_MAX_EVENTS: Final = 256
 DTLS_MAX_DATAGRAMS: Final = 1024
 # One record's plaintext (RFC 6347 4.1.1, 2^14). SCTP packets are under 1,200.
 DTLS_MAX_PLAINTEXT: Final = 16384
+
+# Matrix call events. A homeserver takes 64 KiB; what is inside is bounded by the SDP limits above.
+# Longest identifier (Matrix's own limit for user, room and device identifiers, MSC2746's for call_id).
+ID_MAX: Final = 255
+# Longest time an invite may claim to stay valid. Higher: a backlog is answered long after the caller left.
+INVITE_LIFETIME_MAX_MS: Final = 120_000
+# A stale invite is told so for this much longer, then only counted. Higher: after an outage the bot's few
+# messages a second go to people who have given up. Lower: a caller is left to guess.
+STALE_REPLY_MS: Final = 60_000
+# Candidates in one event; they are read and ignored. Lower: hosts with many interfaces are refused.
+CANDIDATES_MAX: Final = 128
+# Streams in sdp_stream_metadata. A member has two (camera and screen). Higher: more memory per member.
+STREAMS_MAX: Final = 16
+
+# Tickets. How far `ts` may be from our clock (docs/protocol.md). Higher: a longer replay memory.
+TICKET_SKEW_MS: Final = 5 * 60_000
+# Proofs remembered per conference; each is remembered while its ts is acceptable. Higher: memory. Lower:
+# a conference with that many joins in ten minutes turns people away.
+TICKET_REPLAYS_MAX: Final = 10_000
+
+# Refusals sent to one sender, and how fast that refills. The homeserver gives the bot 0.2 messages a second
+# by default. Higher: a stranger delays the answers of others. Lower: a client in trouble is left to guess.
+REFUSAL_BURST: Final = 5
+REFUSALS_PER_SECOND: Final = 0.1
+REFUSAL_SENDERS_MAX: Final = 1000
+
+# Conferences on this focus and members of one. Higher: every member is told of every other, which grows
+# with the square. Lower: large meetings are turned away.
+CONFERENCES_MAX: Final = 1000
+MEMBERS_MAX: Final = 500
+# An empty conference is kept so long for somebody who reloads a page. Higher: memory of conferences nobody
+# comes back to. Lower: a member's reload that takes longer meets an unknown conference.
+CONFERENCE_LINGER: Final = 60.0
+
+# From the answer to the first connectivity check, and from there to DTLS and the data channel. Higher:
+# numbers and table rows are held for callers that never come. Lower: slow networks cannot join.
+ICE_TIMEOUT: Final = 30.0
+CHANNEL_TIMEOUT: Final = 30.0
+# m.call.ping. Higher: a dead channel is noticed later. Lower: traffic.
+PING_INTERVAL: Final = 10.0
+
+# Data channel. Bytes of one message, and of m.call.negotiate, which carries SDP.
+MESSAGE_MAX_BYTES: Final = 16 * 1024
+NEGOTIATE_MAX_BYTES: Final = 64 * 1024
+# Messages per second of one member, with as many at once. Higher: more processor time for a hostile member
+# (a message costs about 0.1 ms). Lower: a client that follows every resize of its window is cut off.
+MESSAGES_PER_SECOND: Final = 50.0
+MESSAGE_BURST: Final = 50
+# Renegotiations, each up to 10 ms of work.
+NEGOTIATES_PER_SECOND: Final = 1.0
+NEGOTIATE_BURST: Final = 10
+# Subscriptions of one member that differ from the default. Higher: memory and time per member.
+SUBSCRIPTIONS_MAX: Final = 200
+# Entries in one subscription message.
+SUBSCRIPTION_ENTRIES_MAX: Final = 200
+# Roster entries in one message: at 600 bytes each (two identifiers of 255) they stay under 16 KiB.
+ROSTER_CHUNK: Final = 24
+
+# An encoding nobody views any more is switched off after this. Higher: the sender's uplink carries it in
+# vain for longer. Lower: a change of focus back and forth costs key frames.
+ENCODING_OFF_DELAY: Final = 2.0
+# Bitrates told to senders, bit/s by rid. 180p, 360p and 720p VP8 of talking people look good at these.
+# Higher: more of everybody's downlink. Lower: visible blocks when people move.
+ENCODING_BITRATES: Final = {"t": 150_000, "m": 500_000, "f": 1_700_000}
+# REMB to every sender until bandwidth is estimated: room for t + m + f, audio and Chromium's own overhead
+# (2.4 Mbit/s). Higher: a sender's uplink fills before it slows down by loss. Lower: `f` is starved.
+REMB_BPS: Final = 3_000_000
