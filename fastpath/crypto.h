@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 enum crypto_cipher {
-    CRYPTO_AES_128_GCM = 1,      /* key 16, nonce 12, tag 16 bytes */
-    CRYPTO_AES_256_GCM = 2,      /* key 32, nonce 12, tag 16 bytes */
+    CRYPTO_AES_128_GCM = 1,         /* key 16, nonce 12, tag 16 bytes */
+    CRYPTO_AES_256_GCM = 2,         /* key 32, nonce 12, tag 16 bytes */
     CRYPTO_AES_128_CTR_SHA1_80 = 3, /* key 16 + HMAC key 20 bytes, nonce 16 (first counter block), tag 10 */
 };
 
@@ -22,7 +22,7 @@ enum crypto_choice {
     CRYPTO_IPSEC_MB = 2,
 };
 
-#define CRYPTO_NONCE_SIZE 16   /* room for any cipher's nonce */
+#define CRYPTO_NONCE_SIZE 16 /* room for any cipher's nonce */
 #define CRYPTO_TAG_MAX 16
 /* Largest expanded key of a backend (gcm_key_data of libipsec-mb: 1008 bytes). Higher: more memory per
    key, four keys a transport. Lower: does not compile. */
@@ -60,9 +60,9 @@ int crypto_seal(const struct crypto_key *key, const uint8_t nonce[CRYPTO_NONCE_S
 
 /* 3. Checks the tag at `tag` in constant time and decrypts `length` bytes of `sealed` to `out` (equal to sealed,
    or elsewhere without overlap). 0, or -EBADMSG: what is in `out` then is garbage. */
-int crypto_open(const struct crypto_key *key, const uint8_t nonce[CRYPTO_NONCE_SIZE], const uint8_t *aad,
-                size_t aad_length, uint32_t after, const uint8_t *sealed, size_t length,
-                const uint8_t *tag, uint8_t *out);
+int crypto_open(const struct crypto_key *key, const uint8_t nonce[CRYPTO_NONCE_SIZE],
+                const uint8_t *aad, size_t aad_length, uint32_t after, const uint8_t *sealed,
+                size_t length, const uint8_t *tag, uint8_t *out);
 
 /* 4. Frees and zeroes; harmless on an all-zero key and a second time. */
 void crypto_wipe(struct crypto_key *key);

@@ -16,7 +16,7 @@
 /* Bytes a packet grows by at most: tag 16, and for SRTCP the index word. */
 #define SRTP_OVERHEAD_MAX 16
 #define SRTCP_OVERHEAD_MAX 20
-#define SRTP_INDEX_LIMIT (1ull << 48)  /* RFC 3711 3.3.1: ROC << 16 | SEQ */
+#define SRTP_INDEX_LIMIT (1ull << 48) /* RFC 3711 3.3.1: ROC << 16 | SEQ */
 #define SRTCP_INDEX_LIMIT (1u << 31)
 
 /* What one direction of one transport needs; process-private, about 2.2 KiB. All zero = no keys. */
@@ -53,8 +53,8 @@ int srtp_unprotect_untrusted(const struct srtp_keys *keys, struct srtp_rx_state 
    Returns the length of the packet: header_length + payload_length + keys->tag_size.
    -EINVAL lengths or another sequence number in the header, -ENOBUFS it does not fit `capacity`, -EOVERFLOW index
    is 2^48 or more, -EIO. */
-int srtp_protect(const struct srtp_keys *keys, uint64_t index, uint8_t *out, size_t capacity, size_t header_length,
-                 const uint8_t *payload, size_t payload_length);
+int srtp_protect(const struct srtp_keys *keys, uint64_t index, uint8_t *out, size_t capacity,
+                 size_t header_length, const uint8_t *payload, size_t payload_length);
 
 /* Makes the compound RTCP packet of `length` bytes SRTCP, in place. Takes *tx_index, stores *tx_index + 1 in the
    table before encrypting. *tx_index belongs to the SSRC the packet begins with (its first sender SSRC).

@@ -23,7 +23,7 @@
 _Static_assert(LIMIT_TRANSPORTS <= STUN_UFRAG_HANDLES, "handles fit the user fragment");
 
 struct stun_address {
-    uint8_t family;    /* 4 or 6 */
+    uint8_t family; /* 4 or 6 */
     uint8_t reserved;
     uint16_t port;     /* host order */
     uint8_t bytes[16]; /* IPv4 in the first four */
@@ -33,15 +33,15 @@ struct stun_address {
    datagram. Only attributes before MESSAGE-INTEGRITY are in here. */
 struct stun_request {
     const uint8_t *bytes;
-    const uint8_t *username;  /* "ours:theirs" as on the wire, not NUL-terminated */
-    uint64_t tie_breaker;     /* of ICE-CONTROLLING or ICE-CONTROLLED */
-    uint32_t priority;        /* 0 = absent */
+    const uint8_t *username; /* "ours:theirs" as on the wire, not NUL-terminated */
+    uint64_t tie_breaker;    /* of ICE-CONTROLLING or ICE-CONTROLLED */
+    uint32_t priority;       /* 0 = absent */
     uint16_t length;
     uint16_t username_length;
     uint16_t integrity_offset; /* of the MESSAGE-INTEGRITY attribute, from the first byte */
     bool use_candidate;
     bool controlling; /* ICE-CONTROLLING present */
-    bool controlled;  /* ICE-CONTROLLED present: it has our role wrong; we stay controlled and may ignore it */
+    bool controlled; /* ICE-CONTROLLED present: it has our role wrong; we stay controlled and may ignore it */
 };
 
 /* Parses a datagram that RFC 7983 calls STUN (first byte 0..3). 0, or -EINVAL: no Binding request, malformed,
