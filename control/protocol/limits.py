@@ -128,3 +128,25 @@ ENCODING_BITRATES: Final = {"t": 150_000, "m": 500_000, "f": 1_700_000}
 # REMB to every sender until bandwidth is estimated: room for t + m + f, audio and Chromium's own overhead
 # (2.4 Mbit/s). Higher: a sender's uplink fills before it slows down by loss. Lower: `f` is starved.
 REMB_BPS: Final = 3_000_000
+
+# Data channels. One message from a member (docs/protocol.md section 4: 64 KiB for m.call.negotiate).
+CHANNEL_MAX_MESSAGE: Final = 64 * 1024
+# What may wait to be delivered to one member before its channel is given up. Higher: a slow reader costs more
+# memory. Lower: a member behind a stalled radio link loses its channel, and must resume, sooner.
+CHANNEL_MAX_BUFFERED: Final = 256 * 1024
+# Incomplete or disordered data held for one member, and the pieces it may come in (some 400 bytes each beside
+# their content). Higher: more memory per hostile member. Lower: more is sent again on lossy paths.
+SCTP_MAX_HELD_BYTES: Final = 128 * 1024
+SCTP_MAX_HELD_CHUNKS: Final = 512
+# How far ahead of what is complete a piece may be. Higher: longer SACKs.
+SCTP_MAX_AHEAD: Final = 4096
+# Streams a member may use; the client uses one. Higher: more memory per hostile member.
+SCTP_MAX_STREAMS: Final = 64
+# A data channel's opening message; label and protocol are in it.
+DCEP_MAX_MESSAGE: Final = 512
+# Packets handed to SCTP, per second and at once; the rest counts as lost. Each costs about 20 us. Higher: a
+# flooding member takes more of control's core. Lower: a 64 KiB message (60 packets) takes longer.
+SCTP_PACKETS_PER_SECOND: Final = 1000.0
+SCTP_PACKETS_BURST: Final = 500.0
+# Messages waiting inside SCTP, of whatever size; only a member that acknowledges nothing gets there.
+SCTP_MAX_QUEUED: Final = 4096
