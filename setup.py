@@ -6,6 +6,7 @@ The environment variable SOTTO_PROFILE chooses how: release (the default), debug
 
 import os
 from glob import glob
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -58,10 +59,11 @@ def extension(name: str) -> Extension:
     return Extension(
         f"fastpath_ext.{name}",
         [f"fastpath_ext/{name}.pyx"],
-        include_dirs=["fastpath"],
+        # Not -I fastpath: its limits.h would stand before the system's <limits.h>.
+        include_dirs=["."],
         define_macros=MACROS,
-        depends=[*HEADERS, *SOURCES],
-        extra_compile_args=CFLAGS,
+        depends=[*HEADERS, *SOURCES, "setup.py"],
+        extra_compile_args=[*CFLAGS, "-idirafter", "fastpath"],
         extra_link_args=[*LIBRARIES, *PROFILE["ldflags"]],
     )
 
@@ -72,8 +74,7 @@ setup(
             "fastpath",
             {
                 "sources": SOURCES,
-                "obj_deps": {"": HEADERS},
-                "include_dirs": ["fastpath"],
+                "obj_deps": {"": [*HEADERS, "setup.py"]},
                 "macros": MACROS,
                 "cflags": CFLAGS,
             },
@@ -82,11 +83,7 @@ setup(
     if SOURCES
     else [],
     ext_modules=cythonize(
-        [
-            extension(name)
-            for name in ("table", "worker", "counters", "packet")
-            if os.path.exists(f"fastpath_ext/{name}.pyx")
-        ],
+        [extension(Path(source).stem) for source in sorted(glob("fastpath_ext/*.pyx"))],
         compiler_directives=DIRECTIVES,
         # Coverage looks for the generated C beside the .pyx.
         build_dir=None if NAME == "coverage" else "build/cython",
