@@ -91,7 +91,7 @@ _Static_assert(offsetof(struct sink_state, incarnation) == 0, "state_row_reset")
 _Static_assert(sizeof(_Atomic uint32_t) == 4 && sizeof(_Atomic uint64_t) == 8,
                "atomics carry no lock");
 
-static struct generation_view generation_at(const struct config_view *config, uint64_t number)
+struct generation_view table_generation(const struct config_view *config, uint64_t number)
 {
     const struct config_header *header = config->header;
     uint8_t *half = (uint8_t *)config->header + sizeof(struct config_header);
@@ -198,7 +198,7 @@ int table_next_generation(const struct config_view *config, struct generation_vi
     uint64_t current = atomic_load_explicit(&config->header->current, memory_order_relaxed);
     if (atomic_load_explicit(&config->header->adopted, memory_order_acquire) < current)
         return -EAGAIN;
-    *next = generation_at(config, current + 1);
+    *next = table_generation(config, current + 1);
     return 0;
 }
 
@@ -222,7 +222,7 @@ int table_adopt(const struct config_view *config, uint64_t adopted_number, struc
 {
     uint64_t current = atomic_load_explicit(&config->header->current, memory_order_acquire);
     if (current == adopted_number) return 0;
-    struct generation_view newest = generation_at(config, current);
+    struct generation_view newest = table_generation(config, current);
     if (!head_valid(config, newest.head, current)) return -EBADMSG;
     *view = newest;
     /* Release: whatever was read of the older generation was read before control may rewrite it. */

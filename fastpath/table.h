@@ -287,6 +287,8 @@ void table_state_format(void *memory, struct table_capacities capacities);
 int table_config_attach(void *memory, size_t size, struct config_view *view);
 int table_state_attach(void *memory, size_t size, struct state_view *view);
 
+/* Where generation `number` lies, or will: half `number & 1`. Whether its rows are that generation's is for the caller to know. */
+struct generation_view table_generation(const struct config_view *config, uint64_t number);
 /* Control: the half to write the next generation into, or -EAGAIN while the worker has not adopted the current one. The arrays
    still hold the generation before the last; rows must be written whole. */
 int table_next_generation(const struct config_view *config, struct generation_view *next);

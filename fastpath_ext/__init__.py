@@ -1,0 +1,1 @@
+"""The thin shell over the compiled core: tables, the worker's loop, counters, the uplink."""

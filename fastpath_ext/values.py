@@ -1,0 +1,113 @@
+"""What the compiled shell hands to Python: small values, no offsets and no keys."""
+
+from typing import NamedTuple
+
+
+class TransportValue(NamedTuple):
+    """A transport row read back. Keys and passwords stay in the table: `keyed` says if there are any."""
+
+    incarnation: int
+    conference: int
+    srtp_profile: int
+    keyed: bool
+    local_ufrags: tuple[str, ...]
+    rtcp_ssrc: int
+    remb_bps: int
+    sources: tuple[int, ...]
+
+
+class SourceValue(NamedTuple):
+    """A source row read back; fields as in control's SourceRow."""
+
+    incarnation: int
+    transport: int
+    transport_incarnation: int
+    member: int
+    kind: int
+    codec: int
+    clock_rate: int
+    payload_type: int
+    rtx_payload_type: int
+    muted: bool
+    mid: str
+    rids: tuple[str, ...]
+    ssrcs: tuple[int, ...]
+
+
+class SinkValue(NamedTuple):
+    """A sink row read back; fields as in control's SinkRow."""
+
+    incarnation: int
+    transport: int
+    transport_incarnation: int
+    source: int
+    source_incarnation: int
+    ssrc: int
+    rtx_ssrc: int
+    kind: int
+    clock_rate: int
+    payload_type: int
+    rtx_payload_type: int
+    max_encoding: int
+    priority: int
+
+
+class TransportStatus(NamedTuple):
+    """What the worker knows of a transport. Totals since the transport began."""
+
+    incarnation: int
+    connected: bool
+    consent_age_ns: int | None
+    """Since the last authenticated check; None before the first."""
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+    reported_lost: int
+    round_trip_us: int
+    """0 = not known yet."""
+
+
+class EncodingStatus(NamedTuple):
+    """What arrives of one encoding."""
+
+    ssrc: int
+    """0 = not known yet."""
+    rtx_ssrc: int
+    live: bool
+    packets: int
+    bytes: int
+    jitter: int
+    """RFC 3550 A.8, in units of the source's clock."""
+    age_ns: int | None
+    """Since the last packet; None before the first."""
+
+
+class SourceStatus(NamedTuple):
+    """What arrives of a source, lowest encoding first."""
+
+    incarnation: int
+    encodings: tuple[EncodingStatus, ...]
+
+
+class SinkStatus(NamedTuple):
+    """What one receive slot carries now, which may lag behind the row until the next key frame."""
+
+    incarnation: int
+    source: int | None
+    source_incarnation: int
+    encoding: int
+    packets: int
+    octets: int
+
+
+class UplinkMessage(NamedTuple):
+    """One message between a worker and control; `a` and `b` by kind (fastpath/uplink.h)."""
+
+    kind: int
+    transport: int
+    incarnation: int
+    a: int
+    b: int
+    time_ns: int
+    payload: bytes
