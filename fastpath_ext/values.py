@@ -111,3 +111,14 @@ class UplinkMessage(NamedTuple):
     b: int
     time_ns: int
     payload: bytes
+
+
+class StunRequest(NamedTuple):
+    """What a STUN Binding request says; nobody has authenticated it."""
+
+    username: bytes
+    priority: int
+    use_candidate: bool
+    controlling: int | None
+    """The tie breaker, where the attribute is present."""
+    controlled: int | None
