@@ -1,0 +1,39 @@
+// A digest of getStats for tests and for people who look after the service. Numbers only.
+
+import type { Peer } from "./peer.ts";
+
+type Row = Record<string, unknown>;
+
+const RECEIVED = [
+    "framesDecoded", "framesReceived", "framesDropped", "frameWidth", "frameHeight", "framesPerSecond", "freezeCount", "keyFramesDecoded",
+    "totalSamplesReceived", "concealedSamples", "silentConcealedSamples", "packetsReceived", "packetsLost", "bytesReceived", "pliCount", "nackCount",
+] as const;
+const SENT = [
+    "rid", "active", "frameWidth", "frameHeight", "framesPerSecond", "framesEncoded", "keyFramesEncoded", "packetsSent", "bytesSent", "pliCount",
+    "targetBitrate", "qualityLimitationReason",
+] as const;
+
+export interface PeerStats {
+    receivers: Row[];
+    senders: Row[];
+    transport: Row;
+}
+
+/** One row per slot (by the media worker's name and mid) and per outgoing encoding. */
+export async function digest(peer: Peer): Promise<PeerStats> {
+    const report = [...(await peer.pc.getStats()).values()] as Row[];
+    const inbound = report.filter((row) => row.type === "inbound-rtp");
+    const receivers = peer.slots.map(({ name, kind, transceiver }) => {
+        const row = inbound.find((one) => one.mid === transceiver.mid);
+        return { receiver: name, mid: transceiver.mid, kind, ...pick(row ?? {}, RECEIVED) };
+    });
+    const senders = report
+        .filter((row) => row.type === "outbound-rtp")
+        .map((row) => ({ kind: row.kind, ...pick(row, SENT) }));
+    const pair = report.find((row) => row.type === "candidate-pair" && row.state === "succeeded" && row.nominated !== false) ?? {};
+    return { receivers, senders, transport: pick(pair, ["availableOutgoingBitrate", "currentRoundTripTime", "bytesReceived", "bytesSent"]) };
+}
+
+function pick(row: Row, names: readonly string[]): Row {
+    return Object.fromEntries(names.filter((name) => row[name] !== undefined).map((name) => [name, row[name]]));
+}

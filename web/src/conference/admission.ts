@@ -1,0 +1,138 @@
+// The way into a conference: the one that runs in the room with a ticket for it, or a new one.
+
+import { RoomStateEvent, type MatrixClient, type Room } from "matrix-js-sdk";
+import { randomBytes, randomName } from "../bytes.ts";
+import { activeConference, announce } from "../matrix/announce.ts";
+import { sendTicket, TicketBox } from "../matrix/tickets.ts";
+import type { Conference, Ticket } from "../protocol/events.ts";
+import { EVENT } from "../protocol/names.ts";
+import { prove, ticketKey } from "../ticket.ts";
+
+export interface Pass {
+    conference: Conference;
+    ticket: Ticket;
+}
+
+/** Our announcement is believed to have reached everybody this long after it came back to us, ms. */
+const ECHO_MS = 5000;
+
+export class Admission {
+    readonly #client: MatrixClient;
+    readonly #room: Room;
+    readonly #focus: string;
+    readonly #canReadHistory: boolean;
+    /** Conferences that turned out to be over. */
+    #dead = new Set<string>();
+    #box: { id: string; tickets: TicketBox } | null = null;
+    #own: Pass | null = null;
+
+    constructor(client: MatrixClient, room: Room, focus: string, canReadHistory: boolean) {
+        this.#client = client;
+        this.#room = room;
+        this.#focus = focus;
+        this.#canReadHistory = canReadHistory;
+    }
+
+    /** The conference that runs in the room, as far as we know it to be alive. */
+    get running(): Conference | null {
+        const conference = activeConference(this.#room);
+        return conference && !this.#dead.has(conference.conferenceId) && conference.focus === this.#focus ? conference : null;
+    }
+
+    /** Begins to look for the ticket before the person has pressed "join". */
+    prepare(): void {
+        const conference = this.running;
+        if (conference) void this.#tickets(conference).find(this.#canReadHistory).catch(() => undefined);
+    }
+
+    /** A way in. `say` is told what is being done. */
+    async find(say: (status: string) => void): Promise<Pass> {
+        const conference = this.running;
+        if (!conference) return this.#start(say);
+        if (this.#own?.conference.conferenceId === conference.conferenceId) return this.#own;
+        say("Looking for the ticket to the running conference");
+        const ticket = await this.#tickets(conference).find(this.#canReadHistory);
+        if (ticket) return { conference, ticket };
+        // Nobody inside answered, so nobody is inside.
+        this.#dead.add(conference.conferenceId);
+        return this.#start(say);
+    }
+
+    ticketRefused(pass: Pass): void {
+        if (this.#box?.id === pass.conference.conferenceId) this.#box.tickets.refuse(pass.ticket);
+        if (this.#own?.ticket === pass.ticket) this.#own = null;
+    }
+
+    conferenceOver(pass: Pass): void {
+        this.#dead.add(pass.conference.conferenceId);
+    }
+
+    close(): void {
+        this.#box?.tickets.close();
+        this.#box = null;
+    }
+
+    async #start(say: (status: string) => void): Promise<Pass> {
+        say("Starting a conference in this room");
+        const creator = this.#client.getSafeUserId();
+        const createdTs = Math.max(Date.now(), (activeConference(this.#room)?.createdTs ?? 0) + 1);
+        const conference = { conferenceId: randomName(), creator, focus: this.#focus, createdTs };
+        const ticket = { conferenceId: conference.conferenceId, creator, epoch: 0, secret: randomBytes(32) };
+        const others = this.#watchRivals(conference);
+        await announce(this.#client, this.#room.roomId, conference);
+        const rival = await others;
+        if (rival) {
+            // Two pressed "join" at once. The one whose announcement the room saw first keeps it.
+            await announce(this.#client, this.#room.roomId, null);
+            return this.find(say);
+        }
+        await sendTicket(this.#client, this.#room, ticket);
+        return (this.#own = { conference, ticket });
+    }
+
+    /** Another living conference that the room's order of events puts before ours; null once ours came first. */
+    #watchRivals(own: Conference): Promise<Conference | null> {
+        return new Promise((resolve) => {
+            let rival: Conference | null = null;
+            const check = () => {
+                const active = this.running;
+                if (active && active.conferenceId !== own.conferenceId) rival = active;
+                const ours = this.#room.currentState.getStateEvents(EVENT.conference, own.creator);
+                if (ours?.getContent().conference_id === own.conferenceId || active?.conferenceId === own.conferenceId) finish();
+            };
+            const finish = () => {
+                clearTimeout(timer);
+                this.#client.off(RoomStateEvent.Events, check);
+                resolve(rival);
+            };
+            const timer = setTimeout(finish, ECHO_MS);
+            this.#client.on(RoomStateEvent.Events, check);
+        });
+    }
+
+    #tickets(conference: Conference): TicketBox {
+        if (this.#box?.id !== conference.conferenceId) {
+            this.#box?.tickets.close();
+            this.#box = { id: conference.conferenceId, tickets: new TicketBox(this.#client, this.#room, conference) };
+        }
+        return this.#box.tickets;
+    }
+}
+
+/** The `join` object of an invite; in the creator's with what opens the conference. */
+export async function joinContent(pass: Pass, userId: string, deviceId: string, callId: string): Promise<Record<string, unknown>> {
+    const { conference, ticket } = pass;
+    const key = await ticketKey(ticket);
+    const { conferenceId, creator } = conference;
+    const ts = Date.now();
+    const proof = await prove(key, { conferenceId, creator, epoch: ticket.epoch, userId, deviceId, callId, ts });
+    return {
+        conference_id: conferenceId,
+        creator,
+        epoch: ticket.epoch,
+        device_id: deviceId,
+        ts,
+        proof,
+        ...(creator === userId ? { open: { verifier: key.verifier, intent: "video" } } : {}),
+    };
+}

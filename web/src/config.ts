@@ -1,0 +1,68 @@
+// What the server tells this page: /config.json beside it.
+
+import { array, object, own, text } from "./protocol/check.ts";
+import { Trouble } from "./protocol/errors.ts";
+
+export type KeyTransportKind = "timeline" | "to-device";
+
+export interface DemoPerson {
+    userId: string;
+    password: string;
+}
+
+export interface Config {
+    homeserver: string;
+    focus: string;
+    keyTransport: KeyTransportKind;
+    demo: { roomId: string; people: Map<string, DemoPerson> } | null;
+}
+
+export async function fetchConfig(): Promise<Config> {
+    try {
+        const response = await fetch("config.json", { cache: "no-store" });
+        if (!response.ok) throw new Error(`status ${response.status}`);
+        return parseConfig(await response.json());
+    } catch {
+        throw new Trouble("no_config");
+    }
+}
+
+export function parseConfig(json: unknown): Config {
+    const config = object(json, "config");
+    const homeserver = text(own(config, "homeserver"), 1000, "homeserver");
+    if (!/^https?:\/\//.test(homeserver)) throw new Error("homeserver: not an http address");
+    return {
+        homeserver: homeserver.replace(/\/+$/, ""),
+        focus: text(own(config, "focus"), 255, "focus"),
+        keyTransport: config.key_transport === "to-device" ? "to-device" : "timeline",
+        demo: own(config, "demo") ? parseDemo(config.demo) : null,
+    };
+}
+
+function parseDemo(json: unknown): Config["demo"] {
+    const demo = object(json, "demo");
+    const people = Object.entries(object(own(demo, "people"), "people"));
+    return {
+        roomId: text(own(demo, "room_id"), 255, "room_id"),
+        people: new Map(
+            array(people, 1000, "people").map((entry) => {
+                const [name, value] = entry as [string, unknown];
+                const person = object(value, "person");
+                return [name, { userId: text(own(person, "user_id"), 255, "user_id"), password: text(own(person, "password"), 255, "password") }];
+            }),
+        ),
+    };
+}
+
+/** `?demo=alice&join&nokeys`: who signs in by herself, whether she joins at once, and whether she ignores all keys. */
+export interface Flags {
+    demo: string | null;
+    join: boolean;
+    noKeys: boolean;
+}
+
+export function readFlags(search: string): Flags {
+    const parameters = new URLSearchParams(search);
+    const demo = parameters.get("demo");
+    return { demo, join: demo !== null && parameters.has("join"), noKeys: demo !== null && parameters.has("nokeys") };
+}

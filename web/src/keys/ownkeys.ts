@@ -1,0 +1,101 @@
+// This member's own base keys: made, stepped and renewed as the schedule says, sent, and then taken into use.
+
+import { randomBytes } from "../bytes.ts";
+import { count } from "../guard.ts";
+import type { MediaKey } from "../protocol/events.ts";
+import { ratchet } from "./ratchet.ts";
+import { KeySchedule, type Change } from "./schedule.ts";
+
+export interface OwnKeysPorts {
+    /** Resolves when the homeserver has accepted the keys. */
+    send(keys: MediaKey[]): Promise<void>;
+    /** From now on frames are encrypted with these. */
+    use(keys: MediaKey[]): void;
+    /** seconds */
+    now(): number;
+}
+
+export class OwnKeys {
+    readonly #sources: number[];
+    readonly #ports: OwnKeysPorts;
+    readonly #schedule = new KeySchedule();
+    #current: MediaKey[] = [];
+    #pending: MediaKey[] = [];
+    #timer: ReturnType<typeof setTimeout> | undefined;
+    #stopped = false;
+
+    constructor(sources: number[], ports: OwnKeysPorts) {
+        this.#sources = sources;
+        this.#ports = ports;
+    }
+
+    start(): void {
+        this.#schedule.start();
+        this.#pump();
+    }
+
+    memberJoined(): void {
+        this.#schedule.memberJoined();
+        this.#pump();
+    }
+
+    memberLeft(): void {
+        this.#schedule.memberLeft();
+        this.#pump();
+    }
+
+    /** What somebody who lacks a key needs: the keys in use, and those about to be. */
+    all(): MediaKey[] {
+        return [...this.#current, ...this.#pending];
+    }
+
+    stop(): void {
+        this.#stopped = true;
+        clearTimeout(this.#timer);
+        this.#current = this.#pending = [];
+    }
+
+    #pump(): void {
+        clearTimeout(this.#timer);
+        while (!this.#stopped) {
+            const now = this.#ports.now();
+            const action = this.#schedule.next(now);
+            if (action.do === "wait") {
+                if (action.until !== null) this.#timer = setTimeout(() => this.#pump(), 1000 * Math.max(0.01, action.until - now));
+                return;
+            }
+            if (action.do === "send") {
+                void this.#change(action.change);
+                return;
+            }
+            this.#current = this.#pending;
+            this.#pending = [];
+            this.#ports.use(this.#current);
+        }
+    }
+
+    async #change(change: Change): Promise<void> {
+        try {
+            const keys = await this.#derive(change);
+            if (this.#stopped) return;
+            this.#pending = keys;
+            await this.#ports.send(keys);
+            this.#schedule.accepted(this.#ports.now());
+        } catch {
+            count("own keys not sent");
+            this.#pending = [];
+            this.#schedule.failed(this.#ports.now());
+        }
+        this.#pump();
+    }
+
+    #derive(change: Change): Promise<MediaKey[]> | MediaKey[] {
+        if (change === "first") return this.#sources.map((source) => ({ source, epoch: 0, ratchet: 0, key: randomBytes(16) }));
+        if (change === "new") {
+            return this.#current.map(({ source, epoch }) => ({ source, epoch: epoch + 1, ratchet: 0, key: randomBytes(16) }));
+        }
+        return Promise.all(
+            this.#current.map(async (one) => ({ ...one, ratchet: one.ratchet + 1, key: await ratchet(one.key) })),
+        );
+    }
+}

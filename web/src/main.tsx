@@ -1,0 +1,10 @@
+import { render } from "preact";
+import { App } from "./app.ts";
+import { exposeForTests } from "./testing.ts";
+import { Root } from "./ui/root.tsx";
+import "./ui/style.css";
+
+const app = new App();
+exposeForTests(app);
+render(<Root app={app} />, document.getElementById("app")!);
+void app.start();

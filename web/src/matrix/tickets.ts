@@ -1,0 +1,150 @@
+// Tickets of a conference as they pass through its room: found, asked for, and given to those who ask.
+
+import type { MatrixClient, Room } from "matrix-js-sdk";
+import { count } from "../guard.ts";
+import { parseTicket, parseTicketRequest, ticketContent, type Conference, type Ticket } from "../protocol/events.ts";
+import { HISTORY_PAGES, HISTORY_PAGE_EVENTS, TICKET_ANSWER_MS, TICKET_PATIENCE_MS, TICKET_RANK_MS } from "../protocol/limits.ts";
+import { EVENT } from "../protocol/names.ts";
+import { listen, read, type Incoming } from "./inbox.ts";
+import { isEncrypted } from "./rooms.ts";
+import { politely } from "./send.ts";
+
+interface Candidate {
+    ticket: Ticket;
+    sender: string;
+    ts: number;
+}
+
+/** The tickets that members of the room sent for one conference. Anyone in the room may have sent a false one. */
+export class TicketBox {
+    readonly #client: MatrixClient;
+    readonly #room: Room;
+    readonly #conference: Conference;
+    readonly #stop: () => void;
+    #candidates: Candidate[] = [];
+    #refused = new Set<string>();
+    #arrived: () => void = () => undefined;
+    #searched: Promise<void> | null = null;
+    #asked: Promise<void> | null = null;
+
+    constructor(client: MatrixClient, room: Room, conference: Conference) {
+        this.#client = client;
+        this.#room = room;
+        this.#conference = conference;
+        this.#stop = listen(client, room.roomId, (event) => this.#take(event));
+    }
+
+    /** The best ticket not refused yet: the creator's own, otherwise the newest. */
+    get best(): Ticket | null {
+        const usable = this.#candidates.filter(({ ticket }) => !this.#refused.has(secretOf(ticket)));
+        const rank = (candidate: Candidate) => (candidate.sender === this.#conference.creator ? 1e15 : 0) + candidate.ts;
+        return usable.sort((a, b) => rank(b) - rank(a))[0]?.ticket ?? null;
+    }
+
+    refuse(ticket: Ticket): void {
+        this.#refused.add(secretOf(ticket));
+    }
+
+    /** Looks through the room's history, then asks those present. null: nobody gave one. */
+    async find(canReadHistory: boolean): Promise<Ticket | null> {
+        await (this.#searched ??= this.#search());
+        if (this.best) return this.best;
+        // A device that existed when the ticket was sent may still be decrypting it; a new one never will.
+        if (canReadHistory && (await this.#within(TICKET_PATIENCE_MS))) return this.best;
+        await (this.#asked ??= this.#ask());
+        await this.#within(TICKET_ANSWER_MS);
+        this.#asked = null;
+        return this.best;
+    }
+
+    close(): void {
+        this.#stop();
+    }
+
+    async #search(): Promise<void> {
+        for (let page = 0; page <= HISTORY_PAGES; page++) {
+            for (const event of this.#room.getLiveTimeline().getEvents()) {
+                await this.#client.decryptEventIfNeeded(event).catch(() => undefined);
+                const incoming = read(event);
+                if (incoming) this.#take(incoming);
+            }
+            const first = this.#room.getLiveTimeline().getEvents()[0];
+            // Nothing older than the conference can be its ticket (allow its creator's clock a minute).
+            if (this.best || !first || first.getTs() < this.#conference.createdTs - 60000 || page === HISTORY_PAGES) return;
+            const before = this.#room.getLiveTimeline().getEvents().length;
+            await this.#client.scrollback(this.#room, HISTORY_PAGE_EVENTS).catch(() => undefined);
+            if (this.#room.getLiveTimeline().getEvents().length === before) return;
+        }
+    }
+
+    async #ask(): Promise<void> {
+        await politely(() =>
+            this.#client.sendEvent(this.#room.roomId, EVENT.ticketRequest, {
+                conference_id: this.#conference.conferenceId,
+                device_id: this.#client.getDeviceId() ?? "",
+            }),
+        );
+    }
+
+    #within(ms: number): Promise<boolean> {
+        return new Promise((resolve) => {
+            const timer = setTimeout(() => resolve(this.best !== null), ms);
+            this.#arrived = () => {
+                clearTimeout(timer);
+                resolve(true);
+            };
+            if (this.best) this.#arrived();
+        });
+    }
+
+    #take(event: Incoming): void {
+        if (event.type !== EVENT.ticket) return;
+        if (event.senderKey === null) return count("ticket in clear");
+        if (this.#room.getMember(event.sender)?.membership !== "join") return;
+        const ticket = parseTicketSafely(event.content);
+        if (ticket?.conferenceId !== this.#conference.conferenceId || ticket.creator !== this.#conference.creator) return;
+        if (this.#candidates.length >= 64) this.#candidates.shift();
+        this.#candidates.push({ ticket, sender: event.sender, ts: event.ts });
+        if (this.best) this.#arrived();
+    }
+}
+
+export async function sendTicket(client: MatrixClient, room: Room, ticket: Ticket): Promise<void> {
+    if (!isEncrypted(room)) throw new Error("room not encrypted");
+    await politely(() => client.sendEvent(room.roomId, EVENT.ticket, ticketContent(ticket)));
+}
+
+/**
+ * While in a conference: gives its ticket to those of the room who ask. `rank` is our place among the members present,
+ * by number; the first answers at once, each next one 3 s later unless somebody did.
+ */
+export function serveTickets(client: MatrixClient, room: Room, ticket: Ticket, rank: () => number): (event: Incoming) => void {
+    let waiting: ReturnType<typeof setTimeout> | null = null;
+    return (event) => {
+        if (event.type === EVENT.ticket && event.senderKey !== null) {
+            if (parseTicketSafely(event.content)?.conferenceId !== ticket.conferenceId || waiting === null) return;
+            clearTimeout(waiting);
+            waiting = null;
+        }
+        if (event.type !== EVENT.ticketRequest || event.senderKey === null || waiting !== null) return;
+        if (parseTicketRequest(event.content).conferenceId !== ticket.conferenceId) return;
+        if (room.getMember(event.sender)?.membership !== "join") return;
+        waiting = setTimeout(() => {
+            waiting = null;
+            if (rank() >= 0) sendTicket(client, room, ticket).catch(() => count("ticket not sent"));
+        }, TICKET_RANK_MS * Math.max(0, rank()));
+    };
+}
+
+function parseTicketSafely(content: unknown): Ticket | null {
+    try {
+        return parseTicket(content);
+    } catch {
+        count("ticket malformed");
+        return null;
+    }
+}
+
+function secretOf(ticket: Ticket): string {
+    return `${ticket.epoch}:${ticket.secret.join()}`;
+}

@@ -1,0 +1,47 @@
+// Every bound on what others may make this client do, and what another value would cost.
+
+/** Data channel text. Larger than the contract's 16 KiB so that `m.call.negotiate` (64 KiB) fits. */
+export const MAX_MESSAGE_CHARS = 65536;
+/** Members in one roster. Higher lets a faulty focus fill memory; the member number itself ends at 65535. */
+export const MAX_MEMBERS = 2000;
+export const MAX_MEMBER_NUMBER = 0xffff;
+/** Slot pairs in the invite. More make the first event larger (about 1.7 kB each), fewer cost an early re-offer. */
+export const FIRST_SLOT_PAIRS = 4;
+export const SLOT_PAIR_STEP = 4;
+export const MAX_SLOT_PAIRS = 16;
+
+/** One key event per member in this time, s. Lower meets homeserver rate limits, higher makes newcomers wait. */
+export const KEY_COALESCE_S = 5;
+/** A rotated key waits this long after it was sent, s. Lower loses frames at slow receivers, higher lets the one who left listen on. */
+export const KEY_GRACE_S = 1;
+/** After a failed sending of keys, s. */
+export const KEY_RETRY_S = 3;
+/** One question for a missing key per member in this time, s. */
+export const KEY_REQUEST_S = 3;
+/** A key may be on its way: frames without a key for this long, s, before anybody is asked. */
+export const KEY_PATIENCE_S = 0.35;
+/** Key entries of members the roster does not know yet. */
+export const MAX_EARLY_KEYS = 256;
+/** Epochs of one source whose keys stay usable: the current and the one before (frames still in flight). */
+export const EPOCHS_KEPT = 2;
+/** Ratchet steps derived ahead of a known key for one frame. Higher lets a forged header cost more hashing. */
+export const MAX_RATCHET_AHEAD = 16;
+/** Counters remembered per KID against replay. Lower drops frames of layers that interleave at a switch. */
+export const REPLAY_WINDOW = 1024;
+
+/** Events read back in a room's history when looking for a ticket: pages and events per page. */
+export const HISTORY_PAGES = 4;
+export const HISTORY_PAGE_EVENTS = 50;
+/** A ticket that another device may still be decrypting, ms, before it is asked for. */
+export const TICKET_PATIENCE_MS = 2000;
+/** Nobody answered a request for the ticket in this time, ms: two members had their turn (0 s and 3 s). */
+export const TICKET_ANSWER_MS = 5000;
+/** Between two answers to ticket requests, by rank of the answering member, ms. */
+export const TICKET_RANK_MS = 3000;
+
+/** Waiting for the focus to enter the direct-message room, for its answer, and for media and data channel, ms. */
+export const FOCUS_JOIN_MS = 20000;
+export const ANSWER_MS = 25000;
+export const CONNECT_MS = 15000;
+/** `lifetime` of an invite, ms. */
+export const INVITE_LIFETIME_MS = 60000;

@@ -1,0 +1,199 @@
+// Data channel messages of the focus: their types, and the one function that reads them from untrusted text.
+
+import { Malformed, array, boolean, integer, object, own, text, type Json } from "./check.ts";
+import { MAX_MEMBERS, MAX_MEMBER_NUMBER, MAX_MESSAGE_CHARS } from "./limits.ts";
+import { MESSAGE, RIDS, SOURCES, type Rid, type Source } from "./names.ts";
+
+export interface Welcome {
+    version: number;
+    member: number;
+    conferenceId: string;
+    pingIntervalMs: number;
+    epoch: number;
+}
+
+export interface Member {
+    member: number;
+    userId: string;
+    deviceId: string;
+    audioMuted: boolean;
+    videoMuted: boolean;
+    sources: Source[];
+}
+
+export interface Members {
+    reset: boolean;
+    present: Member[];
+    gone: number[];
+}
+
+export interface Slot {
+    mid: string;
+    member: number | null;
+    source: Source | null;
+}
+
+export interface WantedEncoding {
+    active: boolean;
+    maxBitrate?: number;
+    scaleResolutionDownBy?: number;
+    maxFramerate?: number;
+}
+
+export interface Failure {
+    code: string;
+    message: string;
+}
+
+export type FocusMessage =
+    | { type: "welcome"; content: Welcome }
+    | { type: "members"; content: Members }
+    | { type: "slots"; content: { revision: number; slots: Slot[] } }
+    | { type: "send"; content: Map<Source, Map<Rid, WantedEncoding>> }
+    | { type: "negotiate"; content: { answer: string } | { error: Failure } }
+    | { type: "ping" }
+    | { type: "error"; content: Failure }
+    | { type: "hangup"; content: Failure & { reason: string } }
+    | { type: "unknown"; name: string };
+
+/** Throws Malformed for anything but one JSON message of the contract; an unknown type is returned as such. */
+export function parseUntrusted(data: unknown): FocusMessage {
+    if (typeof data !== "string" || data.length > MAX_MESSAGE_CHARS) throw new Malformed("message: not a text of bearable size");
+    let json: unknown;
+    try {
+        json = JSON.parse(data);
+    } catch {
+        throw new Malformed("message: not JSON");
+    }
+    const message = object(json, "message");
+    const type = text(own(message, "type"), 255, "type");
+    const content = object(own(message, "content") ?? {}, "content");
+    switch (type) {
+        case MESSAGE.welcome:
+            return { type: "welcome", content: welcome(content) };
+        case MESSAGE.members:
+            return { type: "members", content: members(content) };
+        case MESSAGE.slots:
+            return { type: "slots", content: slots(content) };
+        case MESSAGE.send:
+            return { type: "send", content: send(content) };
+        case MESSAGE.negotiate:
+            return { type: "negotiate", content: negotiate(content) };
+        case MESSAGE.ping:
+            return { type: "ping" };
+        case MESSAGE.error:
+            return { type: "error", content: failure(content) };
+        case MESSAGE.hangup:
+            return {
+                type: "hangup",
+                content: {
+                    reason: typeof content.reason === "string" ? content.reason.slice(0, 255) : "unknown_error",
+                    ...failure(hangupError(content)),
+                },
+            };
+        default:
+            return { type: "unknown", name: type };
+    }
+}
+
+function hangupError(content: Json): Json {
+    const error = own(content, MESSAGE.error);
+    return typeof error === "object" && error !== null && !Array.isArray(error) ? (error as Json) : {};
+}
+
+function welcome(content: Json): Welcome {
+    return {
+        version: integer(own(content, "version"), 1, 1000, "version"),
+        member: memberNumber(own(content, "member")),
+        conferenceId: text(own(content, "conference_id"), 255, "conference_id"),
+        pingIntervalMs: integer(own(content, "ping_interval_ms") ?? 10000, 100, 600000, "ping_interval_ms"),
+        epoch: integer(own(content, "epoch") ?? 0, 0, Number.MAX_SAFE_INTEGER, "epoch"),
+    };
+}
+
+function members(content: Json): Members {
+    return {
+        reset: boolean(own(content, "reset") ?? false, "reset"),
+        present: array(own(content, "present") ?? [], MAX_MEMBERS, "present").map(member),
+        gone: array(own(content, "gone") ?? [], MAX_MEMBERS, "gone").map(memberNumber),
+    };
+}
+
+function member(value: unknown): Member {
+    const one = object(value, "member");
+    return {
+        member: memberNumber(own(one, "member")),
+        userId: text(own(one, "user_id"), 255, "user_id"),
+        deviceId: text(own(one, "device_id"), 255, "device_id"),
+        audioMuted: boolean(own(one, "audio_muted") ?? false, "audio_muted"),
+        videoMuted: boolean(own(one, "video_muted") ?? false, "video_muted"),
+        // A source this client does not know yet is no reason to lose the member.
+        sources: array(own(one, "sources") ?? [], 16, "sources").filter(isSource),
+    };
+}
+
+function slots(content: Json): { revision: number; slots: Slot[] } {
+    return {
+        revision: integer(own(content, "revision"), 0, Number.MAX_SAFE_INTEGER, "revision"),
+        slots: array(own(content, "slots"), 256, "slots").map((value) => {
+            const slot = object(value, "slot");
+            const who = own(slot, "member") ?? null;
+            const what = own(slot, "source") ?? null;
+            return {
+                mid: text(own(slot, "mid"), 32, "mid"),
+                member: who === null ? null : memberNumber(who),
+                source: isSource(what) ? what : null,
+            };
+        }),
+    };
+}
+
+function send(content: Json): Map<Source, Map<Rid, WantedEncoding>> {
+    const wanted = new Map<Source, Map<Rid, WantedEncoding>>();
+    const sources = object(own(content, "sources"), "sources");
+    for (const source of SOURCES) {
+        if (!Object.hasOwn(sources, source)) continue;
+        const given = object(own(object(sources[source], source), "encodings") ?? {}, "encodings");
+        const encodings = new Map<Rid, WantedEncoding>();
+        for (const rid of RIDS) {
+            if (Object.hasOwn(given, rid)) encodings.set(rid, wantedEncoding(object(given[rid], rid)));
+        }
+        wanted.set(source, encodings);
+    }
+    return wanted;
+}
+
+function wantedEncoding(given: Json): WantedEncoding {
+    const wanted: WantedEncoding = { active: boolean(own(given, "active"), "active") };
+    if (own(given, "max_bitrate") !== undefined) {
+        wanted.maxBitrate = integer(own(given, "max_bitrate"), 1, 100_000_000, "max_bitrate");
+    }
+    if (own(given, "max_framerate") !== undefined) {
+        wanted.maxFramerate = integer(own(given, "max_framerate"), 1, 240, "max_framerate");
+    }
+    const scale = own(given, "scale_resolution_down_by");
+    if (typeof scale === "number" && scale >= 1 && scale <= 64) wanted.scaleResolutionDownBy = scale;
+    return wanted;
+}
+
+function negotiate(content: Json): { answer: string } | { error: Failure } {
+    if (Object.hasOwn(content, "error")) return { error: failure(object(content.error, "error")) };
+    const description = object(own(content, "description"), "description");
+    if (description.type !== "answer") throw new Malformed("description: not an answer");
+    return { answer: text(own(description, "sdp"), MAX_MESSAGE_CHARS, "sdp") };
+}
+
+export function failure(content: Json): Failure {
+    return {
+        code: typeof content.code === "string" ? content.code.slice(0, 64) : "internal",
+        message: typeof content.message === "string" ? content.message.slice(0, 500) : "",
+    };
+}
+
+function memberNumber(value: unknown): number {
+    return integer(value, 1, MAX_MEMBER_NUMBER, "member");
+}
+
+function isSource(value: unknown): value is Source {
+    return (SOURCES as readonly unknown[]).includes(value);
+}

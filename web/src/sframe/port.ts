@@ -1,0 +1,34 @@
+// What the page and the media worker say to each other. Keys go in; no key ever comes out.
+
+import type { Bytes } from "../bytes.ts";
+import type { Report } from "./verdict.ts";
+
+/** Options of one transform: a sender of one source, or the receiver of one slot. */
+export type TransformOptions =
+    | { side: "send"; source: number; media: "audio" | "video" }
+    | { side: "receive"; receiver: string; media: "audio" | "video" };
+
+export type ToWorker =
+    | { type: "send_key"; member: number; source: number; epoch: number; ratchet: number; key: Bytes }
+    | { type: "receive_key"; member: number; source: number; epoch: number; ratchet: number; key: Bytes }
+    | { type: "remove_member"; member: number }
+    /** What the focus says a slot carries now; null: nothing. */
+    | { type: "expect"; receiver: string; member: number | null; source: number | null }
+    | { type: "mute"; source: number; muted: boolean }
+    /** createEncodedStreams, where there is no RTCRtpScriptTransform. */
+    | { type: "streams"; options: TransformOptions; readable: ReadableStream; writable: WritableStream };
+
+export interface SenderReport {
+    source: number;
+    sealed: number;
+    dropped: number;
+    epoch: number | null;
+    ratchet: number | null;
+}
+
+export type FromWorker =
+    | { type: "receiver"; receiver: string; report: Report }
+    | { type: "senders"; senders: SenderReport[]; receiveKeys: number }
+    /** A source has its first key: the picture must begin with a key frame. */
+    | { type: "sender_ready"; source: number }
+    | { type: "fault"; what: string };

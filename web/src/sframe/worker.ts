@@ -1,0 +1,188 @@
+// The media worker: every frame of the page, in and out, passes here. One worker for a whole conference, so that each
+// base key has one counter; a new conference starts a new worker and new keys.
+
+import type { Bytes } from "../bytes.ts";
+import type { Kid } from "../keys/kid.ts";
+import { KeyRing, type Opened } from "./keyring.ts";
+import type { FromWorker, ToWorker, TransformOptions } from "./port.ts";
+import { SourceSealer } from "./sealer.ts";
+import { ReceiverVerdict, REPORT_MS, type FrameResult } from "./verdict.ts";
+
+type EncodedFrame = RTCEncodedVideoFrame | RTCEncodedAudioFrame;
+type Output = TransformStreamDefaultController<EncodedFrame>;
+
+/** The transformer as browsers have it: both methods may be missing. */
+interface Transformer {
+    readable: ReadableStream<EncodedFrame>;
+    writable: WritableStream<EncodedFrame>;
+    options?: unknown;
+    sendKeyFrameRequest?: () => Promise<void>;
+    generateKeyFrame?: (rid?: string) => Promise<unknown>;
+}
+
+interface Receiver {
+    media: "audio" | "video";
+    verdict: ReceiverVerdict;
+    member: number | null;
+    source: number | null;
+    /** Frames were thrown away since the last key frame request, so the decoder waits for a key frame. */
+    starved: boolean;
+    requestKeyFrame: (() => Promise<void>) | null;
+}
+
+const sealers = new Map<number, SourceSealer>();
+const muted = new Set<number>();
+const generators = new Map<number, () => Promise<unknown>>();
+const receivers = new Map<string, Receiver>();
+const ring = new KeyRing();
+let lastSenders = "";
+
+function post(message: FromWorker): void {
+    self.postMessage(message);
+}
+
+function sealerOf(source: number): SourceSealer {
+    let sealer = sealers.get(source);
+    if (!sealer) sealers.set(source, (sealer = new SourceSealer()));
+    return sealer;
+}
+
+function receiverOf(name: string, media: "audio" | "video" = "video"): Receiver {
+    let receiver = receivers.get(name);
+    if (!receiver) {
+        receiver = { media, verdict: new ReceiverVerdict(), member: null, source: null, starved: false, requestKeyFrame: null };
+        receivers.set(name, receiver);
+    }
+    return receiver;
+}
+
+function attach(options: TransformOptions, transformer: Transformer): void {
+    if (options.side === "send") {
+        if (transformer.generateKeyFrame) generators.set(options.source, () => transformer.generateKeyFrame!());
+        run(transformer, (frame, output) => sendFrame(options.source, frame, output));
+        return;
+    }
+    const receiver = receiverOf(options.receiver, options.media);
+    receiver.media = options.media;
+    if (options.media === "video" && transformer.sendKeyFrameRequest) {
+        receiver.requestKeyFrame = () => transformer.sendKeyFrameRequest!();
+    }
+    run(transformer, (frame, output) => receiveFrame(receiver, frame, output));
+}
+
+function run(transformer: Transformer, transform: (frame: EncodedFrame, output: Output) => Promise<void>): void {
+    const guarded = async (frame: EncodedFrame, output: Output) => {
+        try {
+            await transform(frame, output);
+        } catch {
+            // One bad frame is dropped; a thrown error would end the whole transform.
+            post({ type: "fault", what: "frame" });
+        }
+    };
+    transformer.readable
+        .pipeThrough(new TransformStream<EncodedFrame, EncodedFrame>({ transform: guarded }))
+        .pipeTo(transformer.writable)
+        .catch(() => undefined);
+}
+
+async function sendFrame(source: number, frame: EncodedFrame, output: Output): Promise<void> {
+    if (muted.has(source)) return;
+    const kind = "type" in frame ? (frame.type === "key" ? "key" : "delta") : "audio";
+    const sealed = await sealerOf(source).seal(kind, new Uint8Array(frame.data) as Bytes);
+    if (!sealed) return;
+    frame.data = sealed.buffer;
+    output.enqueue(frame);
+}
+
+async function receiveFrame(receiver: Receiver, frame: EncodedFrame, output: Output): Promise<void> {
+    const csrcs = frame.getMetadata().contributingSources;
+    const opened = await ring.open(receiver.media, new Uint8Array(frame.data) as Bytes, csrcs?.[0]);
+    const result = place(receiver, opened);
+    receiver.verdict.frame(result, opened.result === "not_encrypted" ? null : opened.kid, Date.now());
+    if (opened.result === "decrypted" && result === "decrypted") {
+        receiver.starved = false;
+        frame.data = opened.data.buffer;
+        output.enqueue(frame);
+    } else if (result !== "replayed") {
+        receiver.starved = true;
+    }
+}
+
+/** A frame is shown only where the page shows its member: the key that opened it decides, not the focus. */
+function place(receiver: Receiver, opened: Opened): FrameResult {
+    if (opened.result !== "decrypted") return opened.result;
+    const { member, source } = opened.kid;
+    return member === receiver.member && source === receiver.source ? "decrypted" : "misplaced";
+}
+
+function askKeyFrames(concerned: (receiver: Receiver) => boolean): void {
+    for (const receiver of receivers.values()) {
+        // Browsers by themselves ask only every 3 s.
+        if (receiver.starved && concerned(receiver)) receiver.requestKeyFrame?.().catch(() => undefined);
+    }
+}
+
+async function take(message: ToWorker): Promise<void> {
+    switch (message.type) {
+        case "send_key": {
+            const sealer = sealerOf(message.source);
+            const first = !sealer.ready;
+            const kid: Kid = message;
+            if ((await sealer.use(kid, message.key)) && first) {
+                await generators.get(message.source)?.().catch(() => undefined);
+                post({ type: "sender_ready", source: message.source });
+            }
+            return;
+        }
+        case "receive_key":
+            ring.add(message.member, message.source, message.epoch, message.ratchet, message.key);
+            askKeyFrames((receiver) => receiver.member === message.member && receiver.source === message.source);
+            return;
+        case "remove_member":
+            ring.removeMember(message.member);
+            return;
+        case "expect": {
+            const receiver = receiverOf(message.receiver);
+            if (receiver.member === message.member && receiver.source === message.source) return;
+            receiver.member = message.member;
+            receiver.source = message.source;
+            receiver.verdict.reset();
+            askKeyFrames((one) => one === receiver);
+            return;
+        }
+        case "mute":
+            if (message.muted) muted.add(message.source);
+            else muted.delete(message.source);
+            return;
+        case "streams":
+            attach(message.options, message);
+            return;
+    }
+}
+
+setInterval(() => {
+    const now = Date.now();
+    for (const [name, receiver] of receivers) {
+        const report = receiver.verdict.report(now);
+        if (report) post({ type: "receiver", receiver: name, report });
+    }
+    const senders = [...sealers].map(([source, sealer]) => ({
+        source,
+        sealed: sealer.sealed,
+        dropped: sealer.dropped,
+        epoch: sealer.step?.epoch ?? null,
+        ratchet: sealer.step?.ratchet ?? null,
+    }));
+    const message: FromWorker = { type: "senders", senders, receiveKeys: ring.size };
+    const text = JSON.stringify(message);
+    if (text !== lastSenders) post(message);
+    lastSenders = text;
+}, REPORT_MS);
+
+self.onmessage = (event: MessageEvent<ToWorker>) => {
+    take(event.data).catch(() => post({ type: "fault", what: event.data.type }));
+};
+
+(self as unknown as { onrtctransform: (event: { transformer: Transformer }) => void }).onrtctransform = ({ transformer }) => {
+    attach(transformer.options as TransformOptions, transformer);
+};

@@ -1,0 +1,40 @@
+// What the lock of a tile says, in colour, shape and words. Pure. It never says more than the frames proved.
+
+import type { Verdict } from "../sframe/verdict.ts";
+import type { IconName } from "./icons.tsx";
+
+export type Tone = "good" | "waiting" | "bad" | "quiet";
+
+export interface Lock {
+    tone: Tone;
+    icon: IconName;
+    text: string;
+    /** Shown beside the icon too, where something is not as it should be. */
+    label: string;
+}
+
+const WORST: Verdict[] = ["not_encrypted", "wrong_key", "missing_key", "decrypting", "none"];
+
+/** The worst of what a member's sound and picture say. */
+export function lockOf(name: string, verdicts: Verdict[]): Lock {
+    const verdict = WORST.find((one) => verdicts.includes(one)) ?? "none";
+    switch (verdict) {
+        case "decrypting":
+            return { tone: "good", icon: "lock", label: "", text: `End-to-end encrypted: opened with ${name}'s own key` };
+        case "missing_key":
+            return { tone: "waiting", icon: "key", label: "Key missing", text: `${name}'s key has not arrived yet, so nothing of it can be opened` };
+        case "wrong_key":
+            return { tone: "bad", icon: "warning", label: "Wrong key", text: `What arrives does not open with ${name}'s key and is not shown` };
+        case "not_encrypted":
+            return { tone: "bad", icon: "unlock", label: "Not encrypted", text: `What arrives as ${name}'s is not encrypted and is not shown` };
+        case "none":
+            return { tone: "quiet", icon: "lock", label: "", text: `Nothing arrives from ${name} at the moment` };
+    }
+}
+
+/** The own tile: whether frames leave encrypted, or wait for a key. */
+export function ownLock(sealed: number, sending: boolean): Lock {
+    if (!sending) return { tone: "quiet", icon: "lock", label: "", text: "You send nothing at the moment" };
+    if (sealed > 0) return { tone: "good", icon: "lock", label: "", text: "What you send is end-to-end encrypted" };
+    return { tone: "waiting", icon: "key", label: "Sending keys", text: "Nothing is sent until your keys are with the others" };
+}

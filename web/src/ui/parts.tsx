@@ -1,0 +1,92 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { explain, type Trouble } from "../protocol/errors.ts";
+import { Icon, type IconName } from "./icons.tsx";
+
+export function Brand() {
+    return (
+        <div class="brand">
+            <img src="./favicon.svg" alt="" width="28" height="28" />
+            <span>Sotto</span>
+        </div>
+    );
+}
+
+/** What is being done, in plain words; read out by screen readers when it changes. */
+export function Waiting({ status, children }: { status: string; children?: ComponentChildren }) {
+    return (
+        <main class="centre">
+            <div class="waiting">
+                <span class="spinner" aria-hidden="true" />
+                <p role="status" aria-live="polite">
+                    {status}
+                </p>
+                {children}
+            </div>
+        </main>
+    );
+}
+
+/** Cause and next step, with what can be done right here. */
+export function Problem({ trouble, children }: { trouble: Trouble | null; children?: ComponentChildren }) {
+    if (!trouble) return null;
+    const { cause, next } = explain(trouble.code, trouble.message);
+    const detail = trouble.message && trouble.message !== cause ? trouble.message : "";
+    return (
+        <div class="problem" role="alert">
+            <Icon name="warning" />
+            <div>
+                <p class="cause">{cause}</p>
+                <p>{next}</p>
+                {detail && <p class="detail">{detail}</p>}
+                {children && <div class="row">{children}</div>}
+            </div>
+        </div>
+    );
+}
+
+interface RoundProps {
+    icon: IconName;
+    label: string;
+    pressed?: boolean;
+    tone?: "danger" | "off";
+    onClick: () => void;
+}
+
+export function Round({ icon, label, pressed, tone, onClick }: RoundProps) {
+    return (
+        <button class={`round ${tone ?? ""}`} aria-label={label} title={label} aria-pressed={pressed} onClick={onClick}>
+            <Icon name={icon} size={24} />
+        </button>
+    );
+}
+
+/** One track in a video element that outlives changes around it. */
+export function Picture({ track, mirrored, hidden }: { track: MediaStreamTrack | null; mirrored?: boolean; hidden?: boolean }) {
+    const element = useRef<HTMLVideoElement>(null);
+    useEffect(() => {
+        const video = element.current;
+        if (!video) return;
+        video.srcObject = track ? new MediaStream([track]) : null;
+        if (track) video.play().catch(() => undefined);
+    }, [track]);
+    return <video ref={element} class={mirrored ? "mirrored" : ""} hidden={hidden || !track} autoplay playsinline muted aria-hidden="true" />;
+}
+
+/** Initials on a colour that stays the same for a person. */
+export function Avatar({ name, id }: { name: string; id: string }) {
+    let hash = 0;
+    for (const char of id) hash = (hash * 31 + char.codePointAt(0)!) >>> 0;
+    const initials = name
+        .replace(/^@/, "")
+        .split(/[\s._-]+/)
+        .slice(0, 2)
+        .map((word) => [...word][0] ?? "")
+        .join("")
+        .toUpperCase();
+    return (
+        <div class="avatar" aria-hidden="true">
+            <span style={{ background: `hsl(${hash % 360} 28% 34%)` }}>{initials}</span>
+        </div>
+    );
+}
