@@ -1,6 +1,7 @@
 """What happens to the conference core and what it wants done: every event in, every effect out.
 
-Values only. control.io.conferences turns the world into events and performs effects; control.protocol.focus is in between.
+Values only. control.io.conferences turns the world into events and performs effects;
+control.protocol.focus is in between.
 """
 
 from collections.abc import Mapping
@@ -110,7 +111,7 @@ class SinkSwitched:
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """This process stops. Silent: only it does, members keep their media; otherwise everybody is told to leave."""
+    """This process stops. Silent: members keep their media; otherwise everybody is told to leave."""
 
     silent: bool
 

@@ -13,7 +13,8 @@ SDP_MAX_BYTES: Final = 64 * 1024
 SDP_MAX_LINES: Final = 4000
 # Higher: nothing real uses it. Lower: long candidate or fmtp lines (up to 500 characters seen) fail.
 SDP_MAX_LINE: Final = 2048
-# 2 x 16 slots, four sources and the data channel are 37; sections of closed sources stay in an SDP for ever.
+# 2 x 16 slots, four sources and the data channel are 37; sections of closed sources stay in an SDP for
+# ever.
 SDP_MAX_SECTIONS: Final = 64
 # Codecs of one section. Chromium lists 40 for video. Higher: more memory held per member.
 SDP_MAX_PAYLOAD_TYPES: Final = 128
@@ -131,11 +132,11 @@ REMB_BPS: Final = 3_000_000
 
 # Data channels. One message from a member (docs/protocol.md section 4: 64 KiB for m.call.negotiate).
 CHANNEL_MAX_MESSAGE: Final = 64 * 1024
-# What may wait to be delivered to one member before its channel is given up. Higher: a slow reader costs more
-# memory. Lower: a member behind a stalled radio link loses its channel, and must resume, sooner.
+# What may wait to be delivered to one member before its channel is given up. Higher: a slow reader costs
+# more memory. Lower: a member behind a stalled radio link loses its channel, and must resume, sooner.
 CHANNEL_MAX_BUFFERED: Final = 256 * 1024
-# Incomplete or disordered data held for one member, and the pieces it may come in (some 400 bytes each beside
-# their content). Higher: more memory per hostile member. Lower: more is sent again on lossy paths.
+# Incomplete or disordered data held for one member, and the pieces it may come in (some 400 bytes each
+# beside their content). Higher: more memory per hostile member. Lower: more is sent again on lossy paths.
 SCTP_MAX_HELD_BYTES: Final = 128 * 1024
 SCTP_MAX_HELD_CHUNKS: Final = 512
 # How far ahead of what is complete a piece may be. Higher: longer SACKs.

@@ -1,0 +1,331 @@
+"""One conference: its members, what they see of each other, and what they are told.
+
+Everything that follows from a change (slot pairs, routes, roster, wanted encodings) is worked out anew by
+`refresh` and compared with what was last published or told; nothing is patched in several places.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from control.protocol import limits, names
+from control.protocol.admission import Admission
+from control.protocol.allocation import FullError, Randomness, Rows
+from control.protocol.budget import Budget
+from control.protocol.call import Call, Step
+from control.protocol.checked import ContentError
+from control.protocol.content import Invite, Metadata, Negotiate, TrackSubscription, error_object
+from control.protocol.events import CloseTransport, CountMetric, Effect, OpenTransport, SendChannel
+from control.protocol.forwarding import Routes, carried, compile_routes, diff, occupants, wanted_encodings
+from control.protocol.member import Member
+from control.protocol.rows import HopKeys
+from control.protocol.sdp import Fingerprint, Offer
+from control.protocol.sdp_negotiate import Agreement, Features
+from control.protocol.slots import assign
+from control.protocol.transport import Transport, agree_untrusted
+
+_MEMBER_NUMBERS = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all conferences of a focus have in common."""
+
+    user_id: str
+    party_id: str  # the bot's device
+    fingerprint: Fingerprint
+    features: Features
+    randomness: Randomness
+
+
+class Conference:
+    """Lives on one worker. `number` groups its transports in the worker's table."""
+
+    def __init__(
+        self,
+        conference_id: str,
+        number: int,
+        rows: Rows,
+        admission: Admission,
+        settings: Settings,
+        now: float,
+    ) -> None:
+        self.conference_id = conference_id
+        self.rows = rows
+        self.admission = admission
+        self.members: dict[int, Member] = {}
+        self.empty_since: float | None = now
+        self._number = number
+        self._settings = settings
+        self._next_member = 1
+        self._routes = Routes()
+        self._roster: dict[int, dict[str, Any]] = {}
+
+    # -- coming and going --
+
+    def find(self, user_id: str, device_id: str) -> Member | None:
+        """The membership a device already has."""
+        return next(
+            (
+                each
+                for each in self.members.values()
+                if (each.user_id, each.device_id) == (user_id, device_id)
+            ),
+            None,
+        )
+
+    def check_room(self, user_id: str, device_id: str) -> None:
+        """ContentError when a device cannot come in."""
+        others = len(self.members) - (self.find(user_id, device_id) is not None)
+        if others >= limits.MEMBERS_MAX or self._next_member > _MEMBER_NUMBERS:
+            raise ContentError(names.FULL, "The conference is full: join again when somebody has left.")
+
+    def join(
+        self, invite: Invite, device_id: str, call: Call, agreed: tuple[Offer, Agreement], now: float
+    ) -> tuple[Member, list[Effect]]:
+        """Makes a member of somebody who was admitted; an older membership of the device ends.
+
+        ContentError when the worker's table has no room.
+        """
+        effects: list[Effect] = []
+        if older := self.find(call.user_id, device_id):
+            effects += self.end(older, names.REPLACED, "This device joined again with a new call.", now)
+        offer, agreement = agreed
+        try:
+            transport = Transport(self.rows, self._settings.randomness, agreement)
+        except FullError:
+            raise ContentError(
+                names.FULL, "The focus has no room for another member: try again later."
+            ) from None
+        member = Member(
+            number=self._next_member,
+            device_id=device_id,
+            call=call,
+            transport=transport,
+            messages=Budget(limits.MESSAGES_PER_SECOND, limits.MESSAGE_BURST, now),
+            negotiations=Budget(limits.NEGOTIATES_PER_SECOND, limits.NEGOTIATE_BURST, now),
+        )
+        member.mute(invite.metadata)
+        self._next_member += 1
+        self.members[member.number] = member
+        self.empty_since = None
+        data = agreement.data
+        effects.append(
+            OpenTransport(transport.id, agreement.fingerprints, data.sctp_port, data.max_message_size)
+        )
+        # The worker must know the credentials before the answer can bring the first check.
+        effects += self.refresh(now)
+        effects.append(call.answer(transport.answer(offer, self._settings.fingerprint)))
+        return member, effects
+
+    def leave(self, member: Member, reason: str, now: float, silent: bool = False) -> list[Effect]:
+        """Somebody is gone. `reason` is for a counter; silent: without a word on the transport."""
+        member.call.advance(Step.END, now)
+        del self.members[member.number]
+        if not self.members:
+            self.empty_since = now
+        for other in self.members.values():
+            other.forget(member.number)
+        effects: list[Effect] = [
+            CountMetric("members_left", reason),
+            CloseTransport(member.transport.id, silent),
+        ]
+        effects += self.refresh(now)
+        # Only now: a handle may not be given out again while its old row is still published.
+        member.transport.release()
+        return effects
+
+    def end(self, member: Member, code: str, message: str, now: float) -> list[Effect]:
+        """We put somebody out and say why, on both ways."""
+        reason = names.REASONS.get(code, names.UNKNOWN_ERROR)
+        effects: list[Effect] = []
+        if member.channel_open:
+            content = {"reason": reason, names.ERROR: error_object(code, message)}
+            effects.append(SendChannel(member.transport.id, names.HANGUP, content))
+        effects.append(member.call.hangup(reason, code, message))
+        return effects + self.leave(member, code, now)
+
+    # -- what members do --
+
+    def connected(self, member: Member, now: float) -> list[Effect]:
+        member.call.advance(Step.ICE, now)
+        return []
+
+    def secured(self, member: Member, keys: HopKeys, now: float) -> list[Effect]:
+        """DTLS is done: media may flow."""
+        if not member.call.advance(Step.DTLS, now):
+            return [CountMetric("events_ignored", "dtls")]
+        member.transport.keys = keys
+        return self.refresh(now)
+
+    def channel_opened(self, member: Member, now: float) -> list[Effect]:
+        """From here on everybody sees the member."""
+        if not member.call.advance(Step.CHANNEL_OPENED, now):
+            return [CountMetric("events_ignored", "channel")]
+        member.present = True
+        member.ping_at = now + limits.PING_INTERVAL
+        member.told.welcome = False
+        return self.refresh(now)
+
+    def channel_closed(self, member: Member, now: float) -> list[Effect]:
+        """No leave: media may go on, and consent decides."""
+        member.call.advance(Step.CHANNEL_CLOSED, now)
+        member.ping_at = None
+        return [CountMetric("channels_closed")]
+
+    def mute(self, member: Member, metadata: Metadata, now: float) -> list[Effect]:
+        member.mute(metadata)
+        return self.refresh(now)
+
+    def subscribe(self, member: Member, wishes: TrackSubscription, now: float) -> list[Effect]:
+        """ContentError, the first time some of the wishes are beyond the limit; the others hold."""
+        complete = member.subscribe(wishes, set(self.members))
+        effects = self.refresh(now)
+        if not complete:
+            effects.append(CountMetric("subscriptions_refused"))
+            if not member.told.subscriptions_full:
+                member.told.subscriptions_full = True
+                message = f"More than {limits.SUBSCRIPTIONS_MAX} subscriptions; the rest of them is ignored."
+                effects.append(error_message(member, names.TOO_LARGE, message, names.TRACK_SUBSCRIPTION))
+        return effects
+
+    def renegotiate(self, member: Member, new: Negotiate, now: float) -> tuple[str, list[Effect]]:
+        """The answer to a new offer, and what else follows.
+
+        SdpError or ContentError, and nothing has changed.
+        """
+        transport = member.transport
+        offer, agreement = agree_untrusted(
+            new.sdp, new.metadata, self._settings.features, transport.agreement
+        )
+        try:
+            transport.apply(agreement)
+        except FullError:
+            raise ContentError(
+                names.FULL, "The focus has no room for more slots: go on with those you have."
+            ) from None
+        member.mute(new.metadata)
+        effects = self.refresh(now)
+        transport.drop_unused()
+        return transport.answer(offer, self._settings.fingerprint), effects
+
+    # -- time --
+
+    def next_timeout(self) -> float | None:
+        """When handle_timeout wants to be called."""
+        times = [self.empty_since + limits.CONFERENCE_LINGER] if self.empty_since is not None else []
+        for member in self.members.values():
+            each = (member.call.deadline, member.ping_at, member.sending.next_timeout())
+            times += [time for time in each if time is not None]
+        return min(times, default=None)
+
+    def handle_timeout(self, now: float) -> list[Effect]:
+        """Ends members that never arrived, pings the others, switches off what nobody views any more."""
+        effects: list[Effect] = []
+        for member in list(self.members.values()):
+            if member.call.deadline is not None and member.call.deadline <= now:
+                effects += self._never_arrived(member, now)
+            elif member.ping_at is not None and member.ping_at <= now:
+                member.ping_at = now + limits.PING_INTERVAL
+                effects.append(SendChannel(member.transport.id, names.PING, {}))
+        return effects + self.refresh(now)
+
+    def forgotten(self, now: float) -> bool:
+        """Nobody has been here for so long that nobody will come back."""
+        return self.empty_since is not None and now >= self.empty_since + limits.CONFERENCE_LINGER
+
+    def _never_arrived(self, member: Member, now: float) -> list[Effect]:
+        if member.call.secured:
+            message = "The data channel was not opened: reload the page and join again."
+            return self.end(member, names.DTLS_FAILED, message, now)
+        message = (
+            "No connection to the focus could be made; UDP may be blocked on the way: try another network."
+        )
+        return self.end(member, names.ICE_FAILED, message, now)
+
+    # -- what follows from a change --
+
+    def refresh(self, now: float) -> list[Effect]:
+        """Works out what should be and says what is new of it: first to the table, then to the members."""
+        for member in self.members.values():
+            member.pairs = assign(member.pairs, occupants(member, self.members), member.pair_indices)
+        for number, wanted in wanted_encodings(self.members).items():
+            self.members[number].sending.update(wanted, now)
+        effects: list[Effect] = []
+        routes = compile_routes(self.members, self._number)
+        change = diff(self.rows.worker, self._routes, routes)
+        if change is not None:
+            self._routes = routes
+            effects.append(change)
+        roster = {number: each.roster_entry() for number, each in self.members.items() if each.present}
+        present = [entry for number, entry in roster.items() if self._roster.get(number) != entry]
+        gone = sorted(self._roster.keys() - roster.keys())
+        self._roster = roster
+        for member in self.members.values():
+            if member.channel_open:
+                effects += self._tell(member, present, gone)
+        return effects
+
+    def _tell(self, member: Member, present: list[dict[str, Any]], gone: list[int]) -> list[Effect]:
+        """The roster before the slots: a slot never names somebody the client has not heard of."""
+        messages: list[tuple[str, dict[str, Any]]] = []
+        told = member.told
+        if not told.welcome:
+            told.welcome, told.slots, told.send = True, None, None
+            messages.append((names.WELCOME, self._welcome(member)))
+            messages += _roster_messages(list(self._roster.values()), [], reset=True)
+        elif present or gone:
+            messages += _roster_messages(present, gone, reset=False)
+        slots = self._slots(member)
+        if slots != told.slots:
+            told.slots = slots
+            told.revision += 1
+            messages.append((names.SLOTS, {"revision": told.revision, "slots": slots}))
+        rids = {
+            each.source: each.rids for each in member.transport.agreement.senders if each.active and each.rids
+        }
+        send = member.sending.content(rids)
+        if send != told.send:
+            told.send = send
+            messages.append((names.SEND, send))
+        return [SendChannel(member.transport.id, message_type, content) for message_type, content in messages]
+
+    def _welcome(self, member: Member) -> dict[str, Any]:
+        return {
+            "version": 1,
+            "member": member.number,
+            "conference_id": self.conference_id,
+            "ping_interval_ms": int(limits.PING_INTERVAL * 1000),
+            "epoch": self.admission.epoch,
+        }
+
+    def _slots(self, member: Member) -> list[dict[str, Any]]:
+        carrying = carried(member, self.members)
+        slots: list[dict[str, Any]] = []
+        for slot in member.transport.agreement.slots:
+            found = carrying.get(slot.mid)
+            if found is not None and found[0].present:
+                slots.append({"mid": slot.mid, "member": found[0].number, "source": found[1].source})
+            else:
+                slots.append({"mid": slot.mid, "member": None, "source": None})
+        return slots
+
+
+def error_message(member: Member, code: str, message: str, in_reply_to: str) -> SendChannel:
+    """P.error: a message of theirs could not be used."""
+    content = error_object(code, message) | {"in_reply_to": in_reply_to}
+    return SendChannel(member.transport.id, names.ERROR, content)
+
+
+def _roster_messages(
+    present: list[dict[str, Any]], gone: list[int], reset: bool
+) -> list[tuple[str, dict[str, Any]]]:
+    """P.members in messages that stay under their size limit."""
+    size = limits.ROSTER_CHUNK
+    chunks = [present[start : start + size] for start in range(0, len(present), size)] or [[]]
+    return [
+        (
+            names.MEMBERS,
+            {"reset": reset and index == 0, "present": chunk, "gone": gone if index == 0 else []},
+        )
+        for index, chunk in enumerate(chunks)
+    ]

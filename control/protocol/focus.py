@@ -1,0 +1,210 @@
+"""The whole core: which conferences there are, and which of them an event is for.
+
+handle(event, now) -> effects; next_timeout() and handle_timeout(now) for what happens by itself. Pure: no
+clock, no network, no randomness but what was handed in. Times are seconds of any monotonic clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from control.protocol import names
+from control.protocol.admission import TicketError
+from control.protocol.allocation import Randomness, WorkerPlace
+from control.protocol.call import State
+from control.protocol.channel import handle_message_untrusted
+from control.protocol.checked import ContentError, user_id
+from control.protocol.conference import Conference, Settings
+from control.protocol.content import (
+    Invite,
+    MatrixContent,
+    MetadataChanged,
+    Negotiate,
+    Unknown,
+    parse_matrix_untrusted,
+)
+from control.protocol.events import (
+    ChannelClosed,
+    ChannelMessage,
+    ChannelOpened,
+    CloseTransport,
+    ConsentExpired,
+    CountMetric,
+    DtlsFailed,
+    Effect,
+    Event,
+    HandshakeDone,
+    MatrixCallEvent,
+    Shutdown,
+    SinkSwitched,
+    SourceLive,
+    TransportConnected,
+    TransportId,
+)
+from control.protocol.invites import Invites, Refusals
+from control.protocol.member import Member
+from control.protocol.sdp import Fingerprint, SdpError
+from control.protocol.sdp_negotiate import Features
+
+_SHUTTING_DOWN = "The focus is shutting down: join again in a minute."
+
+
+@dataclass(frozen=True, slots=True)
+class FocusConfig:
+    """What the core has to know about where it runs."""
+
+    user_id: str  # of the bot
+    party_id: str  # its device
+    fingerprint: Fingerprint  # of our DTLS certificate
+    places: tuple[WorkerPlace, ...]  # by worker number
+    features: Features = field(default_factory=Features)
+    allowed_servers: frozenset[str] = frozenset()  # homeservers whose users may join; empty = all
+
+
+class Focus:
+    """Dispatch and nothing else: what a conference does is in conference.py, who may join in invites.py."""
+
+    def __init__(self, config: FocusConfig, randomness: Randomness) -> None:
+        settings = Settings(config.user_id, config.party_id, config.fingerprint, config.features, randomness)
+        rows = [randomness.rows(worker, place) for worker, place in enumerate(config.places)]
+        self.conferences: dict[tuple[str, str], Conference] = {}  # by creator and id
+        self._invites = Invites(settings, rows, config.allowed_servers, self.conferences)
+        self._refusals = Refusals(config.party_id)
+        self._settings = settings
+        self._by_transport: dict[TransportId, tuple[Conference, Member]] = {}
+        self._by_call: dict[tuple[str, str, str], tuple[Conference, Member]] = {}  # room, user, call_id
+        self._stopping = False
+
+    @property
+    def members(self) -> int:
+        """How many there are in all conferences."""
+        return len(self._by_transport)
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """What follows from an event. Whatever came from outside, no exception."""
+        if isinstance(event, MatrixCallEvent):
+            effects = self._matrix(event, now)
+        elif isinstance(event, Shutdown):
+            effects = self._shutdown(event, now)
+        elif (found := self._by_transport.get(event.transport)) is not None:
+            effects = _transport_event(*found, event, now)
+        else:
+            effects = [CountMetric("events_ignored", "transport")]
+        return self._forget_closed(effects)
+
+    def next_timeout(self) -> float | None:
+        """When handle_timeout wants to be called; None when never."""
+        times = (conference.next_timeout() for conference in self.conferences.values())
+        return min((time for time in times if time is not None), default=None)
+
+    def handle_timeout(self, now: float) -> list[Effect]:
+        """What follows from the time; too early it does nothing."""
+        effects: list[Effect] = []
+        for key, conference in list(self.conferences.items()):
+            at = conference.next_timeout()
+            if at is not None and at <= now:
+                effects += conference.handle_timeout(now)
+            if conference.forgotten(now):
+                del self.conferences[key]
+        return self._forget_closed(effects)
+
+    def _matrix(self, event: MatrixCallEvent, now: float) -> list[Effect]:
+        try:
+            user_id(event.sender, "The sender")
+            content = parse_matrix_untrusted(event.type, event.content)
+        except ContentError as error:
+            if event.type == names.INVITE:
+                return self._refusals.refuse(event, error.code, error.message, error.code, now)
+            return [CountMetric("matrix_events_refused", error.code)]
+        if isinstance(content, Unknown):
+            return [CountMetric("matrix_events_ignored", "type")]
+        found = self._by_call.get((event.room_id, event.sender, content.call_id))
+        if found is not None:
+            return self._call_event(*found, content, now)
+        if not isinstance(content, Invite):
+            return [CountMetric("matrix_events_ignored", "call")]
+        return self._invite(event, content, now)
+
+    def _invite(self, event: MatrixCallEvent, invite: Invite, now: float) -> list[Effect]:
+        if invite.invitee not in (None, self._settings.user_id):
+            return [CountMetric("matrix_events_ignored", "invitee")]
+        if self._stopping:
+            return self._refusals.refuse(event, names.SHUTTING_DOWN, _SHUTTING_DOWN, names.SHUTTING_DOWN, now)
+        try:
+            conference, member, effects = self._invites.admit_untrusted(event, invite, now)
+        except (ContentError, SdpError) as error:
+            label = error.label if isinstance(error, TicketError) else error.code
+            return self._refusals.refuse(event, error.code, error.message, label, now)
+        self._by_transport[member.transport.id] = conference, member
+        self._by_call[event.room_id, event.sender, invite.call_id] = conference, member
+        return effects
+
+    def _call_event(
+        self, conference: Conference, member: Member, content: MatrixContent, now: float
+    ) -> list[Effect]:
+        match content:
+            case Invite():
+                return [CountMetric("invites_repeated"), *member.call.repeat_answer()]
+            case MetadataChanged():
+                return conference.mute(member, content.metadata, now)
+            case Negotiate():
+                return _negotiate(conference, member, content, now)
+        effects = member.call.handle(content, now)
+        if member.call.state is State.ENDED:
+            effects += conference.leave(member, "hangup", now)
+        return effects
+
+    def _shutdown(self, event: Shutdown, now: float) -> list[Effect]:
+        self._stopping = True
+        effects: list[Effect] = []
+        if not event.silent:
+            for conference, member in list(self._by_transport.values()):
+                effects += conference.end(member, names.SHUTTING_DOWN, _SHUTTING_DOWN, now)
+        return effects
+
+    def _forget_closed(self, effects: Sequence[Effect]) -> list[Effect]:
+        """Whoever left, whatever the way, is told by the transport that is to be closed."""
+        for effect in effects:
+            if isinstance(effect, CloseTransport) and (
+                found := self._by_transport.pop(effect.transport, None)
+            ):
+                call = found[1].call
+                self._by_call.pop((call.room_id, call.user_id, call.call_id), None)
+        return list(effects)
+
+
+def _transport_event(conference: Conference, member: Member, event: Event, now: float) -> list[Effect]:
+    match event:
+        case TransportConnected():
+            return conference.connected(member, now)
+        case HandshakeDone():
+            return conference.secured(member, event.keys, now)
+        case DtlsFailed():
+            message = "The encrypted connection could not be set up: join again, or try another network."
+            ended = conference.end(member, names.DTLS_FAILED, message, now)
+            return [CountMetric("dtls_failures", event.code), *ended]
+        case ChannelOpened():
+            return conference.channel_opened(member, now)
+        case ChannelMessage():
+            return handle_message_untrusted(conference, member, event.text, now)
+        case ChannelClosed():
+            return conference.channel_closed(member, now)
+        case ConsentExpired():
+            message = "Nothing came from this device for 30 s: check the network, then join again."
+            return conference.end(member, names.ICE_FAILED, message, now)
+        case SourceLive():
+            return [CountMetric("sources_live")]
+        case SinkSwitched():
+            return [CountMetric("sinks_switched")]
+    return [CountMetric("events_ignored", "type")]
+
+
+def _negotiate(conference: Conference, member: Member, content: Negotiate, now: float) -> list[Effect]:
+    """A new offer through the room, where the data channel is not there for it."""
+    if content.party_id != member.call.party_id:
+        return [CountMetric("matrix_events_ignored", "party")]
+    try:
+        answer, effects = conference.renegotiate(member, content, now)
+    except (SdpError, ContentError) as error:
+        # MSC2746 has no refusal for it; the caller's time for an answer runs out.
+        return [CountMetric("negotiations_refused", error.code)]
+    return [*effects, member.call.negotiated(answer)]

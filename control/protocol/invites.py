@@ -1,0 +1,123 @@
+"""Who is let in, and what the others are told: the way of an invite from the room to a membership."""
+
+from collections import OrderedDict
+from collections.abc import MutableMapping, Sequence
+
+from control.protocol import limits, names
+from control.protocol.admission import Admission
+from control.protocol.allocation import Rows
+from control.protocol.budget import Budget, Verdict
+from control.protocol.call import Call, refusal
+from control.protocol.checked import ContentError, identifier
+from control.protocol.conference import Conference, Settings
+from control.protocol.content import Invite, Join
+from control.protocol.events import CountMetric, Effect, MatrixCallEvent
+from control.protocol.member import Member
+from control.protocol.transport import agree_untrusted
+
+
+class Invites:
+    """Admits to `conferences` (by creator and id), which it adds to when a creator opens one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rows: Sequence[Rows],
+        allowed_servers: frozenset[str],
+        conferences: MutableMapping[tuple[str, str], Conference],
+    ) -> None:
+        self._settings = settings
+        self._rows = rows
+        self._allowed_servers = allowed_servers
+        self._conferences = conferences
+        self._last_number = 0
+
+    def admit_untrusted(
+        self, event: MatrixCallEvent, invite: Invite, now: float
+    ) -> tuple[Conference, Member, list[Effect]]:
+        """Makes a member of the caller, or raises ContentError or SdpError with what to tell it.
+
+        The cheap checks come first: a stranger's offer is never looked into.
+        """
+        if event.age_ms >= invite.lifetime_ms:
+            raise ContentError(names.STALE, "The call arrived after its lifetime: join again.")
+        join = invite.join
+        if join is None:
+            raise ContentError(
+                names.TICKET_MISSING, "This is a conference server: call it from a room's conference."
+            )
+        server = event.sender.partition(":")[2]
+        if self._allowed_servers and server not in self._allowed_servers:
+            raise ContentError(
+                names.NOT_ALLOWED, "This focus does not serve your homeserver: ask its operator."
+            )
+        conference = self._conference(join, event.sender, now)
+        conference.admission.check(join, event.sender, invite.call_id, event.wall_ms)
+        conference.check_room(event.sender, join.device_id)
+        agreed = agree_untrusted(invite.sdp, invite.metadata, self._settings.features)
+        call = Call(
+            event.room_id, event.sender, invite.call_id, invite.party_id, self._settings.party_id, now
+        )
+        member, effects = conference.join(invite, join.device_id, call, agreed, now)
+        # Only now is a conference there that was opened by this invite.
+        self._conferences[join.creator, join.conference_id] = conference
+        return conference, member, [CountMetric("invites_accepted"), *effects]
+
+    def _conference(self, join: Join, sender: str, now: float) -> Conference:
+        """The one a ticket names; a new one when its creator opens it."""
+        known = self._conferences.get((join.creator, join.conference_id))
+        if known is not None:
+            return known
+        if join.opening is None or join.creator != sender:
+            raise ContentError(
+                names.CONFERENCE_UNKNOWN,
+                "The focus does not know this conference: its creator has to join first.",
+            )
+        if len(self._conferences) >= limits.CONFERENCES_MAX:
+            raise ContentError(
+                names.FULL, "The focus has as many conferences as it can serve: try again later."
+            )
+        admission = Admission()
+        admission.install(join.epoch, join.opening.verifier)
+        rows = min(self._rows, key=lambda each: each.transports.in_use)
+        self._last_number += 1
+        return Conference(join.conference_id, self._last_number, rows, admission, self._settings, now)
+
+
+class Refusals:
+    """Says no, but not more often than the bot's own rate limit can bear.
+
+    Answers to others wait behind it.
+    """
+
+    def __init__(self, own_party_id: str) -> None:
+        self._own_party_id = own_party_id
+        self._budgets: OrderedDict[str, Budget] = OrderedDict()
+
+    def refuse(self, event: MatrixCallEvent, code: str, message: str, label: str, now: float) -> list[Effect]:
+        """Counts, and answers unless the sender has been answered too often or has long given up."""
+        effects: list[Effect] = [CountMetric("invites_refused", label)]
+        call_id = _call_id_untrusted(event)
+        too_old = event.age_ms > limits.INVITE_LIFETIME_MAX_MS + limits.STALE_REPLY_MS
+        if call_id is None or too_old or not self._may_answer(event.sender, now):
+            return effects
+        version = event.content.get("version")
+        version_0 = type(version) is int and version == 0
+        return [*effects, refusal(event.room_id, call_id, self._own_party_id, version_0, code, message)]
+
+    def _may_answer(self, sender: str, now: float) -> bool:
+        budget = self._budgets.pop(sender, None)
+        if budget is None:
+            budget = Budget(limits.REFUSALS_PER_SECOND, limits.REFUSAL_BURST, now)
+        self._budgets[sender] = budget
+        if len(self._budgets) > limits.REFUSAL_SENDERS_MAX:
+            self._budgets.popitem(last=False)
+        return budget.spend(now) is Verdict.PASS
+
+
+def _call_id_untrusted(event: MatrixCallEvent) -> str | None:
+    """What a refusal has to name; None when the event has none that could be repeated."""
+    try:
+        return identifier(event.content.get("call_id"), "call_id")
+    except (ContentError, AttributeError):
+        return None

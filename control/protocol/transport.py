@@ -1,0 +1,141 @@
+"""One member's connection as control knows it: what was agreed, and what was given to it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+from control.protocol.allocation import FullError, Randomness, Row, Rows
+from control.protocol.content import Metadata
+from control.protocol.events import TransportId
+from control.protocol.rows import ExtensionIds, HopKeys, IceCredentials
+from control.protocol.sdp import Fingerprint, Offer, parse_offer_untrusted
+from control.protocol.sdp_answer import AnswerTransport, SlotSsrc, write_answer
+from control.protocol.sdp_negotiate import Agreement, Features, SenderSection, negotiate
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """The outgoing stream of one slot: one row and one SSRC for as long as the slot exists."""
+
+    row: Row
+    ssrc: int
+    rtx_ssrc: int  # 0 = none
+
+
+def agree_untrusted(
+    sdp: str, metadata: Metadata, features: Features, previous: Agreement | None = None
+) -> tuple[Offer, Agreement]:
+    """Reads an offer and what we agree to of it; SdpError and nothing else."""
+    offer = parse_offer_untrusted(sdp)
+    purposes: Mapping[str, object] = {stream: {"purpose": info.purpose} for stream, info in metadata.items()}
+    return offer, negotiate(offer, purposes, features, previous)
+
+
+class Transport:
+    """Holds rows of a worker until `release`."""
+
+    def __init__(self, rows: Rows, randomness: Randomness, agreement: Agreement) -> None:
+        """FullError, with nothing taken, when the worker's table has no room."""
+        self._rows = rows
+        self._randomness = randomness
+        self.row = rows.transports.take()
+        self.id = TransportId(rows.worker, self.row.handle, self.row.incarnation)
+        self.keys: HopKeys | None = None
+        self.sources: dict[str, Row] = {}  # by mid
+        self.sinks: dict[str, Sink] = {}  # by mid
+        # Every SSRC ever given to this transport, and those the member itself has: the same key never
+        # meets one twice.
+        self._ssrcs: set[int] = set()
+        self.rtcp_ssrc = self._new_ssrc()
+        self.ice: tuple[IceCredentials, ...] = (self._credentials(agreement),)
+        self.agreement = agreement
+        self._cname = randomness.text(16)
+        try:
+            self.apply(agreement)
+        except FullError:
+            self.release()
+            raise
+
+    def apply(self, agreement: Agreement) -> None:
+        """Take a new agreement over; FullError, with nothing changed, when the worker's table has no room."""
+        for sender in agreement.senders:
+            self._ssrcs.update(sender.ssrcs)
+        new_sources = {each.mid for each in agreement.senders} - self.sources.keys()
+        new_sinks = [each for each in agreement.slots if each.mid not in self.sinks]
+        sources: dict[str, Row] = {}
+        sinks: dict[str, Row] = {}
+        try:
+            for mid in sorted(new_sources):
+                sources[mid] = self._rows.sources.take()
+            for slot in new_sinks:
+                sinks[slot.mid] = self._rows.sinks.take()
+        except FullError:
+            self._give_back(sources.values(), sinks.values())
+            raise
+        self.sources.update(sources)
+        for slot in new_sinks:
+            rtx = self._new_ssrc() if slot.rtx_payload_type is not None else 0
+            self.sinks[slot.mid] = Sink(sinks[slot.mid], self._new_ssrc(), rtx)
+        if agreement.ice_restart:
+            # Both sides' credentials change (RFC 8445 9); the old ones serve until the new path works.
+            self.ice = (self._credentials(agreement), self.ice[0])
+        self.agreement = agreement
+
+    def drop_unused(self) -> None:
+        """Give back rows of sections that an agreement closed. Only after the table no longer has them."""
+        senders = {each.mid for each in self.agreement.senders}
+        slots = {each.mid for each in self.agreement.slots}
+        sources = [self.sources.pop(mid) for mid in list(self.sources) if mid not in senders]
+        sinks = [self.sinks.pop(mid).row for mid in list(self.sinks) if mid not in slots]
+        self._give_back(sources, sinks)
+
+    def release(self) -> None:
+        """Give everything back. Only after the table no longer has it."""
+        self._give_back(self.sources.values(), [sink.row for sink in self.sinks.values()])
+        self.sources, self.sinks = {}, {}
+        self._rows.transports.give_back(self.row)
+
+    def answer(self, offer: Offer, fingerprint: Fingerprint) -> str:
+        """The SDP answer to the offer of the current agreement."""
+        ours = self.ice[0]
+        return write_answer(
+            offer,
+            self.agreement,
+            AnswerTransport(ours.local_ufrag, ours.local_pwd, fingerprint, self._rows.place.candidates),
+            {mid: SlotSsrc(sink.ssrc, sink.rtx_ssrc or None) for mid, sink in self.sinks.items()},
+            self._cname,
+        )
+
+    def sender(self, source: str) -> SenderSection | None:
+        """The section that sends a source, unless it is inactive."""
+        return next((each for each in self.agreement.senders if each.source == source and each.active), None)
+
+    @property
+    def extensions(self) -> ExtensionIds:
+        """All agreed header extension ids; within a BUNDLE group one id means one thing."""
+        ids: dict[str, int] = {}
+        agreed = [slot.extension_ids for slot in self.agreement.slots]
+        agreed += [sender.extension_ids for sender in self.agreement.senders]
+        for section in agreed:
+            for each in fields(ExtensionIds):
+                found = getattr(section, each.name)
+                if found is not None:
+                    ids[each.name] = found
+        return ExtensionIds(**ids)
+
+    def _credentials(self, agreement: Agreement) -> IceCredentials:
+        return IceCredentials(
+            local_ufrag=self._randomness.ufrag(self.row.handle),
+            local_pwd=self._randomness.pwd(),
+            remote_ufrag=agreement.ice_ufrag,
+        )
+
+    def _new_ssrc(self) -> int:
+        ssrc = self._randomness.ssrc(self._ssrcs)
+        self._ssrcs.add(ssrc)
+        return ssrc
+
+    def _give_back(self, sources: Iterable[Row], sinks: Iterable[Row]) -> None:
+        for row in sources:
+            self._rows.sources.give_back(row)
+        for row in sinks:
+            self._rows.sinks.give_back(row)
