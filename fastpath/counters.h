@@ -51,7 +51,11 @@
     X(generations_adopted, "Generations of the configuration taken over")                              \
     X(rows_invalid_dropped, "Configuration rows refused because their check value is wrong")           \
     X(index_exhausted_dropped, "Packets not sent because an SRTP index is used up")                    \
-    X(internal_errors, "Things that cannot happen; each is a bug")
+    X(internal_errors, "Things that cannot happen; each is a bug")                                     \
+    X(stun_address_taken_dropped, "STUN requests from an address that belongs to another live member")  \
+    X(rtx_received, "RTP packets of retransmission streams that authenticated")                        \
+    X(nacks_received, "NACK messages from receivers")                                                  \
+    X(remb_received, "REMB messages from receivers")
 
 enum counter {
 #define X(name, help) COUNTER_##name,

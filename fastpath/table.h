@@ -157,7 +157,7 @@ struct path { /* an address that passed an authenticated check */
     uint8_t address[16];      /* IPv4 in the first four bytes */
     uint8_t local_address[16]; /* where its packets arrive, to answer from (IPV6_PKTINFO); all 0 = unknown */
     uint32_t local_interface;
-    uint32_t reserved;
+    uint32_t socket; /* number of the worker's UDP socket they arrive at */
     uint64_t seen_ns; /* last authenticated request */
 };
 

@@ -1,0 +1,17 @@
+/* The RTCP compounds a worker sends. Each begins with an RR of the transport's rtcp_ssrc, because that SSRC owns the SRTCP index. */
+#ifndef SOTTO_COMPOUNDS_H
+#define SOTTO_COMPOUNDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker.h"
+
+/* What is due once a second: reports about what the transport sends, its REMB, our name, and a sender report for each slot in use. */
+void compound_send_reports(struct worker *worker, uint32_t transport, uint64_t now_ns);
+/* Sender reports at once, for the slots that were just cut over. */
+void compound_send_switched(struct worker *worker, uint32_t transport, uint64_t now_ns);
+/* PLI to the sender of a source: one refreshes all its encodings. False when it cannot be asked yet. */
+bool compound_send_key_request(struct worker *worker, uint32_t source, uint64_t now_ns);
+
+#endif

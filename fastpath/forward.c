@@ -1,0 +1,38 @@
+#include "forward.h"
+
+#include "demux.h"
+#include "feedback.h"
+#include "ice.h"
+#include "receive.h"
+
+static void take_dtls(struct worker *worker, uint32_t transport, const struct datagram *in, uint64_t now_ns)
+{
+    if (worker_tell(worker, UPLINK_DTLS, transport, 0, 0, in->bytes, in->length, now_ns))
+        worker_count(worker, COUNTER_dtls_up, 1);
+}
+
+void forward(struct worker *worker, const struct datagram *in, uint64_t now_ns)
+{
+    worker_count(worker, COUNTER_rx_datagrams, 1);
+    worker_count(worker, COUNTER_rx_bytes, in->length);
+    int kind = demux_untrusted(in->bytes, in->length);
+    if (kind < 0) {
+        worker_count(worker, COUNTER_demux_unknown_dropped, 1);
+        return;
+    }
+    if (kind == DEMUX_STUN) {
+        ice_receive_untrusted(worker, in, now_ns);
+        return;
+    }
+    const struct address_entry *entry = addresses_find(&worker->addresses, &in->remote);
+    if (!entry || !worker->transports[entry->transport].incarnation) {
+        worker_count(worker, COUNTER_unknown_address_dropped, 1);
+        return;
+    }
+    if (kind == DEMUX_DTLS)
+        take_dtls(worker, entry->transport, in, now_ns);
+    else if (kind == DEMUX_RTP)
+        receive_rtp_untrusted(worker, entry->transport, in->bytes, in->length, now_ns);
+    else
+        feedback_receive_untrusted(worker, entry->transport, in->bytes, in->length, now_ns);
+}

@@ -1,0 +1,203 @@
+#include "receive.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "feedback.h"
+#include "relay.h"
+#include "rtcp.h"
+#include "rtp.h"
+#include "switching.h"
+
+/* Does the field of the packet say exactly this text? */
+static bool field_is(const uint8_t *bytes, struct rtp_field field, const char *text, uint8_t length)
+{
+    return field.offset && length && field.length == length && memcmp(bytes + field.offset, text, length) == 0;
+}
+
+/* The encoding the rid (or repaired rid) names; without rids a source has one. -1 = none. */
+static int encoding_of(const struct source_row *row, const uint8_t *bytes, struct rtp_field rid)
+{
+    if (!rid.offset) return row->encoding_count == 1 ? 0 : -1;
+    for (int i = 0; i < row->encoding_count; i++)
+        if (row->rid_length[i] <= LIMIT_RID && field_is(bytes, rid, row->rid[i], row->rid_length[i]))
+            return i;
+    return row->encoding_count == 1 && !row->rid_length[0] ? 0 : -1;
+}
+
+/* Finds what an unknown SSRC is by mid and rid (RFC 8843, RFC 8852). To be believed only once the packet authenticated. */
+static bool identify(const struct worker *worker, uint32_t transport, const uint8_t *bytes,
+                     const struct rtp_header *header, const struct rtp_extensions *found,
+                     struct ssrc_binding *binding)
+{
+    const struct transport_row *row = &worker->generation.transports[transport];
+    for (unsigned i = 0; i < LIMIT_SOURCES_PER_TRANSPORT; i++) {
+        uint32_t handle = row->sources[i];
+        if (handle >= worker->capacities.sources || !worker->sources[handle].incarnation ||
+            worker->sources[handle].transport != transport)
+            continue;
+        const struct source_row *source = &worker->generation.sources[handle];
+        if (source->mid_length > LIMIT_MID || !field_is(bytes, found->mid, source->mid, source->mid_length))
+            continue;
+        bool repair = source->rtx_payload_type && header->payload_type == source->rtx_payload_type;
+        if (!repair && header->payload_type != source->payload_type) continue;
+        int encoding = encoding_of(source, bytes, repair ? found->repaired_rid : found->rid);
+        if (encoding < 0) continue;
+        *binding = (struct ssrc_binding){.source = handle, .encoding = (uint8_t)encoding, .repair = repair};
+        return true;
+    }
+    return false;
+}
+
+static bool unprotect(struct worker *worker, uint32_t transport, uint8_t *bytes, size_t *length,
+                      const struct rtp_header *header, uint64_t *index)
+{
+    int result = srtp_unprotect_untrusted(&worker->transports[transport].rx,
+                                          worker->state.transports[transport].rx, bytes, length,
+                                          header->payload_offset, index);
+    if (result == 0) return true;
+    enum counter which = result == -EALREADY  ? COUNTER_rtp_replayed_dropped
+                         : result == -ENOSPC  ? COUNTER_rtp_ssrc_limit_dropped
+                         : result == -EBADMSG ? COUNTER_rtp_unauthenticated_dropped
+                                              : COUNTER_rtp_malformed_dropped;
+    worker_count(worker, which, 1);
+    return false;
+}
+
+static void note_live(struct worker *worker, uint32_t transport, const struct ssrc_binding *binding, uint64_t now_ns)
+{
+    struct source_cache *source = &worker->sources[binding->source];
+    uint8_t bit = (uint8_t)(1u << binding->encoding);
+    if (source->live_told & bit) return;
+    if (worker_tell(worker, UPLINK_SOURCE_LIVE, transport, binding->source, binding->encoding, NULL, 0, now_ns)) {
+        source->live_told |= bit;
+        worker->state.sources[binding->source].encodings[binding->encoding].live = 1;
+    }
+}
+
+/* Which encodings are live. One is silent when nothing came of it for a while during which others were sent: a screen that does
+   not change sends nothing at all, and must not fall to its thumbnail for that. */
+static uint8_t live_encodings(struct worker *worker, uint32_t handle, uint8_t arrived, uint64_t now_ns)
+{
+    struct source_cache *source = &worker->sources[handle];
+    const struct source_state *state = &worker->state.sources[handle];
+    if (now_ns - source->last_packet_ns > LIMIT_ENCODING_SILENT_NS) {
+        source->resumed = source->recent;
+        source->resumed_ns = now_ns;
+    }
+    source->last_packet_ns = now_ns;
+    uint8_t live = (uint8_t)(1u << arrived);
+    for (unsigned i = 0; i < source->encoding_count; i++)
+        if (state->encodings[i].last_packet_ns && now_ns - state->encodings[i].last_packet_ns <= LIMIT_ENCODING_SILENT_NS)
+            live |= (uint8_t)(1u << i);
+    if (now_ns - source->resumed_ns <= LIMIT_ENCODING_SILENT_NS) live |= source->resumed;
+    source->recent = live;
+    return live;
+}
+
+/* Reads the clear bytes of the codec. */
+static bool look_inside(struct worker *worker, struct arrival *arrival)
+{
+    const struct source_cache *source = &worker->sources[arrival->input.source];
+    if (source->codec == CODEC_VP8 && !source->audio) {
+        if (vp8_parse_untrusted(arrival->payload, arrival->payload_length, &arrival->vp8) != 0)
+            return false;
+        arrival->key_start = arrival->vp8.key_frame;
+        arrival->input.picture_id = arrival->vp8.picture_id;
+        arrival->input.picture_id_bits = arrival->vp8.picture_id_bits;
+        arrival->input.has_tl0 = arrival->vp8.tl0_offset != 0;
+        arrival->input.tl0 = arrival->vp8.tl0;
+        arrival->has_vp8 = arrival->vp8.picture_id_bits || arrival->vp8.tl0_offset;
+        return true;
+    }
+    int key = payload_key_start_untrusted((enum codec)source->codec, arrival->payload, arrival->payload_length);
+    arrival->key_start = key == 1;
+    return key >= 0;
+}
+
+/* An authenticated packet of a media encoding. */
+static void receive_media(struct worker *worker, struct arrival *arrival, uint64_t now_ns)
+{
+    uint32_t handle = arrival->input.source;
+    struct source_cache *source = &worker->sources[handle];
+    if (!arrival->payload_length) {
+        worker_count(worker, COUNTER_rtp_padding_dropped, 1);
+        relay_skip(worker, arrival);
+        return;
+    }
+    if (source->muted) {
+        worker_count(worker, COUNTER_rtp_muted_dropped, 1);
+        return;
+    }
+    if (!look_inside(worker, arrival)) {
+        worker_count(worker, COUNTER_rtp_malformed_dropped, 1);
+        return;
+    }
+    if (arrival->key_start && !arrival->audio) {
+        worker->state.sources[handle].encodings[arrival->input.encoding].last_key_frame_ns = now_ns;
+        key_request_answered(worker, handle);
+    }
+    switching_wanted(arrival->wanted, live_encodings(worker, handle, arrival->input.encoding, now_ns));
+    relay(worker, arrival, now_ns);
+}
+
+void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    struct transport_cache *cache = &worker->transports[transport];
+    struct transport_state *state = &worker->state.transports[transport];
+    struct rtp_header header;
+    if (!cache->rx_keyed) {
+        worker_count(worker, COUNTER_rtp_unkeyed_dropped, 1);
+        return;
+    }
+    if (rtp_parse_untrusted(bytes, length, &header) != 0) {
+        worker_count(worker, COUNTER_rtp_malformed_dropped, 1);
+        return;
+    }
+    struct rtp_extensions found = {0};
+    if (header.extension_length) /* what stands before a spoilt element counts; the packet is judged by its tag */
+        rtp_extensions_read_untrusted(bytes, &header, &worker->generation.transports[transport].ext, &found);
+    const struct ssrc_binding *known = transport_binding(cache, header.ssrc);
+    struct ssrc_binding binding;
+    if (known) {
+        binding = *known;
+    } else if (!identify(worker, transport, bytes, &header, &found, &binding)) {
+        worker_count(worker, COUNTER_rtp_unknown_source_dropped, 1);
+        return;
+    }
+    uint64_t index;
+    if (!unprotect(worker, transport, bytes, &length, &header, &index)) return;
+    worker_count(worker, COUNTER_rtp_received, 1);
+    worker_count(worker, COUNTER_rtp_received_bytes, length);
+    state->rx_packets++;
+    state->rx_bytes += length;
+    if (!known) transport_bind(worker, transport, header.ssrc, binding);
+    if (binding.repair) {
+        worker_count(worker, COUNTER_rtx_received, 1);
+        return;
+    }
+    int padding = rtp_padding_untrusted(bytes, length, &header);
+    if (padding < 0 || header.payload_type != worker->generation.sources[binding.source].payload_type) {
+        worker_count(worker, padding < 0 ? COUNTER_rtp_malformed_dropped : COUNTER_rtp_unknown_source_dropped, 1);
+        return;
+    }
+    struct source_cache *source = &worker->sources[binding.source];
+    encoding_received(&worker->state.sources[binding.source].encodings[binding.encoding], index,
+                      header.timestamp, source->clock_rate, now_ns, length);
+    note_live(worker, transport, &binding, now_ns);
+    struct arrival arrival = {
+        .input = {.source = binding.source,
+                  .source_incarnation = source->incarnation,
+                  .ssrc = header.ssrc,
+                  .timestamp = header.timestamp,
+                  .index = index,
+                  .encoding = binding.encoding},
+        .payload = bytes + header.payload_offset,
+        .payload_length = length - header.payload_offset - (size_t)padding,
+        .marker = header.marker,
+        .audio = source->audio,
+        .has_level = found.audio_level.offset != 0,
+        .level = found.audio_level.offset ? bytes[found.audio_level.offset] : (uint8_t)0,
+    };
+    receive_media(worker, &arrival, now_ns);
+}

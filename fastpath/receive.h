@@ -1,0 +1,31 @@
+/* An RTP datagram of a known address up to the point where its sinks come: authenticated, its source found, counted. */
+#ifndef SOTTO_RECEIVE_H
+#define SOTTO_RECEIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "payload.h"
+#include "projection.h"
+#include "worker.h"
+
+#define ENCODING_NONE 0xffu
+
+/* A packet as all its sinks need it. */
+struct arrival {
+    struct projection_input input;
+    uint8_t *payload; /* decrypted on the hop; what is inside stays sealed end to end */
+    size_t payload_length;
+    struct vp8_descriptor vp8;
+    bool has_vp8, has_level;
+    uint8_t level; /* octet of RFC 6464 */
+    uint8_t marker;
+    bool audio;
+    bool key_start;                  /* a slot may cut over here */
+    uint8_t wanted[LIMIT_ENCODINGS]; /* by a sink's max_encoding: the encoding it should carry, or ENCODING_NONE */
+};
+
+void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *bytes, size_t length,
+                           uint64_t now_ns);
+
+#endif

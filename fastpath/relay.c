@@ -1,0 +1,146 @@
+#include "relay.h"
+
+#include <errno.h>
+
+#include "feedback.h"
+#include "rtp.h"
+#include "switching.h"
+
+/* Sinks ahead of the one at work whose rows are fetched. Higher: lines are thrown out before they are used. Lower: waiting for
+   memory, five lines a sink. */
+#define PREFETCH_AHEAD 4
+
+struct tally { /* counters of one packet's loop, added once */
+    uint64_t packets, bytes, late, full, exhausted, switches;
+    bool key_wanted;
+};
+
+static void prefetch_sink(const struct worker *worker, uint32_t handle)
+{
+    const struct sink_state *state = &worker->state.sinks[handle];
+    __builtin_prefetch(state, 1);
+    __builtin_prefetch(&state->copies[0], 1);
+    __builtin_prefetch(&state->copies[1], 1);
+    const struct transport_cache *cache = &worker->transports[worker->sinks[handle].transport];
+    __builtin_prefetch(cache);
+    __builtin_prefetch(&cache->tx);
+}
+
+static void note_switch(struct worker *worker, uint32_t handle, const struct arrival *arrival, uint64_t now_ns)
+{
+    struct sink_cache *sink = &worker->sinks[handle];
+    struct transport_cache *transport = &worker->transports[sink->transport];
+    sink->report_now = true;
+    if (!transport->report_now) {
+        transport->report_now = true;
+        worker->hasty[worker->hasty_count++] = sink->transport;
+    }
+    worker_tell(worker, UPLINK_SINK_SWITCHED, sink->transport, handle, arrival->input.source, NULL, 0, now_ns);
+}
+
+static int project(struct worker *worker, uint32_t handle, const struct arrival *arrival,
+                   enum sink_action action, uint64_t now_ns, struct projection_output *output)
+{
+    struct projection *copies = worker->state.sinks[handle].copies;
+    if (action == SINK_CONTINUE) return projection_map(copies, &arrival->input, now_ns, output);
+    return projection_begin(copies, &arrival->input, arrival->audio,
+                            worker->sinks[handle].clock_rate, worker_random(worker), now_ns, output);
+}
+
+static size_t write_header(const struct worker *worker, const struct sink_cache *sink,
+                           const struct arrival *arrival, const struct projection_output *output,
+                           uint64_t now_ns, uint8_t *out)
+{
+    struct rtp_outgoing header = {
+        .timestamp = output->timestamp,
+        .ssrc = sink->ssrc,
+        .csrc = worker->sources[arrival->input.source].member,
+        .sequence = (uint16_t)output->index,
+        .payload_type = sink->payload_type,
+        .marker = arrival->marker,
+        .audio_level_id = arrival->has_level ? sink->audio_level_id : 0,
+        .audio_level = arrival->level,
+        .abs_send_time_id = sink->abs_send_time_id,
+    };
+    if (header.abs_send_time_id) /* 6.18 seconds; without a division, 2^18 / 10^9 as a fraction of 2^64 */
+        header.abs_send_time = (uint32_t)((unsigned __int128)now_ns * 4835703278458516ull >> 64) & 0xffffff;
+    return rtp_header_write(out, &header);
+}
+
+static void relay_to(struct worker *worker, uint32_t handle, const struct arrival *arrival,
+                     uint64_t now_ns, struct tally *tally)
+{
+    const struct sink_cache *sink = &worker->sinks[handle];
+    struct sink_state *state = &worker->state.sinks[handle];
+    struct transport_cache *transport = &worker->transports[sink->transport];
+    if (!transport->tx_keyed || worker->timers[sink->transport].send_until_ns <= now_ns) return;
+    enum sink_action action = switching_decide(sink, projection_current(state->copies), arrival);
+    if (action == SINK_AWAIT) tally->key_wanted = true;
+    if (action == SINK_IGNORE || action == SINK_AWAIT) return;
+    uint8_t *out = egress_reserve(&worker->egress);
+    uint32_t destination = out ? transport_destination(worker, sink->transport, now_ns) : TABLE_NONE;
+    if (destination == TABLE_NONE) {
+        tally->full++;
+        return;
+    }
+    struct projection_output output;
+    int result = project(worker, handle, arrival, action, now_ns, &output);
+    if (result != 0) {
+        tally->late += result == -ESTALE;
+        tally->exhausted += result == -EOVERFLOW;
+        return;
+    }
+    size_t header = write_header(worker, sink, arrival, &output, now_ns, out);
+    /* The shared payload takes this sink's picture numbers just before it is encrypted: no copy of it is ever made. */
+    if (arrival->has_vp8)
+        vp8_rewrite(arrival->payload, &arrival->vp8, output.picture_id, output.tl0);
+    int length = srtp_protect(&transport->tx, output.index, out, EGRESS_PACKET_MAX, header,
+                              arrival->payload, arrival->payload_length);
+    if (length < 0) {
+        tally->exhausted += length == -EOVERFLOW;
+        if (length != -EOVERFLOW) worker_count(worker, COUNTER_internal_errors, 1);
+        return;
+    }
+    egress_commit(&worker->egress, destination, sink->ssrc, (size_t)length);
+    state->packets++;
+    state->octets += (uint32_t)arrival->payload_length;
+    transport->tx_packets++;
+    transport->tx_bytes += (uint64_t)length;
+    tally->packets++;
+    tally->bytes += (uint64_t)length;
+    if (action == SINK_SWITCH) {
+        tally->switches++;
+        note_switch(worker, handle, arrival, now_ns);
+    }
+}
+
+void relay(struct worker *worker, const struct arrival *arrival, uint64_t now_ns)
+{
+    const struct fanout *fanout = &worker->fanout;
+    const uint32_t *sinks = fanout->of_source;
+    uint32_t first = fanout->source_first[arrival->input.source];
+    uint32_t end = fanout->source_first[arrival->input.source + 1];
+    struct tally tally = {0};
+    for (uint32_t i = first; i < end && i < first + PREFETCH_AHEAD; i++)
+        prefetch_sink(worker, sinks[i]);
+    for (uint32_t i = first; i < end; i++) {
+        if (i + PREFETCH_AHEAD < end) prefetch_sink(worker, sinks[i + PREFETCH_AHEAD]);
+        relay_to(worker, sinks[i], arrival, now_ns, &tally);
+    }
+    if (tally.key_wanted) key_request(worker, arrival->input.source, now_ns);
+    worker_count(worker, COUNTER_rtp_forwarded, tally.packets);
+    worker_count(worker, COUNTER_rtp_forwarded_bytes, tally.bytes);
+    if (!tally.packets) worker_count(worker, COUNTER_rtp_unsubscribed, 1);
+    if (tally.late) worker_count(worker, COUNTER_rtp_late_dropped, tally.late);
+    if (tally.full) worker_count(worker, COUNTER_egress_full_dropped, tally.full);
+    if (tally.exhausted) worker_count(worker, COUNTER_index_exhausted_dropped, tally.exhausted);
+    if (tally.switches) worker_count(worker, COUNTER_sink_switches, tally.switches);
+}
+
+void relay_skip(struct worker *worker, const struct arrival *arrival)
+{
+    const struct fanout *fanout = &worker->fanout;
+    uint32_t source = arrival->input.source;
+    for (uint32_t i = fanout->source_first[source]; i < fanout->source_first[source + 1]; i++)
+        projection_skip(worker->state.sinks[fanout->of_source[i]].copies, &arrival->input);
+}

@@ -1,0 +1,171 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compounds.h"
+#include "feedback.h"
+#include "ice.h"
+
+static int take_memory(struct worker *worker, uint64_t seed)
+{
+    struct table_capacities capacities = worker->capacities;
+    worker->transports =
+        aligned_alloc(64, (sizeof *worker->transports * capacities.transports + 63) & ~(size_t)63);
+    worker->timers = calloc(capacities.transports, sizeof *worker->timers);
+    worker->sources = calloc(capacities.sources, sizeof *worker->sources);
+    worker->sinks = calloc(capacities.sinks, sizeof *worker->sinks);
+    worker->hasty = calloc(capacities.transports, sizeof *worker->hasty);
+    worker->waiting = calloc(capacities.sources, sizeof *worker->waiting);
+    if (worker->transports)
+        memset(worker->transports, 0, sizeof *worker->transports * capacities.transports);
+    if (!worker->transports || !worker->timers || !worker->sources || !worker->sinks || !worker->hasty ||
+        !worker->waiting || addresses_open(&worker->addresses, capacities.transports, seed) != 0 ||
+        fanout_open(&worker->fanout, capacities) != 0 || egress_open(&worker->egress) != 0 ||
+        outbox_open(&worker->outbox) != 0)
+        return -ENOMEM;
+    return 0;
+}
+
+int worker_open(struct worker *worker, void *config, size_t config_size, void *state,
+                size_t state_size, uint64_t seed)
+{
+    *worker = (struct worker){.random = seed};
+    int result = table_config_attach(config, config_size, &worker->config);
+    if (result == 0) result = table_state_attach(state, state_size, &worker->state);
+    if (result != 0) return result;
+    const struct config_header *rows = worker->config.header;
+    const struct state_header *states = worker->state.header;
+    if (rows->transport_capacity != states->transport_capacity ||
+        rows->source_capacity != states->source_capacity || rows->sink_capacity != states->sink_capacity)
+        return -EINVAL;
+    worker->capacities =
+        (struct table_capacities){rows->transport_capacity, rows->source_capacity, rows->sink_capacity};
+    result = take_memory(worker, worker_random(worker));
+    if (result != 0) worker_close(worker);
+    return result;
+}
+
+void worker_close(struct worker *worker)
+{
+    transports_close(worker);
+    free(worker->transports);
+    free(worker->timers);
+    free(worker->sources);
+    free(worker->sinks);
+    free(worker->hasty);
+    free(worker->waiting);
+    addresses_close(&worker->addresses);
+    fanout_close(&worker->fanout);
+    egress_close(&worker->egress);
+    outbox_close(&worker->outbox);
+    *worker = (struct worker){0};
+}
+
+int worker_adopt(struct worker *worker, uint64_t now_ns)
+{
+    struct generation_view view;
+    if (table_adopt(&worker->config, worker->generation_number, &view) != 1) return 0;
+    worker->generation = view;
+    worker->generation_number = view.head->number;
+    transports_adopt(worker, now_ns);
+    fanout_adopt(worker, now_ns);
+    worker->scan_due_ns = now_ns;
+    worker_count(worker, COUNTER_generations_adopted, 1);
+    return 1;
+}
+
+static void store_totals(struct worker *worker, uint32_t transport)
+{
+    worker->state.transports[transport].tx_packets = worker->transports[transport].tx_packets;
+    worker->state.transports[transport].tx_bytes = worker->transports[transport].tx_bytes;
+}
+
+/* Looks at every transport's two times; returns the earliest of those to come. */
+static uint64_t scan_timers(struct worker *worker, uint64_t now_ns)
+{
+    uint64_t next = now_ns + WORKER_SLEEP_NS;
+    for (uint32_t transport = 0; transport < worker->generation.head->transport_limit; transport++) {
+        struct transport_timer *timer = &worker->timers[transport];
+        if (!timer->report_due_ns) continue;
+        ice_check_consent(worker, transport, now_ns);
+        if (timer->report_due_ns <= now_ns) {
+            compound_send_reports(worker, transport, now_ns);
+            store_totals(worker, transport);
+            ice_tell(worker, transport, now_ns);
+            timer->report_due_ns = now_ns + LIMIT_REPORT_INTERVAL_NS;
+        }
+        if (timer->report_due_ns < next) next = timer->report_due_ns;
+        if (timer->send_until_ns && timer->send_until_ns < next) next = timer->send_until_ns;
+    }
+    return next < now_ns + WORKER_SCAN_NS ? now_ns + WORKER_SCAN_NS : next;
+}
+
+void worker_tick(struct worker *worker, uint64_t now_ns)
+{
+    if (!worker->generation_number) return;
+    for (uint32_t i = 0; i < worker->hasty_count; i++) {
+        worker->transports[worker->hasty[i]].report_now = false;
+        compound_send_switched(worker, worker->hasty[i], now_ns);
+    }
+    worker->hasty_count = 0;
+    if (worker->scan_due_ns <= now_ns) worker->scan_due_ns = scan_timers(worker, now_ns);
+    uint64_t key_due = key_requests_tick(worker, now_ns);
+    if (key_due < worker->scan_due_ns) worker->scan_due_ns = key_due;
+}
+
+uint64_t worker_sleep_ns(const struct worker *worker, uint64_t now_ns)
+{
+    if (!worker->generation_number) return WORKER_SLEEP_NS;
+    if (worker->hasty_count || worker->scan_due_ns <= now_ns) return 0;
+    uint64_t sleep = worker->scan_due_ns - now_ns;
+    return sleep < WORKER_SLEEP_NS ? sleep : WORKER_SLEEP_NS;
+}
+
+bool worker_must_flush(const struct worker *worker)
+{
+    return worker->egress.packet_count && egress_room(&worker->egress) < worker->fanout.longest + LIMIT_RX_SSRCS;
+}
+
+bool worker_tell(struct worker *worker, uint32_t kind, uint32_t transport, uint32_t a, uint32_t b,
+                 const void *payload, size_t length, uint64_t now_ns)
+{
+    struct uplink_head head = {.kind = kind,
+                               .transport = transport,
+                               .incarnation = worker->transports[transport].incarnation,
+                               .length = (uint32_t)length,
+                               .a = a,
+                               .b = b,
+                               .time_ns = now_ns};
+    bool taken = outbox_put(&worker->outbox, &head, payload);
+    if (!taken) worker_count(worker, COUNTER_uplink_full_dropped, 1);
+    return taken;
+}
+
+int worker_downlink_untrusted(struct worker *worker, const void *message, size_t length, uint64_t now_ns)
+{
+    struct uplink_head head;
+    if (length < sizeof head) goto invalid;
+    memcpy(&head, message, sizeof head);
+    if (head.length != length - sizeof head) goto invalid;
+    if (head.kind == DOWNLINK_STOP) return DOWNLINK_MUST_STOP;
+    if (head.kind == DOWNLINK_WAKE) return DOWNLINK_MUST_ADOPT;
+    if (head.kind != DOWNLINK_DTLS || head.transport >= worker->capacities.transports ||
+        !head.incarnation || worker->transports[head.transport].incarnation != head.incarnation)
+        goto invalid;
+    ice_send_dtls(worker, head.transport, (const uint8_t *)message + sizeof head, head.length, now_ns);
+    return DOWNLINK_DONE;
+invalid:
+    worker_count(worker, COUNTER_downlink_invalid_dropped, 1);
+    return DOWNLINK_DONE;
+}
+
+uint64_t worker_random(struct worker *worker)
+{
+    /* splitmix64: sequence numbers and timestamps need no secrecy under SRTP, only variety. */
+    uint64_t value = worker->random += 0x9e3779b97f4a7c15ull;
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ull;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111ebull;
+    return value ^ (value >> 31);
+}

@@ -1,0 +1,83 @@
+/* One worker without its sockets: what forward() works on. All memory is taken once by worker_open; everything that must
+ * survive stands in the state rows, so a successor opened on the same segments goes on where this one was killed. */
+#ifndef SOTTO_WORKER_H
+#define SOTTO_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "addresses.h"
+#include "egress.h"
+#include "fanout.h"
+#include "outbox.h"
+#include "table.h"
+#include "transports.h"
+
+/* Shortest time between two looks at the timers. Higher: reports and expiry come later. Lower: more scans of an idle worker. */
+#define WORKER_SCAN_NS (20ull * 1000000ull)
+/* Longest sleep of the loop: how old a heartbeat may look. */
+#define WORKER_SLEEP_NS (250ull * 1000000ull)
+
+struct datagram {
+    uint8_t *bytes; /* decrypted in place; up to LIMIT_DATAGRAM */
+    size_t length;
+    struct endpoint remote;
+    uint8_t local_address[16]; /* where it arrived, all 0 = unknown */
+    uint32_t local_interface;
+    uint32_t socket; /* number of the worker's UDP socket */
+};
+
+struct worker {
+    struct config_view config;
+    struct state_view state;
+    struct generation_view generation; /* rows may be read up to the next worker_adopt */
+    uint64_t generation_number;        /* 0 = none yet */
+    struct table_capacities capacities;
+
+    struct transport_cache *transports; /* all by handle */
+    struct transport_timer *timers;
+    struct source_cache *sources;
+    struct sink_cache *sinks;
+    struct addresses addresses;
+    struct fanout fanout;
+    struct egress egress;
+    struct outbox outbox;
+
+    uint32_t *hasty; /* transports that get a compound with sender reports at the next tick */
+    uint32_t hasty_count;
+    uint32_t *waiting; /* sources of which somebody waits for a key frame */
+    uint32_t waiting_count;
+
+    uint64_t scan_due_ns;
+    uint64_t realtime_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC, for NTP; the shell sets it */
+    uint64_t random;             /* state of a small generator; seeded by the shell */
+};
+
+/* Attaches and takes memory. `seed` is random. 0, -EPROTO or -EINVAL (segments), -ENOMEM. */
+int worker_open(struct worker *worker, void *config, size_t config_size, void *state,
+                size_t state_size, uint64_t seed);
+void worker_close(struct worker *worker);
+
+/* At a batch boundary: takes over a new generation if there is one. Returns 1 if so. */
+int worker_adopt(struct worker *worker, uint64_t now_ns);
+/* At the end of each batch, before egress is flushed, and whenever worker_sleep_ns is over: reports, consent, key requests. */
+void worker_tick(struct worker *worker, uint64_t now_ns);
+/* How long nothing needs to be done if no datagram comes; at most WORKER_SLEEP_NS. */
+uint64_t worker_sleep_ns(const struct worker *worker, uint64_t now_ns);
+/* True when the next datagram might find the slab full: flush first. */
+bool worker_must_flush(const struct worker *worker);
+
+/* A message from control: `length` bytes with its head. 1 = stop, 2 = look at the table, 0 = done or refused (counted). */
+enum { DOWNLINK_DONE = 0, DOWNLINK_MUST_STOP = 1, DOWNLINK_MUST_ADOPT = 2 };
+int worker_downlink_untrusted(struct worker *worker, const void *message, size_t length, uint64_t now_ns);
+/* Says something about a transport to control. False when the queue is full (counted). */
+bool worker_tell(struct worker *worker, uint32_t kind, uint32_t transport, uint32_t a, uint32_t b,
+                 const void *payload, size_t length, uint64_t now_ns);
+
+uint64_t worker_random(struct worker *worker);
+
+static inline void worker_count(struct worker *worker, enum counter which, uint64_t amount)
+{ counter_add(&worker->state, which, amount); }
+
+#endif
