@@ -118,7 +118,7 @@ cdef class SrtpContext:
         memset(self.rx, 0, sizeof(self.rx))
         memset(self.rtcp_rx, 0, sizeof(self.rtcp_rx))
         self.rtcp_index = 0
-        if len(key) > sizeof(master.key) or len(salt) > sizeof(master.salt):
+        if len(key) > 32 or len(salt) > 14:
             raise refused(-errno.EINVAL)
         memcpy(master.key, <const uint8_t *>key, len(key))
         memcpy(master.salt, <const uint8_t *>salt, len(salt))
