@@ -1,0 +1,289 @@
+"""Configuration: one TOML file, overridden by environment variables, checked before anything starts.
+
+Every option can also be given as SOTTO_<SECTION>_<OPTION>, lists separated by commas; the variable wins.
+"""
+
+import dataclasses
+import ipaddress
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit
+
+_USER_ID = re.compile(r"@[^:\s]+:\S+")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class HomeserverConfig:
+    """[homeserver]: where the bot lives."""
+
+    url: str = ""
+    """Base URL of the client-server API as this machine reaches it. Required."""
+    user_id: str = ""
+    """The bot's full user id, @name:server. Required."""
+    password_file: Path | None = None
+    """File with the bot's password on one line. Either this or access_token_file."""
+    access_token_file: Path | None = None
+    """File with an access token of the bot on one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """[server]: this machine."""
+
+    data_dir: Path = Path("data")
+    """What must outlive a restart: the bot's device keys and where it is in Matrix. Made if missing."""
+    http: str = "127.0.0.1:8448"
+    """Address and port of the browser client, /metrics and the health pages; put a TLS proxy before it."""
+    workers: int = 0
+    """Processes that forward media. 0: one per core. More than cores only adds switching between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaConfig:
+    """[media]: the UDP sockets."""
+
+    listen: tuple[str, ...] = ("::",)
+    """Addresses to bind. "::" is every address, IPv6 and IPv4."""
+    port: int = 40000
+    """UDP port of the first worker, the next one is the second's and so on. 0: any free ones."""
+    advertise: tuple[str, ...] = ()
+    """Addresses told to clients, where a NAT or a floating address stands before this machine.
+    Default: those of `listen`, or all of the machine's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """[client]: the browser client this server hands out."""
+
+    web_dir: Path | None = None
+    """Folder with the built client. Default: none is served."""
+    key_transport: str = "timeline"
+    """How members exchange media keys: "timeline" (encrypted room events) or "to-device" (Olm)."""
+    homeserver_url: str = ""
+    """Base URL of the homeserver as browsers reach it. Default: [homeserver].url."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoConfig:
+    """[demo]: only for `make demo`."""
+
+    people: Path | None = None
+    """File with accounts the page may sign in to by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything, checked. Paths are absolute."""
+
+    homeserver: HomeserverConfig = field(default_factory=HomeserverConfig)
+    server: ServerConfig = field(default_factory=ServerConfig)
+    media: MediaConfig = field(default_factory=MediaConfig)
+    client: ClientConfig = field(default_factory=ClientConfig)
+    demo: DemoConfig = field(default_factory=DemoConfig)
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        """Host and port of [server].http."""
+        return _host_and_port(self.server.http)
+
+    def to_json(self) -> str:
+        """For processes of ours: they go by what was read at the start, whatever becomes of the file."""
+        return json.dumps(dataclasses.asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        return _build(json.loads(text), Path("/"), lambda _section, _option: "handed-over configuration")
+
+
+_SECTIONS: dict[str, type[Any]] = {
+    "homeserver": HomeserverConfig,
+    "server": ServerConfig,
+    "media": MediaConfig,
+    "client": ClientConfig,
+    "demo": DemoConfig,
+}
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Config:
+    """Reads and checks. ConfigError names the file and line, or the variable, that is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error.strerror if isinstance(error, OSError) else error}") from None
+    try:
+        values: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    variables = _variables(environment)
+
+    def where(section: str, option: str) -> str:
+        variable = f"SOTTO_{section}_{option}".upper()
+        return variable if (section, option) in variables else f"{path}:{_line(text, section, option)}"
+
+    for section, table in values.items():
+        if section not in _SECTIONS:
+            hint = _nearest(section, _SECTIONS)
+            raise ConfigError(f"{path}:{_line(text, section, '')}: no section [{section}]{hint}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}:{_line(text, '', section)}: {section} is a section, write [{section}]")
+    for (section, option), value in variables.items():
+        values.setdefault(section, {})[option] = value
+    return _build(values, path.resolve().parent, where)
+
+
+def _variables(environment: Mapping[str, str]) -> dict[tuple[str, str], Any]:
+    """Options given as environment variables, by section and option."""
+    found: dict[tuple[str, str], Any] = {}
+    for name, value in environment.items():
+        section, _, option = name.lower().removeprefix("sotto_").partition("_")
+        if not name.startswith("SOTTO_") or section not in _SECTIONS:
+            continue
+        kind = get_type_hints(_SECTIONS[section]).get(option)
+        if kind is None:
+            raise ConfigError(f"{name}: [{section}] has no option {option}")
+        if kind is int:
+            try:
+                found[section, option] = int(value)
+            except ValueError:
+                raise ConfigError(f"{name}: a whole number is needed, not {value!r}") from None
+        elif kind == tuple[str, ...]:
+            found[section, option] = [item.strip() for item in value.split(",") if item.strip()]
+        else:
+            found[section, option] = value
+    return found
+
+
+def _build(values: Mapping[str, Any], folder: Path, where: Any) -> Config:
+    sections: dict[str, Any] = {}
+    for section, kind in _SECTIONS.items():
+        types = get_type_hints(kind)
+        options: dict[str, Any] = {}
+        for option, value in values.get(section, {}).items():
+            if option not in types:
+                raise ConfigError(
+                    f"{where(section, option)}: [{section}] has no option {option}{_nearest(option, types)}"
+                )
+            try:
+                options[option] = _convert(value, types[option], folder)
+            except ValueError as error:
+                raise ConfigError(f"{where(section, option)}: {option} {error}") from None
+        sections[section] = kind(**options)
+    server, client = sections["server"], sections["client"]
+    sections["server"] = dataclasses.replace(server, data_dir=folder / server.data_dir)
+    if not client.homeserver_url:
+        sections["client"] = dataclasses.replace(client, homeserver_url=sections["homeserver"].url)
+    config = Config(**sections)
+    _check(config, where)
+    return config
+
+
+def _convert(value: Any, kind: Any, folder: Path) -> Any:
+    if kind is int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError("must be a whole number")
+        return value
+    if kind == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError("must be a list of strings")
+        return tuple(value)
+    if value is None and kind == Path | None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    return value if kind is str else folder / Path(value).expanduser()
+
+
+def _check(config: Config, where: Any) -> None:
+    """What no single option can know."""
+
+    def refuse(section: str, option: str, why: str) -> None:
+        raise ConfigError(f"{where(section, option)}: {why}")
+
+    homeserver, server, media, client = config.homeserver, config.server, config.media, config.client
+    for section, option, url in (
+        ("homeserver", "url", homeserver.url),
+        ("client", "homeserver_url", client.homeserver_url),
+    ):
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            refuse(section, option, f"{option} must be an http or https URL without a user in it")
+    if not _USER_ID.fullmatch(homeserver.user_id):
+        refuse("homeserver", "user_id", "user_id must be the bot's whole id, @name:server")
+    if homeserver.password_file is None and homeserver.access_token_file is None:
+        refuse("homeserver", "password_file", "one of password_file and access_token_file is needed")
+    if homeserver.password_file is not None and homeserver.access_token_file is not None:
+        refuse("homeserver", "access_token_file", "password_file and access_token_file contradict each other")
+    try:
+        _host_and_port(server.http)
+    except ValueError:
+        refuse("server", "http", 'http must be address:port, such as "127.0.0.1:8448" or "[::1]:8448"')
+    if not 0 <= server.workers <= 1024:
+        refuse("server", "workers", "workers must be between 0 (one per core) and 1024")
+    if media.port < 0 or media.port + max(server.workers - 1, 0) > 65535:
+        refuse("media", "port", "port must be between 0 and 65535, with room for one per worker")
+    if client.key_transport not in ("timeline", "to-device"):
+        refuse("client", "key_transport", 'key_transport must be "timeline" or "to-device"')
+    _check_addresses(media, refuse)
+
+
+def _check_addresses(media: MediaConfig, refuse: Any) -> None:
+    if not media.listen:
+        refuse("media", "listen", "listen needs at least one address")
+    for option, addresses in (("listen", media.listen), ("advertise", media.advertise)):
+        for address in addresses:
+            try:
+                parsed = ipaddress.ip_address(address)
+            except ValueError:
+                refuse("media", option, f"{address!r} is not an IP address")
+            if option == "advertise" and (parsed.is_unspecified or parsed.is_multicast):
+                refuse("media", option, f"nobody can send to {address}")
+        if len(set(addresses)) != len(addresses):
+            refuse("media", option, "an address is listed twice")
+    if "::" in media.listen and len(media.listen) > 1:
+        refuse("media", "listen", '"::" is every address already: list it alone')
+    if "0.0.0.0" in media.listen and any(":" not in a and a != "0.0.0.0" for a in media.listen):
+        refuse("media", "listen", '"0.0.0.0" is every IPv4 address already')
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(text)
+    if host.startswith("[") and host.endswith("]"):
+        return host[1:-1], int(port)
+    if ":" in host:
+        raise ValueError(text)
+    return host, int(port)
+
+
+def _line(text: str, section: str, option: str) -> int:
+    """Where an option stands, or else its section, or else the last line: what is missing belongs there."""
+    current, found = "", 0
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        if header := re.match(r"\s*\[+\s*\"?([\w-]+)\"?", line):
+            current = header[1]
+            if current == section:
+                found = number
+        elif (key := re.match(r"\s*\"?([\w.-]+)\"?\s*=", line)) and option:
+            if (current == section and key[1] == option) or (not current and key[1] == f"{section}.{option}"):
+                return number
+            if not section and key[1] == option:
+                return number
+    return found or max(len(lines), 1)
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    import difflib  # only when something is wrong
+
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""

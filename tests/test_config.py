@@ -1,0 +1,119 @@
+"""The configuration as an operator meets it: what is refused, and where the message points."""
+
+from pathlib import Path
+
+import pytest
+
+from control.config import Config, ConfigError, load
+
+MINIMAL = """\
+[homeserver]
+url = "https://matrix.example.org"
+user_id = "@sotto:example.org"
+password_file = "bot.password"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def written(text: str) -> Path:
+        path = tmp_path / "sotto.toml"
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def test_the_smallest_file_gives_defaults(write):
+    path = write(MINIMAL)
+    config = load(path, {})
+    assert config.homeserver.password_file == path.parent / "bot.password"
+    assert config.server.data_dir == path.parent / "data"
+    assert config.media.listen == ("::",)
+    assert config.media.port == 40000
+    assert config.client.key_transport == "timeline"
+    assert config.client.homeserver_url == config.homeserver.url
+    assert config.http_address == ("127.0.0.1", 8448)
+
+
+def test_the_example_is_valid():
+    config = load(Path(__file__).parents[1] / "examples" / "sotto.toml", {})
+    assert config.homeserver.user_id == "@sotto:example.org"
+
+
+def test_environment_wins(write):
+    config = load(
+        write(MINIMAL + '[media]\nport = 5000\nlisten = ["::"]\n'),
+        {
+            "SOTTO_MEDIA_PORT": "6000",
+            "SOTTO_MEDIA_LISTEN": "127.0.0.1, ::1",
+            "SOTTO_SERVER_HTTP": "[::1]:80",
+            "SOTTO_PROFILE": "debug",
+        },
+    )
+    assert config.media.port == 6000
+    assert config.media.listen == ("127.0.0.1", "::1")
+    assert config.http_address == ("::1", 80)
+
+
+def test_handed_over_unchanged(write):
+    config = load(write(MINIMAL + '[client]\nweb_dir = "web"\n[demo]\npeople = "p.json"\n'), {})
+    assert Config.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("[homserver]\n", 1, "did you mean homeserver?"),
+        (MINIMAL + "passwort = 1\n", 5, "has no option passwort"),
+        (MINIMAL + "\n[media]\nlisten = '::'\n", 7, "must be a list"),
+        (MINIMAL + "[media]\nport = '5000'\n", 6, "whole number"),
+        (MINIMAL + "[media]\nport = true\n", 6, "whole number"),
+        (MINIMAL + "[media]\nport = 65535\n[server]\nworkers = 2\n", 6, "room for one per worker"),
+        (MINIMAL + "[media]\nlisten = []\n", 6, "at least one"),
+        (MINIMAL + "[media]\nlisten = ['::', '127.0.0.1']\n", 6, "list it alone"),
+        (MINIMAL + "[media]\nlisten = ['0.0.0.0', '127.0.0.1']\n", 6, "every IPv4"),
+        (MINIMAL + "[media]\nlisten = ['::1', '::1']\n", 6, "listed twice"),
+        (MINIMAL + "[media]\n\nadvertise = ['example.org']\n", 7, "not an IP address"),
+        (MINIMAL + "[media]\nadvertise = ['0.0.0.0']\n", 6, "nobody can send"),
+        (MINIMAL + "[client]\nkey_transport = 'pigeon'\n", 6, "to-device"),
+        (MINIMAL + "[client]\nhomeserver_url = 'ftp://x'\n", 6, "http or https"),
+        (MINIMAL + "access_token_file = 'token'\n", 5, "contradict"),
+        (MINIMAL + "[server]\nhttp = '::1:80'\n", 6, "address:port"),
+        (MINIMAL + "[server]\nhttp = '8448'\n", 6, "address:port"),
+        (MINIMAL + "[server]\nworkers = -1\n", 6, "one per core"),
+        (MINIMAL.replace("@sotto:example.org", "sotto"), 3, "whole id"),
+        (MINIMAL.replace("https://", "https://user@"), 2, "without a user"),
+        (MINIMAL.replace("password_file", "# password_file"), 1, "is needed"),
+        ("server = 3\n" + MINIMAL, 1, "write [server]"),
+        (MINIMAL + "[media\n", 5, "Expected"),
+        ("", 1, "http or https"),
+    ],
+)
+def test_refused_where_it_stands(write, text: str, line: int, says: str):
+    path = write(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    assert str(path) in str(caught.value)
+    assert says in str(caught.value)
+    assert f":{line}:" in str(caught.value) or f"line {line}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("SOTTO_MEDIA_PROT", "1", "no option prot"),
+        ("SOTTO_MEDIA_PORT", "x", "whole number"),
+        ("SOTTO_MEDIA_PORT", "70000", "between 0 and 65535"),
+        ("SOTTO_CLIENT_KEY_TRANSPORT", "x", "timeline"),
+    ],
+)
+def test_a_wrong_variable_is_named(write, name: str, value: str, says: str):
+    with pytest.raises(ConfigError, match=name) as caught:
+        load(write(MINIMAL), {name: value})
+    assert says in str(caught.value)
+
+
+def test_no_file(tmp_path: Path):
+    with pytest.raises(ConfigError, match="No such file"):
+        load(tmp_path / "none.toml", {})
