@@ -68,6 +68,7 @@ static int vp9_key_start(const uint8_t *payload, size_t length)
     if (first & 0x80) { /* I */
         if (length <= at) return -EBADMSG;
         at += payload[at] & 0x80 ? 2 : 1;
+        if (length < at) return -EBADMSG;
     }
     if (first & 0x20) { /* L: TID(3) U SID(3) D */
         if (length <= at) return -EBADMSG;

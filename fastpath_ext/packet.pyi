@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self, final
 
 from typing_extensions import Buffer
 
@@ -90,22 +90,24 @@ def rtcp_ntp(ns: int) -> int:
 def rtcp_round_trip_us(report: Report, now_ns: int) -> int:
     """Round trip told by a report block about a stream of ours; 0 = it cannot be told."""
 
+@final
 class Encoding:
     """What arrives of one encoding, and the reports about it."""
 
-    def __init__(self, ssrc: int) -> None: ...
+    def __new__(cls, ssrc: int) -> Self: ...
     def received(self, index: int, timestamp: int, clock_rate: int, now_ns: int, length: int = 0) -> None: ...
     def sender_report(self, ntp: int, timestamp: int, now_ns: int) -> None: ...
     def restart(self, ssrc: int) -> None: ...
     def report(self, now_ns: int) -> Report | None: ...
 
+@final
 class Projection:
     """One outgoing stream, in memory of its own or given (128 bytes, zero at first).
 
     `origin` is (source, incarnation, encoding, SSRC). What has no place raises ProjectionRefused.
     """
 
-    def __init__(self, memory: Buffer | None = None) -> None: ...
+    def __new__(cls, memory: Buffer | None = None) -> Self: ...
     @property
     def row(self) -> dict[str, int]:
         """The copy that counts, field by field."""

@@ -1,4 +1,6 @@
-"""The core's packet handling as Python functions: for tests, tools and the Python client; media never comes this way."""
+"""The core's packet handling as Python functions, for tests and tools; media never comes this way."""
+
+cimport cython
 
 from libc.errno cimport ESTALE, EXDEV
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t

@@ -1,8 +1,9 @@
 # Part of packet.pyx: one outgoing stream.
 
 
+@cython.final
 cdef class Projection:
-    """One outgoing stream over two copies of its row, in memory of its own or given (at least 128 bytes, zero at first)."""
+    """One outgoing stream over the two copies of its row: own memory, or 128 bytes given, zero at first."""
     cdef projection *copies
     cdef projection *owned
     cdef uint8_t[::1] memory
@@ -30,7 +31,8 @@ cdef class Projection:
 
     @staticmethod
     cdef projection_input _input(
-        uint64_t index, uint32_t timestamp, tuple origin, object picture_id, int picture_id_bits, object tl0,
+        uint64_t index, uint32_t timestamp, tuple origin, object picture_id,
+        int picture_id_bits, object tl0,
     ) except *:
         cdef projection_input packet
         memset(&packet, 0, sizeof(packet))
@@ -47,12 +49,14 @@ cdef class Projection:
 
     cdef object _result(self, int result, projection_output *output):
         if result < 0:
-            raise ProjectionRefused("other" if result == -EXDEV else "late" if result == -ESTALE else "exhausted")
+            raise ProjectionRefused(
+                "other" if result == -EXDEV else "late" if result == -ESTALE else "exhausted")
         return Projected(output.index, output.timestamp, output.picture_id, output.tl0)
 
     def begin(
-        self, uint64_t index, uint32_t timestamp, *, uint64_t now_ns, bint audio=False, uint32_t clock_rate=90000,
-        uint64_t random=0, tuple origin=(1, 1, 0, 1), picture_id=None, int picture_id_bits=15, tl0=None,
+        self, uint64_t index, uint32_t timestamp, *, uint64_t now_ns, bint audio=False,
+        uint32_t clock_rate=90000, uint64_t random=0, tuple origin=(1, 1, 0, 1), picture_id=None,
+        int picture_id_bits=15, tl0=None,
     ):
         """Cut over to this packet; `origin` is (source, incarnation, encoding, SSRC)."""
         cdef projection_output output
@@ -62,8 +66,8 @@ cdef class Projection:
             self.copies, &packet, audio, clock_rate, random, now_ns, &output), &output)
 
     def map(
-        self, uint64_t index, uint32_t timestamp, *, uint64_t now_ns, tuple origin=(1, 1, 0, 1), picture_id=None,
-        int picture_id_bits=15, tl0=None,
+        self, uint64_t index, uint32_t timestamp, *, uint64_t now_ns, tuple origin=(1, 1, 0, 1),
+        picture_id=None, int picture_id_bits=15, tl0=None,
     ):
         """The place of a packet of the current run."""
         cdef projection_output output
@@ -87,8 +91,11 @@ cdef class Projection:
         return projection_timestamp_at(projection_current(self.copies), clock_rate, now_ns)
 
     def rehearse(self, uint8_t[::1] reported not None, uint64_t seed):
-        """For the kill test: maps packets in a loop no interpreter slows, until killed. Each index is stored in `reported`
-        (8 bytes) where a worker would encrypt. Every field of a row is made from its output index, so that a torn one shows."""
+        """For the kill test: maps packets in a loop no interpreter slows, until killed.
+
+        Each index is stored in `reported` (8 bytes) where a worker would encrypt. Fields of a row depend on
+        each other, so that a torn one shows: source = incarnation = SSRC = first input, and time = index.
+        """
         cdef uint64_t *about_to_encrypt = <uint64_t *> &reported[0]
         cdef projection_input packet
         cdef projection_output output
@@ -99,7 +106,7 @@ cdef class Projection:
         memset(&packet, 0, sizeof(packet))
         with nogil:
             while True:
-                # One packet in four begins a run; the input's index equals the output's only by the first run's choice.
+                # One packet in four begins a run. Input and output indices stay equal.
                 seed = seed * 6364136223846793005u + 1442695040888963407u
                 packet.index = n
                 packet.timestamp = <uint32_t> n

@@ -59,7 +59,7 @@ cdef void _read_feedback(const rtcp_block *block, dict into) except *:
 
 
 def rtcp_parse(const uint8_t[::1] compound not None):
-    """Every block of a compound as a dict: type, count, body, and by type what it says; all of it must be well-formed."""
+    """Every block of a compound as a dict: type, count, body, and what it says. All must be well-formed."""
     cdef rtcp_block block
     cdef rtcp_sender_info info
     cdef size_t offset = 0
@@ -165,6 +165,7 @@ def rtcp_round_trip_us(report, uint64_t now_ns):
     return c_rtcp_round_trip_us(&values, now_ns)
 
 
+@cython.final
 cdef class Encoding:
     """What arrives of one encoding, and the reports about it."""
     cdef encoding_state state
@@ -173,7 +174,9 @@ cdef class Encoding:
         memset(&self.state, 0, sizeof(self.state))
         encoding_restart(&self.state, ssrc)
 
-    def received(self, uint64_t index, uint32_t timestamp, uint32_t clock_rate, uint64_t now_ns, size_t length=0):
+    def received(
+        self, uint64_t index, uint32_t timestamp, uint32_t clock_rate, uint64_t now_ns, size_t length=0,
+    ):
         """A new packet of this SRTP index arrived."""
         encoding_received(&self.state, index, timestamp, clock_rate, now_ns, length)
 

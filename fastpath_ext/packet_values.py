@@ -46,7 +46,7 @@ class Report(NamedTuple):
 class Projected(NamedTuple):
     """A packet's place in the outgoing stream. Picture id and TL0PICIDX only if the input had them."""
 
-    index: int
+    srtp_index: int
     timestamp: int
     picture_id: int
     tl0: int
