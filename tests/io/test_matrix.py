@@ -1,0 +1,294 @@
+"""The bot against a real homeserver, and against one that answers rubbish."""
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from nio import AsyncClient, AsyncClientConfig, RoomCreateResponse
+
+from control.io.matrix import MatrixBot
+from control.io.matrix_account import AccountError, SyncPosition, open_account
+from control.protocol.events import MatrixCallEvent
+from tests.conftest import Synapse
+
+CALL = {"call_id": "c1", "party_id": "D1", "version": "1"}
+
+
+class Rig:
+    """A running bot; `event()` waits for the next thing it delivers."""
+
+    def __init__(self, client: AsyncClient, data_dir: Path) -> None:
+        self.counts: Counter[str] = Counter()
+        self.events: asyncio.Queue[MatrixCallEvent] = asyncio.Queue()
+        self.bot = MatrixBot(client, SyncPosition(data_dir), self.events.put_nowait, self._count)
+        self.user_id = client.user_id
+        self.task = asyncio.create_task(self.bot.run())
+
+    def _count(self, name: str) -> None:
+        self.counts[name] += 1
+
+    async def event(self) -> MatrixCallEvent:
+        async with asyncio.timeout(20):
+            return await self.events.get()
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+        await self.bot.stop()
+
+
+@pytest.fixture
+async def rig(synapse: Synapse, tmp_path: Path) -> AsyncIterator[Rig]:
+    account = await synapse.account("bot")
+    client = await open_account(synapse.url, account.user_id, tmp_path, account.password, None)
+    rig = Rig(client, tmp_path)
+    await asyncio.wait_for(rig.bot.synced.wait(), 20)
+    yield rig
+    await rig.stop()
+
+
+@pytest.fixture
+async def person(synapse: Synapse, tmp_path: Path) -> AsyncIterator[AsyncClient]:
+    """Somebody with a client of the same library; syncing is up to the test."""
+    account = await synapse.account("alice")
+    folder = tmp_path / "alice"
+    folder.mkdir()
+    client = AsyncClient(
+        synapse.url,
+        account.user_id,
+        store_path=str(folder),
+        config=AsyncClientConfig(encryption_enabled=True),
+    )
+    await client.login(account.password)
+    await client.sync()
+    await client.keys_upload()
+    yield client
+    await client.close()
+
+
+async def until(client: AsyncClient, wanted: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not wanted():
+            await client.sync(timeout=1000)
+            if client.should_query_keys:
+                await client.keys_query()
+
+
+async def direct_room(person: AsyncClient, bot: str, encrypted: bool) -> str:
+    """As the browser client makes it: the bot in createRoom's invitations."""
+    state = [{"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}]
+    answer = await person.room_create(invite=[bot], is_direct=True, initial_state=state if encrypted else [])
+    assert isinstance(answer, RoomCreateResponse)
+    room_id: str = answer.room_id
+
+    def joined() -> bool:
+        room = person.rooms.get(room_id)
+        return room is not None and bot in room.users and bot not in room.invited_users
+
+    await until(person, joined)
+    return room_id
+
+
+@pytest.mark.synapse
+@pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
+async def test_calls_arrive_and_answers_leave(rig: Rig, person: AsyncClient, encrypted: bool) -> None:
+    room_id = await direct_room(person, rig.user_id, encrypted)
+    offer = {**CALL, "lifetime": 60000, "offer": {"type": "offer", "sdp": "v=0\r\n" + "a=x\r\n" * 1000}}
+    end = {**CALL, "candidates": [{"candidate": "", "sdpMid": "0"}]}  # a BadEvent to matrix-nio
+    malformed = {"call_id": 5}
+    for event_type, content in (
+        ("m.call.invite", offer),
+        ("m.call.candidates", end),
+        ("m.call.hangup", malformed),
+    ):
+        await person.room_send(room_id, event_type, content, ignore_unverified_devices=True)
+    await person.room_send(
+        room_id, "m.room.message", {"msgtype": "m.text", "body": "hi"}, ignore_unverified_devices=True
+    )
+    await person.room_send(room_id, "m.call.select_answer", CALL, ignore_unverified_devices=True)
+
+    arrived = [await rig.event() for _ in range(4)]
+    assert [event.type for event in arrived] == [
+        "m.call.invite", "m.call.candidates", "m.call.hangup", "m.call.select_answer",
+    ]  # fmt: skip
+    assert {event.room_id for event in arrived} == {room_id}
+    assert {event.sender for event in arrived} == {person.user_id}
+    assert {event.encrypted for event in arrived} == {encrypted}
+    assert arrived[0].content["offer"] == offer["offer"]
+    assert arrived[1].content["candidates"] == end["candidates"]
+    assert all(0 <= event.age_ms < 20_000 for event in arrived)
+
+    got: list[dict[str, Any]] = []
+    person.add_event_callback(lambda room, event: got.append(event.source), None)
+    for number in range(20):
+        rig.bot.send(
+            room_id, "m.call.answer", {**CALL, "number": number, "answer": {"type": "answer", "sdp": "v=0"}}
+        )
+    await until(person, lambda: sum(e["type"] == "m.call.answer" for e in got) == 20)
+    numbers = [e["content"]["number"] for e in got if e["type"] == "m.call.answer"]
+    assert numbers == sorted(numbers), "events of one room keep their order"
+
+
+@pytest.mark.synapse
+async def test_a_room_that_is_not_direct_is_refused_and_a_growing_one_left(
+    rig: Rig, person: AsyncClient, synapse: Synapse
+) -> None:
+    answer = await person.room_create(invite=[rig.user_id], is_direct=False)
+    assert isinstance(answer, RoomCreateResponse)
+
+    def gone(room_id: str) -> bool:
+        room = person.rooms.get(room_id)
+        return room is not None and rig.user_id not in room.users and rig.user_id not in room.invited_users
+
+    await until(person, lambda: rig.counts["matrix_invite_refused"] == 1 and gone(answer.room_id))
+
+    room_id = await direct_room(person, rig.user_id, True)
+    third = await synapse.account("carol")
+    await person.room_invite(room_id, third.user_id)
+    await until(person, lambda: gone(room_id))
+
+
+@pytest.mark.synapse
+async def test_the_login_and_the_keys_survive_a_restart(
+    synapse: Synapse, person: AsyncClient, tmp_path: Path
+) -> None:
+    account = await synapse.account("bot")
+    first = Rig(await open_account(synapse.url, account.user_id, tmp_path, account.password, None), tmp_path)
+    await asyncio.wait_for(first.bot.synced.wait(), 20)
+    device = first.bot._client.device_id
+    room_id = await direct_room(person, account.user_id, True)
+    await person.room_send(room_id, "m.call.invite", CALL, ignore_unverified_devices=True)
+    assert (await first.event()).type == "m.call.invite"
+    await first.stop()
+
+    # While the bot is away, in the room key it already has: an answered and a new event.
+    await person.room_send(room_id, "m.call.hangup", CALL, ignore_unverified_devices=True)
+    second = Rig(await open_account(synapse.url, account.user_id, tmp_path, None, None), tmp_path)
+    assert second.bot._client.device_id == device
+    event = await second.event()
+    assert (event.type, event.encrypted) == ("m.call.hangup", True)
+    await second.stop()
+    assert second.events.empty(), "what was handled before the restart is not handled again"
+    for path in (tmp_path / "matrix").iterdir():
+        if path.name in {"login.json", "pickle_key", "position"}:
+            assert path.stat().st_mode & 0o077 == 0, f"{path.name} is readable by others"
+
+
+@pytest.mark.synapse
+@pytest.mark.parametrize(
+    ("password", "token", "text"),
+    [("wrong", None, "password"), (None, "wrong", "access token"), (None, None, "neither")],
+)
+async def test_a_refused_login_says_why(
+    synapse: Synapse, tmp_path: Path, password: str | None, token: str | None, text: str
+) -> None:
+    account = await synapse.account("bot")
+    with pytest.raises(AccountError, match=text):
+        await open_account(synapse.url, account.user_id, tmp_path, password, token)
+
+
+class HostileHomeserver:
+    """Answers each /sync with the next of a list, then holds the request."""
+
+    def __init__(self, answers: list[Any]) -> None:
+        self._answers = answers
+        self._asked = asyncio.Condition()
+        self._since: str | None = None
+        app = web.Application()
+        app.router.add_get("/_matrix/client/v3/sync", self._sync)
+        app.router.add_route("*", "/{path:.*}", self._other)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+
+    async def __aenter__(self) -> str:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def asked_since(self, position: str) -> None:
+        """Waits until the bot asks for what comes after `position`: it has handled all before."""
+        async with asyncio.timeout(20), self._asked:
+            await self._asked.wait_for(lambda: self._since == position)
+
+    async def _sync(self, request: web.Request) -> web.Response:
+        async with self._asked:
+            self._since = request.query.get("since")
+            self._asked.notify_all()
+        if not self._answers:
+            await asyncio.Event().wait()
+        answer = self._answers.pop(0)
+        if isinstance(answer, int):
+            return web.Response(status=answer, text="no")
+        return web.Response(text=answer if isinstance(answer, str) else json.dumps(answer))
+
+    async def _other(self, request: web.Request) -> web.Response:
+        if request.path.endswith("/whoami"):
+            return web.json_response({"user_id": "@bot:test", "device_id": "DEV"})
+        return web.json_response(
+            {"one_time_key_counts": {}, "device_keys": {}, "failures": {}, "room_id": "!x:test"}
+        )
+
+
+def timeline(room_id: str, *events: Any) -> dict[str, Any]:
+    return {"join": {room_id: {"timeline": {"events": list(events)}}}}
+
+
+def hangup(number: int) -> dict[str, Any]:
+    base = {"type": "m.call.hangup", "sender": "@alice:test", "event_id": f"${number}", "origin_server_ts": 1}
+    return {**base, "content": {**CALL, "number": number}}
+
+
+def poison(event_type: str, content: Any, **more: Any) -> dict[str, Any]:
+    base = {"type": event_type, "sender": "@eve:test", "event_id": "$p", "origin_server_ts": 1}
+    return {**base, "content": content, **more}
+
+
+MEGOLM = {
+    "algorithm": "m.megolm.v1.aes-sha2",
+    "ciphertext": 5,
+    "sender_key": [],
+    "session_id": {},
+    "device_id": 1,
+}
+POISON = [
+    poison("m.room.encrypted", MEGOLM),
+    poison("m.room.member", {"membership": "join", "displayname": {"a": 1}}, state_key="@eve:test"),
+    poison("m.room.power_levels", {"users": [], "events": 3}, state_key=""),
+    poison("m.room.encryption", {"algorithm": 7}, state_key=""),
+    poison("m.call.invite", {}, origin_server_ts="never"),
+    None,
+    5,
+    "text",
+    [],
+]
+
+
+async def test_poison_never_costs_another_event(tmp_path: Path) -> None:
+    answers: list[Any] = [503, "{not json", {"rooms": {}}, {"next_batch": "s0"}]
+    for number, poisonous in enumerate(POISON):
+        rooms = timeline("!bad:test", poisonous, hangup(number))
+        rooms["join"] |= timeline("!good:test", hangup(100 + number))["join"]
+        olm = {"algorithm": "m.olm.v1.curve25519-aes-sha2", "sender_key": "x", "ciphertext": {"k": poisonous}}
+        to_device = [{"type": "m.room.encrypted", "sender": "@eve:test", "content": olm}, poisonous]
+        answers.append({"next_batch": f"s{number + 1}", "to_device": {"events": to_device}, "rooms": rooms})
+    homeserver = HostileHomeserver(answers)
+    async with homeserver as url:
+        rig = Rig(await open_account(url, "@bot:test", tmp_path, None, "token"), tmp_path)
+        arrived = [await rig.event() for _ in range(2 * len(POISON))]
+        await homeserver.asked_since(f"s{len(POISON)}")
+        await rig.stop()
+    bad = [e.content["number"] for e in arrived if e.room_id == "!bad:test" and e.type == "m.call.hangup"]
+    good = [e.content["number"] for e in arrived if e.room_id == "!good:test"]
+    assert bad == list(range(len(POISON)))
+    assert good == [100 + number for number in range(len(POISON))]
+    assert rig.counts["matrix_sync_failed"] == 3
+    assert SyncPosition(tmp_path).load() == f"s{len(POISON)}"
