@@ -45,6 +45,8 @@ CFLAGS = ["-std=gnu11", "-fPIC", "-Wall", "-Wextra", "-Wconversion", "-Wshadow",
 if os.environ.get("SOTTO_WERROR"):
     CFLAGS.append("-Werror")
 SOURCES = sorted(glob("fastpath/*.c"))
+# tools/build.sh compiles in place and then asks pip only for the `sotto` command.
+MODULES = [] if os.environ.get("SOTTO_ALREADY_BUILT") else sorted(glob("fastpath_ext/*.pyx"))
 HEADERS = sorted(glob("fastpath/*.h"))
 
 # libipsec-mb encrypts twice to five times as fast as OpenSSL; without it the core uses OpenSSL alone.
@@ -80,10 +82,10 @@ setup(
             },
         )
     ]
-    if SOURCES
+    if MODULES
     else [],
     ext_modules=cythonize(
-        [extension(Path(source).stem) for source in sorted(glob("fastpath_ext/*.pyx"))],
+        [extension(Path(source).stem) for source in MODULES],
         compiler_directives=DIRECTIVES,
         # Coverage looks for the generated C beside the .pyx.
         build_dir=None if NAME == "coverage" else "build/cython",

@@ -22,7 +22,7 @@ fi
 entry=$(grep -A1 '^\[project.scripts\]' pyproject.toml)
 if ! unchanged entry "$VENV $entry"; then
     step "Installing the sotto command into .venv"
-    quietly install.log "$VENV/bin/python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+    SOTTO_ALREADY_BUILT=1 quietly install.log "$VENV/bin/python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
     remember entry "$VENV $entry"
     took
 fi
