@@ -21,6 +21,8 @@ export class App {
     config: Config | null = null;
     account: Account | null = null;
     client: MatrixClient | null = null;
+    /** What was typed at the last sign-in, for correcting it. */
+    typed = { homeserver: "", user: "" };
     rooms: RoomSummary[] = [];
     room: Room | null = null;
     media = new LocalMedia();
@@ -53,6 +55,7 @@ export class App {
 
     /** A person signs in by name and password; the device is kept for next time. */
     async signIn(homeserver: string, user: string, password: string): Promise<void> {
+        this.typed = { homeserver, user };
         try {
             await this.#signIn(homeserver, user, password, true);
             this.#show("rooms");

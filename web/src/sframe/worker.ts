@@ -95,6 +95,8 @@ async function sendFrame(source: number, frame: EncodedFrame, output: Output): P
 }
 
 async function receiveFrame(receiver: Receiver, frame: EncodedFrame, output: Output): Promise<void> {
+    // Chromium hands an empty audio frame over now and then; it says nothing about anybody.
+    if (frame.data.byteLength === 0) return;
     const csrcs = frame.getMetadata().contributingSources;
     const opened = await ring.open(receiver.media, new Uint8Array(frame.data) as Bytes, csrcs?.[0]);
     const result = place(receiver, opened);

@@ -3,8 +3,8 @@ import type { App } from "../app.ts";
 import { Brand, Problem } from "./parts.tsx";
 
 export function SignIn({ app }: { app: App }) {
-    const [homeserver, setHomeserver] = useState(app.config?.homeserver ?? "");
-    const [user, setUser] = useState("");
+    const [homeserver, setHomeserver] = useState(app.typed.homeserver || (app.config?.homeserver ?? ""));
+    const [user, setUser] = useState(app.typed.user);
     const [password, setPassword] = useState("");
     const submit = (event: Event) => {
         event.preventDefault();

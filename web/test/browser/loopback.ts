@@ -1,0 +1,105 @@
+// Two peer connections in one page, with the real media worker on both ends: what leaves without a key, what a receiver
+// says without, with a wrong and with the right key, and what it says of a sender that does not encrypt.
+
+import { fromHex } from "../../src/bytes.ts";
+import { preferCodecs } from "../../src/call/codecs.ts";
+import { connectionOptions, MediaWorker } from "../../src/sframe/mediaworker.ts";
+import type { Report } from "../../src/sframe/verdict.ts";
+
+const KEY = fromHex("000102030405060708090a0b0c0d0e0f");
+const OTHER = fromHex("ffeeddccbbaa99887766554433221100");
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+interface Ends {
+    sender: RTCPeerConnection;
+    receiver: RTCPeerConnection;
+    reports: Map<string, Report>;
+    worker: MediaWorker;
+    tracks: MediaStreamTrack[];
+}
+
+async function connect(encrypting: boolean): Promise<Ends> {
+    const options = { ...connectionOptions } as RTCConfiguration;
+    const [sender, receiver] = [new RTCPeerConnection(options), new RTCPeerConnection(options)];
+    const worker = new MediaWorker();
+    const reports = new Map<string, Report>();
+    worker.onreceiver = (name, report) => reports.set(name, report);
+    sender.onicecandidate = ({ candidate }) => void receiver.addIceCandidate(candidate ?? undefined);
+    receiver.onicecandidate = ({ candidate }) => void sender.addIceCandidate(candidate ?? undefined);
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360 } });
+    for (const track of stream.getTracks()) {
+        const transceiver = sender.addTransceiver(track, { direction: "sendonly", streams: [stream] });
+        const kind = track.kind as "audio" | "video";
+        preferCodecs(transceiver, kind);
+        if (encrypting) worker.attach(transceiver.sender, { side: "send", source: kind === "audio" ? 0 : 1, media: kind });
+        else if ("encodedInsertableStreams" in options) {
+            const { readable, writable } = (transceiver.sender as unknown as { createEncodedStreams(): TransformStream }).createEncodedStreams();
+            void readable.pipeTo(writable);
+        }
+    }
+    receiver.ontrack = ({ track, transceiver }) => {
+        const kind = track.kind as "audio" | "video";
+        worker.attach(transceiver.receiver, { side: "receive", receiver: kind, media: kind });
+        worker.post({ type: "expect", receiver: kind, member: 7, source: kind === "audio" ? 0 : 1 });
+        if (kind === "video") document.querySelector("video")!.srcObject = new MediaStream([track]);
+    };
+    await sender.setLocalDescription();
+    await receiver.setRemoteDescription(sender.localDescription!);
+    await receiver.setLocalDescription();
+    await sender.setRemoteDescription(receiver.localDescription!);
+    return { sender, receiver, reports, worker, tracks: stream.getTracks() };
+}
+
+async function received(ends: Ends): Promise<{ decoded: number; packets: number }> {
+    const rows = [...(await ends.receiver.getStats()).values()].filter((row) => row.type === "inbound-rtp");
+    const video = rows.find((row) => row.kind === "video");
+    return { decoded: video?.framesDecoded ?? 0, packets: rows.reduce((sum, row) => sum + (row.packetsReceived ?? 0), 0) };
+}
+
+function keys(ends: Ends, type: "send_key" | "receive_key", key: typeof KEY): void {
+    for (const source of [0, 1]) ends.worker.post({ type, member: 7, source, epoch: 0, ratchet: 0, key });
+}
+
+function verdicts(ends: Ends): string {
+    return `${ends.reports.get("audio")?.verdict} ${ends.reports.get("video")?.verdict}`;
+}
+
+function close(ends: Ends): void {
+    ends.sender.close();
+    ends.receiver.close();
+    ends.worker.close();
+    for (const track of ends.tracks) track.stop();
+}
+
+async function main(): Promise<Record<string, unknown>> {
+    const result: Record<string, unknown> = {};
+    const ends = await connect(true);
+    await sleep(1500);
+    result.withoutKey = await received(ends);
+    keys(ends, "send_key", KEY);
+    await sleep(1500);
+    result.keyMissing = { ...(await received(ends)), verdicts: verdicts(ends) };
+    keys(ends, "receive_key", OTHER);
+    await sleep(1500);
+    result.wrongKey = { ...(await received(ends)), verdicts: verdicts(ends) };
+    const before = performance.now();
+    keys(ends, "receive_key", KEY);
+    while ((await received(ends)).decoded === 0 && performance.now() - before < 6000) await sleep(10);
+    result.firstFrameMs = Math.round(performance.now() - before);
+    await sleep(1500);
+    result.decrypting = { ...(await received(ends)), verdicts: verdicts(ends), counts: ends.reports.get("video")?.counts };
+    close(ends);
+
+    const plain = await connect(false);
+    await sleep(2000);
+    result.inClear = { ...(await received(plain)), verdicts: verdicts(plain) };
+    close(plain);
+    return result;
+}
+
+declare global {
+    interface Window {
+        result: Promise<Record<string, unknown>>;
+    }
+}
+window.result = main();
