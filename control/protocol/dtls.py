@@ -21,7 +21,7 @@ from OpenSSL import SSL, crypto
 
 from control.protocol import limits
 from control.protocol.rows import HopKeys, SrtpProfile
-from control.protocol.sdp import Fingerprint
+from control.protocol.sdp_values import Fingerprint
 
 # Digests a certificate may be named by (RFC 8122 section 5; weaker ones are not believed): OpenSSL's names.
 DIGESTS: Final = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}

@@ -9,6 +9,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from control.protocol import limits
+from control.protocol.sdp_values import (
+    Codec,
+    Fingerprint,
+    HeaderExtension,
+    Offer,
+    SdpError,
+    Section,
+    malformed,
+    unsupported,
+)
+
+__all__ = ["Codec", "Fingerprint", "HeaderExtension", "Offer", "SdpError", "Section", "parse_offer_untrusted"]
 
 DIRECTIONS: Final = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
 # RFC 8122 section 5: digest sizes in bytes. sha-1 and md5 may be read, so that a refusal can name them.
@@ -22,110 +34,7 @@ _DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
 _HEX_PAIRS = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # Numbers in messages stay short whatever was sent.
-_QUOTED: Final = 40
-
-
-class SdpError(Exception):
-    """The one way in which anything about an offer fails. The message is a sentence for a person."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code  # "sdp_malformed", "sdp_unsupported" or "too_large"
-        self.message = message
-
-
-def malformed(message: str) -> SdpError:
-    return SdpError("sdp_malformed", message)
-
-
-def unsupported(message: str) -> SdpError:
-    return SdpError("sdp_unsupported", message)
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """Digest of a DTLS certificate (RFC 8122)."""
-
-    algorithm: str  # lower case, "sha-256"
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """One payload type of one section."""
-
-    payload_type: int
-    name: str  # lower case: "opus", "vp8", "rtx"
-    clock_rate: int  # Hz
-    parameters: str  # of a=fmtp, as written
-    feedback: frozenset[str]  # of a=rtcp-fb: "nack pli", "ccm fir", "transport-cc"
-
-    @property
-    def repairs(self) -> int | None:
-        """The payload type this RTX repairs (RFC 4588 `apt`)."""
-        for parameter in self.parameters.split(";"):
-            name, _, value = parameter.strip().partition("=")
-            if name == "apt" and _DIGITS.fullmatch(value):
-                return int(value)
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderExtension:
-    """One a=extmap (RFC 8285)."""
-
-    id: int  # 1..14 or 16..255
-    uri: str
-    direction: str  # as the offerer sees it
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One m= line and what belongs to it, inherited session attributes resolved."""
-
-    index: int
-    media: str  # the word after "m="
-    protocol: str
-    formats: tuple[str, ...]
-    closed: bool  # port 0 and not bundle-only: must be answered with port 0
-    mid: str = ""  # empty only when closed
-    direction: str = "sendrecv"
-    stream_id: str | None = None  # MediaStream of the first a=msid; None for "-"
-    track_id: str | None = None
-    msids: int = 0  # different MediaStream tracks named by a=ssrc lines; more than one is plan B
-    rids: tuple[str, ...] = ()  # those it sends, in the order of a=simulcast
-    simulcast: bool = False
-    codecs: tuple[Codec, ...] = ()  # in the order of the m= line
-    extensions: tuple[HeaderExtension, ...] = ()
-    ssrcs: tuple[int, ...] = ()
-    ice_ufrag: str | None = None
-    ice_pwd: str | None = None
-    fingerprints: tuple[Fingerprint, ...] = ()
-    setup: str | None = None
-    rtcp_mux: bool = False
-    rtcp_rsize: bool = False
-    crypto: bool = False  # has a=crypto (SDES)
-    candidates: int = 0
-    sctp_port: int | None = None
-    max_message_size: int | None = None
-
-    @property
-    def kind(self) -> str:
-        """ "audio", "video", "application" or "other"."""
-        return self.media if self.media in ("audio", "video", "application") else "other"
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A whole offer. The transport's values are those of the section that carries the BUNDLE group."""
-
-    sections: tuple[Section, ...]
-    bundle: tuple[str, ...]  # mids of the one group
-    ice_ufrag: str
-    ice_pwd: str
-    fingerprints: tuple[Fingerprint, ...]
-    setup: str
-    extmap_allow_mixed: bool
+_QUOTED: Final = 12
 
 
 @dataclass(slots=True)
@@ -282,7 +191,7 @@ def _number(text: str, low: int, high: int, what: str) -> int:
 
 def _optional_number(draft: _Draft, name: str, high: int) -> int | None:
     value = draft.first(name)
-    return None if value is None else _number(value, 0, high, f"a={name}")
+    return None if value is None else _number(value, 0, high, f"The value of a={name}")
 
 
 def _direction(draft: _Draft) -> str | None:
@@ -292,7 +201,7 @@ def _direction(draft: _Draft) -> str | None:
 def _ice(draft: _Draft, session: _Draft, name: str, low: int, high: int) -> str | None:
     value = draft.first(name) or session.first(name)
     if value is not None and not (low <= len(value) <= high and _ICE_CHARS.fullmatch(value)):
-        raise malformed(f"a={name} is not {low} to {high} characters of A-Z a-z 0-9 + /.")
+        raise malformed(f"The value of a={name} is not {low} to {high} characters of A-Z a-z 0-9 + /.")
     return value
 
 
@@ -362,7 +271,7 @@ def _extensions(index: int, values: list[str]) -> tuple[HeaderExtension, ...]:
         id_text, _, direction = (words[0] if words else "").partition("/")
         number = _number(id_text, 0, 65535, "The id of a=extmap")
         if len(words) < 2 or (direction and direction not in DIRECTIONS) or not _VISIBLE.fullmatch(words[1]):
-            raise malformed(f"a=extmap:{number} is not <id>[/<direction>] <URI>.")
+            raise malformed(f"The line a=extmap:{number} is not <id>[/<direction>] <URI>.")
         # 15 is reserved; 4096 and up stand for "one of these" (RFC 8285 section 6).
         if number == 0 or number == 15 or number > 255:
             continue

@@ -7,8 +7,7 @@ from typing import Final
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 
-from control.protocol.sdp import Fingerprint, Offer, Section
-from control.protocol.sdp_negotiate import (
+from control.protocol.sdp_agreement import (
     EXTENSION_URIS,
     Agreement,
     DataSection,
@@ -16,6 +15,7 @@ from control.protocol.sdp_negotiate import (
     SenderSection,
     SlotSection,
 )
+from control.protocol.sdp_values import Fingerprint, Offer, Section
 
 # Echoing an extension's direction silently turns it off (measured with Firefox's /sendonly).
 MIRRORED: Final = {"sendrecv": "", "sendonly": "/recvonly", "recvonly": "/sendonly"}

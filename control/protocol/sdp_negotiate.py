@@ -5,22 +5,32 @@ read against the one before, so that nothing that plays changes its place.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
 
 from control.protocol import limits
-from control.protocol.sdp import Codec, Fingerprint, Offer, Section, malformed, unsupported
+from control.protocol.sdp_agreement import (
+    EXTENSION_URIS,
+    Agreement,
+    DataSection,
+    ExtensionIds,
+    Features,
+    SenderSection,
+    SlotSection,
+)
+from control.protocol.sdp_values import Codec, Fingerprint, Offer, Section, malformed, unsupported
 
-# Header extensions by the name they have in ExtensionIds.
-EXTENSION_URIS: Final = {
-    "mid": "urn:ietf:params:rtp-hdrext:sdes:mid",
-    "rid": "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
-    "repaired_rid": "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
-    "audio_level": "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
-    "abs_send_time": "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
-    "transport_cc": "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-    "dependency_descriptor": "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
-}
+__all__ = [
+    "Agreement",
+    "DataSection",
+    "ExtensionIds",
+    "Features",
+    "SenderSection",
+    "SlotSection",
+    "negotiate",
+]
+
+
 # What a slot may carry. The dependency descriptor gives receivers nothing (measured).
 SLOT_EXTENSIONS: Final = frozenset({"mid", "audio_level", "abs_send_time", "transport_cc"})
 # The one codec of each kind, and the rids of a simulcast sender from low to high.
@@ -32,90 +42,6 @@ DATA_PROTOCOLS: Final = frozenset({"UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP"
 STRONG_DIGESTS: Final = frozenset({"sha-256", "sha-384", "sha-512"})
 DEFAULT_SCTP_PORT: Final = 5000
 DEFAULT_MAX_MESSAGE_SIZE: Final = 65536  # RFC 8841 section 6.1
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """Switches that later work flips, nothing else."""
-
-    # Needs feedback from the worker: accepted and not served it drives Chromium to 100 kbit/s.
-    transport_cc: bool = False
-    # Needs packet history and RTX in the worker.
-    nack_rtx: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ExtensionIds:
-    """Agreed header extension ids of one section; None where not agreed."""
-
-    mid: int | None = None
-    rid: int | None = None
-    repaired_rid: int | None = None
-    audio_level: int | None = None
-    abs_send_time: int | None = None
-    transport_cc: int | None = None
-    dependency_descriptor: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SenderSection:
-    """A section in which the member sends one source."""
-
-    mid: str
-    source: str  # "audio", "camera", "screen" or "screen_audio"
-    kind: str  # "audio" or "video"
-    payload_type: int
-    rtx_payload_type: int | None
-    clock_rate: int
-    codec: str  # "opus" or "vp8"
-    rids: tuple[str, ...]  # simulcast layers from low to high; empty: one encoding without a rid
-    extension_ids: ExtensionIds
-    feedback: tuple[str, ...]
-    active: bool  # False while the member offers it inactive
-    stream_id: str | None  # its key in sdp_stream_metadata
-    ssrcs: tuple[int, ...]  # those the offer names, if any; mid and rid on the packets are what counts
-
-
-@dataclass(frozen=True, slots=True)
-class SlotSection:
-    """A section in which the member receives what we map onto it."""
-
-    mid: str
-    kind: str
-    pair: int
-    payload_type: int
-    rtx_payload_type: int | None
-    clock_rate: int
-    codec: str
-    extension_ids: ExtensionIds
-    feedback: tuple[str, ...]
-    active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DataSection:
-    """The data channel's section."""
-
-    mid: str
-    sctp_port: int
-    max_message_size: int  # bytes the member takes at most; 0: any
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """What an offer and we agree to."""
-
-    ice_ufrag: str  # the member's
-    ice_pwd: str
-    fingerprints: tuple[Fingerprint, ...]  # one of these must be the member's certificate
-    ice_restart: bool  # the member's ICE credentials differ from those of the agreement before
-    senders: tuple[SenderSection, ...]
-    slots: tuple[SlotSection, ...]
-    data: DataSection
-    idle: tuple[str, ...]  # mids of sections that were never anything but inactive
-    rejected: tuple[int, ...]  # indices of sections answered with port 0
-    mids: tuple[str, ...]  # by index; a re-offer may not move them
-    revision: int  # 1 for the first agreement of a call
 
 
 def negotiate(
@@ -250,16 +176,16 @@ def offer_digests(offer: Offer) -> tuple[Fingerprint, ...]:
 
 def _check_identifiers(offer: Offer) -> None:
     """Within a BUNDLE group one header extension id is one URI and the other way round (RFC 8843 9.3, 10)."""
-    uris: dict[int, str] = {}
     ids: dict[str, int] = {}
-    for section in offer.sections:
-        for extension in section.extensions:
-            if extension.uri not in EXTENSION_URIS.values():
-                continue
-            if uris.setdefault(extension.id, extension.uri) != extension.uri:
-                raise unsupported(f"Header extension id {extension.id} has two meanings in one BUNDLE group.")
-            if ids.setdefault(extension.uri, extension.id) != extension.id:
-                raise unsupported(f"Header extension {extension.uri} has two ids in one BUNDLE group.")
+    extensions = [extension for section in offer.sections for extension in section.extensions]
+    for extension in extensions:
+        known = extension.uri in EXTENSION_URIS.values()
+        if known and ids.setdefault(extension.uri, extension.id) != extension.id:
+            raise unsupported(f"Header extension {extension.uri} has two ids in one BUNDLE group.")
+    uris = {number: uri for uri, number in ids.items()}
+    for extension in extensions:
+        if uris.get(extension.id, extension.uri) != extension.uri:
+            raise unsupported(f"Header extension id {extension.id} has two meanings in one BUNDLE group.")
 
 
 def _check_roles(senders: list[SenderSection], slots: list[SlotSection]) -> None:
