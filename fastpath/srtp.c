@@ -102,7 +102,7 @@ static void nonce_make(const struct srtp_keys *keys, const uint8_t salt[16], uin
 
 /* ---- RTP ---- */
 
-struct srtp_rx_state *srtp_rx_find(struct srtp_rx_state rx[LIMIT_RX_SSRCS], uint32_t ssrc)
+struct srtp_rx_state *srtp_rx_find(struct srtp_rx_state *rx, uint32_t ssrc)
 {
     for (size_t i = 0; i < LIMIT_RX_SSRCS; i++)
         if (rx[i].ssrc == ssrc) return &rx[i];
@@ -134,7 +134,7 @@ static void rx_claim(struct srtp_rx_state *entry, uint32_t ssrc, uint64_t index)
     table_barrier();
 }
 
-int srtp_unprotect_untrusted(const struct srtp_keys *keys, struct srtp_rx_state rx[LIMIT_RX_SSRCS],
+int srtp_unprotect_untrusted(const struct srtp_keys *keys, struct srtp_rx_state *rx,
                              uint8_t *packet, size_t *length, size_t header_length, uint64_t *index)
 {
     const size_t tag = keys->tag_size;
@@ -229,7 +229,7 @@ int srtcp_protect(const struct srtp_keys *keys, uint32_t *tx_index, uint8_t *pac
     return (int)(length + keys->tag_size + RTCP_INDEX_WORD);
 }
 
-static struct srtcp_rx_state *rtcp_rx_find(struct srtcp_rx_state rx[LIMIT_RX_SSRCS], uint32_t ssrc)
+static struct srtcp_rx_state *rtcp_rx_find(struct srtcp_rx_state *rx, uint32_t ssrc)
 {
     for (size_t i = 0; i < LIMIT_RX_SSRCS; i++)
         if (rx[i].ssrc == ssrc) return &rx[i];
@@ -247,7 +247,7 @@ static void rtcp_rx_claim(struct srtcp_rx_state *entry, uint32_t ssrc, uint32_t 
     table_barrier();
 }
 
-int srtcp_unprotect_untrusted(const struct srtp_keys *keys, struct srtcp_rx_state rx[LIMIT_RX_SSRCS],
+int srtcp_unprotect_untrusted(const struct srtp_keys *keys, struct srtcp_rx_state *rx,
                               uint8_t *packet, size_t *length)
 {
     const size_t overhead = (size_t)keys->tag_size + RTCP_INDEX_WORD;

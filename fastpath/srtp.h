@@ -34,8 +34,9 @@ int srtp_keys_expand(struct srtp_keys *keys, enum srtp_profile profile, const st
 /* Frees and zeroes; harmless on zeroed memory and a second time. */
 void srtp_keys_wipe(struct srtp_keys *keys);
 
-/* The entry of `ssrc`, or NULL. Entries are claimed by srtp_unprotect_untrusted only. */
-struct srtp_rx_state *srtp_rx_find(struct srtp_rx_state rx[LIMIT_RX_SSRCS], uint32_t ssrc);
+/* The entry of `ssrc` among the LIMIT_RX_SSRCS of a transport (as every `rx` below), or NULL. Entries are claimed
+   by srtp_unprotect_untrusted only. */
+struct srtp_rx_state *srtp_rx_find(struct srtp_rx_state *rx, uint32_t ssrc);
 
 /* Authenticates and decrypts one RTP packet in place. `packet` holds *length bytes of which the first
    header_length (CSRCs and extension included, as rtp_parse found) stay clear; *length becomes what is left without the
@@ -43,7 +44,7 @@ struct srtp_rx_state *srtp_rx_find(struct srtp_rx_state rx[LIMIT_RX_SSRCS], uint
    its packet authenticated.
    0; -EINVAL lengths, version or SSRC 0; -EBADMSG wrong tag; -EALREADY replayed or older than the window;
    -ENOSPC a new SSRC and no entry is free. On an error the payload may be garbage and the state is unchanged. */
-int srtp_unprotect_untrusted(const struct srtp_keys *keys, struct srtp_rx_state rx[LIMIT_RX_SSRCS],
+int srtp_unprotect_untrusted(const struct srtp_keys *keys, struct srtp_rx_state *rx,
                              uint8_t *packet, size_t *length, size_t header_length, uint64_t *index);
 
 /* Makes one SRTP packet in `out`, where the caller wrote the whole header of header_length bytes; `payload` is read from
@@ -64,7 +65,7 @@ int srtcp_protect(const struct srtp_keys *keys, uint32_t *tx_index, uint8_t *pac
 /* Authenticates and decrypts one SRTCP packet in place; entries are found by the first sender SSRC and claimed after
    authentication. Packets without the E bit are refused: WebRTC encrypts RTCP always (RFC 8827 6.5).
    Returns as srtp_unprotect_untrusted; *length becomes the length of the compound packet. */
-int srtcp_unprotect_untrusted(const struct srtp_keys *keys, struct srtcp_rx_state rx[LIMIT_RX_SSRCS],
+int srtcp_unprotect_untrusted(const struct srtp_keys *keys, struct srtcp_rx_state *rx,
                               uint8_t *packet, size_t *length);
 
 #endif
