@@ -1,0 +1,145 @@
+"""What Prometheus sees: the workers' counters of fastpath/counters.h, control's own defined here, and gauges.
+
+Labels are of small fixed sets. No user, room, address or call ever becomes one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+# Different labels of one counter. They come from fixed sets; should one not, it ends in "other" instead of in
+# memory.
+LABELS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One counter of control: its help, and the name of its label if it has one."""
+
+    help: str
+    label: str = ""
+
+
+CONTROL_COUNTERS: Mapping[str, Definition] = {
+    "channel_messages_refused": Definition("Data channel messages that could not be used", "code"),
+    "channel_messages_unknown": Definition("Data channel messages of an unknown type"),
+    "channels_closed": Definition("Data channels that closed while their member stayed"),
+    "dtls_failures": Definition("DTLS handshakes that failed", "code"),
+    "events_ignored": Definition("Events of transports that are gone or in another state", "what"),
+    "internal_errors": Definition("Things that cannot happen; each is a bug", "where"),
+    "invites_accepted": Definition("Calls answered"),
+    "invites_refused": Definition("Calls refused", "code"),
+    "invites_repeated": Definition("Repetitions of an answered call"),
+    "matrix_events_ignored": Definition("Matrix events that are not for any call", "what"),
+    "matrix_events_refused": Definition("Matrix events of a call that are malformed", "code"),
+    "matrix_invite_accepted": Definition("Invitations to direct-message rooms accepted"),
+    "matrix_invite_refused": Definition("Invitations to other rooms refused"),
+    "matrix_poison": Definition("Malformed events, each skipped alone"),
+    "matrix_position_unsaved": Definition("Sync positions that could not be stored"),
+    "matrix_rate_limited": Definition("Requests the homeserver asked to repeat later"),
+    "matrix_request_failed": Definition("Requests to the homeserver that failed"),
+    "matrix_room_left": Definition("Direct-message rooms left because they grew or emptied"),
+    "matrix_send_dropped": Definition("Events not sent: too old, or too many in their room"),
+    "matrix_send_refused": Definition("Events the homeserver refused"),
+    "matrix_send_retried": Definition("Attempts to send an event that are repeated"),
+    "matrix_sent": Definition("Events sent"),
+    "matrix_sync_failed": Definition("Attempts to follow the homeserver that failed"),
+    "matrix_undecrypted": Definition("Encrypted events whose key has not come yet"),
+    "members_left": Definition("Members that left", "reason"),
+    "missing_keys": Definition("Media keys that members reported missing", "source"),
+    "negotiations_refused": Definition("Renegotiations refused", "code"),
+    "sinks_switched": Definition("Slots that took over another source or encoding"),
+    "sources_live": Definition("Encodings that began to arrive"),
+    "subscriptions_refused": Definition("Subscriptions to what does not exist"),
+}
+
+
+class Counts:
+    """Totals of this process."""
+
+    def __init__(self) -> None:
+        self._totals: Counter[tuple[str, str]] = Counter()
+        self._labels: Counter[str] = Counter()
+
+    def count(self, name: str, label: str = "") -> None:
+        """One more. A name that is not defined above is a bug, and counted as one."""
+        if name not in CONTROL_COUNTERS:
+            name, label = "internal_errors", "counter"
+        if (name, label) not in self._totals:
+            if self._labels[name] >= LABELS_MAX:
+                label = "other"
+            self._labels[name] += 1
+        self._totals[name, label] += 1
+
+    def total(self, name: str, label: str | None = None) -> int:
+        """For tests and the status page: of one label, or of all."""
+        return sum(n for (of, its), n in self._totals.items() if of == name and label in (None, its))
+
+    def collect(self) -> Iterator[Metric]:
+        """Every defined counter, those at 0 too.
+
+        A series that appears with its first error cannot be alerted on.
+        """
+        for name, definition in CONTROL_COUNTERS.items():
+            labels = [definition.label] if definition.label else []
+            family = CounterMetricFamily(f"sotto_{name}", definition.help, labels=labels)
+            rows = {its: n for (of, its), n in self._totals.items() if of == name}
+            for label, total in rows.items() if labels else [("", rows.get("", 0))]:
+                family.add_metric([label] if labels else [], total)
+            yield family
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """One value of now; labels by name."""
+
+    name: str
+    help: str
+    value: float
+    labels: Mapping[str, str]
+
+
+class SottoCollector(Collector):
+    """Reads everything at the moment of the scrape; nothing is kept twice."""
+
+    def __init__(
+        self,
+        counts: Counts,
+        worker_help: Mapping[str, str],
+        worker_values: Callable[[], Iterable[Mapping[str, int]]],
+        gauges: Callable[[], Iterable[Gauge]],
+    ) -> None:
+        self._counts = counts
+        self._worker_help = worker_help
+        self._worker_values = worker_values
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        workers = list(self._worker_values())
+        for name, text in self._worker_help.items():
+            family = CounterMetricFamily(f"sotto_worker_{name}", text, labels=["worker"])
+            for number, values in enumerate(workers):
+                family.add_metric([str(number)], values[name])
+            yield family
+        yield from self._counts.collect()
+        families: dict[str, GaugeMetricFamily] = {}
+        for gauge in self._gauges():
+            labels = list(gauge.labels)
+            family_of = families.setdefault(
+                gauge.name, GaugeMetricFamily(f"sotto_{gauge.name}", gauge.help, labels=labels)
+            )
+            family_of.add_metric([gauge.labels[label] for label in labels], gauge.value)
+        yield from families.values()
+
+
+def registry(collector: SottoCollector) -> CollectorRegistry:
+    """With this process' own CPU, memory and descriptors beside our figures."""
+    own = CollectorRegistry()
+    ProcessCollector(registry=own)
+    PlatformCollector(registry=own)
+    own.register(collector)
+    return own
