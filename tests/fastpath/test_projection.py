@@ -1,4 +1,4 @@
-"""One outgoing stream over switches, reordering, wraps and kills: rows to read aloud, and core against model."""
+"""One outgoing stream over switches, reordering, wraps and kills: tables, and the core against the model."""
 
 from __future__ import annotations
 
@@ -256,6 +256,20 @@ class Sender:
             self.next.tl0 = (at.tl0 + by) % levels
 
 
+def place(stream: Projection, one: Input, now_ns: int, **begin: Any) -> Projected:
+    """Map the packet, or begin a run with it if there are options for that."""
+    return (stream.begin if begin else stream.map)(
+        one.index,
+        one.timestamp,
+        now_ns=now_ns,
+        origin=one.origin,
+        picture_id=one.picture_id,
+        picture_id_bits=one.picture_id_bits,
+        tl0=one.tl0,
+        **begin,
+    )
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["send"] * 8 + ["switch", "switch", "skip", "end", "jump", "successor"]),
@@ -305,21 +319,6 @@ def test_no_interleaving_uses_an_index_twice_or_differs_from_the_model(
         if taken is None:
             continue
 
-        def skip(one: Input = taken) -> None:
-            mine.skip(one.index, origin=one.origin)
-
-        def place(one: Input = taken, at: int = now, **options: Any) -> Projected:
-            return (mine.begin if options else mine.map)(
-                one.index,
-                one.timestamp,
-                now_ns=at,
-                origin=one.origin,
-                picture_id=one.picture_id,
-                picture_id_bits=one.picture_id_bits,
-                tl0=one.tl0,
-                **options,
-            )
-
         try:
             if kind == "skip":
                 model.skip(taken)
@@ -329,16 +328,16 @@ def test_no_interleaving_uses_an_index_twice_or_differs_from_the_model(
                 wanted = model.map(taken, now_ns=now)
         except reference.Refused as refused:
             with pytest.raises(ProjectionRefused, match=str(refused)):
-                skip() if kind == "skip" else place()
+                mine.skip(taken.index, origin=taken.origin) if kind == "skip" else place(mine, taken, now)
             continue
         if kind == "skip":
-            skip()
+            mine.skip(taken.index, origin=taken.origin)
             continue
         if kind == "switch":
-            output = place(audio=audio, clock_rate=clock_rate, random=seed)
+            output = place(mine, taken, now, audio=audio, clock_rate=clock_rate, random=seed)
             assert highest < 0 or output.srtp_index == highest + 1
         else:
-            output = place()
+            output = place(mine, taken, now)
         assert output == wanted
         assert output.srtp_index not in used
         assert output.srtp_index - highest <= PROJECTION_MAX_GAP + 1 or highest < 0
@@ -351,7 +350,7 @@ def test_no_interleaving_uses_an_index_twice_or_differs_from_the_model(
 
 
 def test_a_killed_worker_leaves_a_whole_row_at_least_as_high_as_anything_encrypted() -> None:
-    """Three hundred workers: each goes on from its predecessor's row and is killed at an instruction of chance."""
+    """Three hundred workers: each goes on from its predecessor's row and is killed by chance."""
     memory, reported = mmap(-1, 4096), mmap(-1, 4096)
     chance = random.Random(2359)
     began, highest = time.monotonic(), 0
