@@ -6,6 +6,7 @@ is a plain call, so each is run to its end on the spot. Order is kept and no tas
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -45,10 +46,16 @@ class _Dtls:
 class _BoundedSctp(RTCSctpTransport):
     """aiortc's SCTP with an end to what a member can make us keep."""
 
-    def __init__(self, transport: _Dtls, too_large: Callable[[], None]) -> None:
+    def __init__(self, transport: _Dtls, too_large: Callable[[], None], closed: Callable[[], object]) -> None:
         super().__init__(transport, port=SCTP_PORT)  # type: ignore[arg-type]
         self._advertised_rwnd = limits.SCTP_MAX_HELD_BYTES
         self._too_large = too_large
+        self._closed = closed
+
+    def _set_state(self, state: RTCSctpTransport.State) -> None:
+        super()._set_state(state)
+        if state is self.State.CLOSED:
+            self._closed()  # from a packet or a timer
 
     async def _receive_data_chunk(self, chunk: Any) -> None:
         if self._last_received_tsn is None:
@@ -106,9 +113,12 @@ class DataChannels:
         self._channels: dict[str, Any] = {}
         self._ended = False
         self._ever_open = False
+        self._news: deque[Callable[[], None]] = deque()
         self._packets = limits.SCTP_PACKETS_BURST
         self._refilled_at = self._loop.time()
-        self._sctp = _BoundedSctp(self._dtls, lambda: self._fail(TOO_LARGE))
+        self._sctp = _BoundedSctp(
+            self._dtls, lambda: self._fail(TOO_LARGE), lambda: self._loop.call_soon(self._lost)
+        )
         self._sctp.on("datachannel", self._opened)
         _run(self._sctp.start(RTCSctpCapabilities(maxMessageSize=max_message_size), SCTP_PORT))
 
@@ -125,10 +135,10 @@ class DataChannels:
             # Asserts and errors of a library that meets a peer who breaks the protocol. The peer passed DTLS,
             # so what it breaks is its own connection, and nobody else's.
             self.dropped += 1
+        # Outside of the try, and of SCTP: a mistake in a callback is not the member's; callbacks may send.
+        self._deliver()
         if len(self._sctp._data_channel_queue) > limits.SCTP_MAX_QUEUED:
             self._fail(SLOW_READER)
-        elif self._sctp.state == "closed":
-            self._finish(ABORTED)
 
     def send(self, label: str, message: str | bytes) -> bool:
         """Queue a message. False when there is no such open channel (any more)."""
@@ -171,6 +181,10 @@ class DataChannels:
         self._packets -= 1
         return True
 
+    def _deliver(self) -> None:
+        while self._news and not self._ended:
+            self._news.popleft()()
+
     def _opened(self, channel: Any) -> None:
         label = channel.label
         if label in self._channels:
@@ -180,15 +194,20 @@ class DataChannels:
         self._ever_open = True
         channel.on("message", lambda message: self._message(label, message))
         channel.on("close", lambda: self._closed(label))
-        self._on_open(label)
+        self._news.append(lambda: self._on_open(label))
 
     def _message(self, label: str, message: str | bytes) -> None:
-        if not self._ended:
-            self._on_message(label, message)
+        self._news.append(lambda: self._on_message(label, message))
 
     def _closed(self, label: str) -> None:
-        if self._channels.pop(label, None) is not None and not self._ended:
-            self._on_close(label, ABORTED if self._sctp.state == "closed" else CLOSED)
+        # When all of SCTP ends, _lost tells of every channel.
+        if self._sctp.state != "closed" and self._channels.pop(label, None) is not None:
+            self._news.append(lambda: self._on_close(label, CLOSED))
+
+    def _lost(self) -> None:
+        self._deliver()
+        if not self._ended:
+            self._finish(ABORTED)
 
     def _fail(self, reason: str) -> None:
         """Give this member's channels up, with an ABORT so that it knows."""
@@ -198,6 +217,7 @@ class DataChannels:
 
     def _finish(self, reason: str) -> None:
         self._ended = True
+        self._news.clear()
         labels = list(self._channels) if self._ever_open else [""]
         self._channels.clear()
         for label in labels:

@@ -160,7 +160,7 @@ LONG = "x" * limits.SDP_MAX_LINE
         (BASE + "".join(f"m=audio 0 X 1\r\na=mid:x{n}\r\n" for n in range(64)), "too_large"),
         (
             BASE.replace(
-                "a=mid:3", "a=mid:3\r\n" + "\r\n".join(["a=candidate:1 1 udp 1 192.0.2.1 9 typ host"] * 129)
+                "a=mid:3", "a=mid:3\r\n" + "\r\n".join(["a=candidate:1 1 udp 1 ::1 9 typ host"] * 129)
             ),
             "too_large",
         ),
