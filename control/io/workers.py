@@ -1,0 +1,123 @@
+"""Control's links with the workers: messages in, DTLS datagrams and wake-ups out. Decides nothing, never blocks."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from aioice.ice import get_host_addresses
+
+from control.handover import WorkerHandover
+from control.io.table import TableWriter
+from control.protocol.allocation import WorkerPlace
+from control.protocol.events import PublishRoutes
+from fastpath_ext import uplink
+from fastpath_ext.counters import Counters
+from fastpath_ext.table import Table
+from fastpath_ext.values import UplinkMessage
+
+log = logging.getLogger(__name__)
+
+MESSAGES_PER_TURN = 64
+"""Messages of one worker taken before others get their turn. Higher: a flood of DTLS delays everything else in
+control. Lower: more turns of the event loop."""
+
+
+class WorkerLink:
+    """One worker, from control's side. It outlives the worker's process: the next one answers on the same link."""
+
+    def __init__(self, given: WorkerHandover, on_message: Callable[[int, UplinkMessage], None]) -> None:
+        """`on_message(index, message)` for each message of the worker; kinds are uplink.Kind. LayoutError."""
+        self.index = given.index
+        self.table = Table.attach(given.config_fd, given.state_fd)
+        self.counters = Counters(given.state_fd)
+        self.writer = TableWriter(self.table, self.wake)
+        self.unread = 0
+        """Messages that were malformed, or that made `on_message` fail; each is a bug."""
+        self.unsent = 0
+        """Messages lost because the worker does not take them. DTLS repeats its own."""
+        self._given = given
+        self._on_message = on_message
+        self._socket = socket.socket(fileno=given.uplink_fd)
+        self._socket.setblocking(False)
+
+    def start(self) -> None:
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def close(self) -> None:
+        """Leaves the table and the worker as they are."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self.writer.close()
+        self._socket.close()
+
+    def place(self, advertise: Sequence[str]) -> WorkerPlace:
+        """What the worker has room for, and the addresses clients are told, `advertise` instead of its own."""
+        return WorkerPlace(_candidates(self._given, advertise), *self.table.capacities)
+
+    def publish(self, routes: PublishRoutes) -> None:
+        self.writer.apply(routes)
+
+    def send_dtls(self, transport: int, incarnation: int, datagram: bytes) -> bool:
+        """One DTLS datagram to a transport's selected address; False if it is lost here."""
+        return self._send(
+            uplink.encode(
+                uplink.Kind.DOWN_DTLS, transport, incarnation, datagram, time_ns=time.monotonic_ns()
+            )
+        )
+
+    def wake(self) -> bool:
+        """Makes the worker look at its table now."""
+        return self._send(uplink.encode(uplink.Kind.DOWN_WAKE, time_ns=time.monotonic_ns()))
+
+    def _send(self, message: bytes) -> bool:
+        try:
+            self._socket.send(message)
+        except OSError:  # full: nobody takes them
+            self.unsent += 1
+            return False
+        return True
+
+    def _readable(self) -> None:
+        for _ in range(MESSAGES_PER_TURN):
+            try:
+                received = self._socket.recv(uplink.MAX_MESSAGE)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                received = b""
+            if not received:
+                # Only when the supervisor is gone, too: it holds the other end open.
+                asyncio.get_running_loop().remove_reader(self._socket)
+                return
+            try:
+                message = uplink.decode(received)
+                if message.kind == uplink.Kind.READY:
+                    self.writer.worker_moved()
+                self._on_message(self.index, message)
+            except Exception:
+                self.unread += 1
+                log.exception("message of worker %d", self.index)
+
+
+def _candidates(given: WorkerHandover, advertise: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """(address, port) that clients may send to, IPv6 first as RFC 8421 advises, those named by the operator alone."""
+    found: list[tuple[str, int]] = []
+    for bound in given.sockets:
+        if bound.host == "::":
+            own = list(advertise) or _own_addresses(ipv6=True) + _own_addresses(ipv6=False)
+        elif bound.host == "0.0.0.0":
+            own = [a for a in advertise if ":" not in a] or _own_addresses(ipv6=False)
+        else:
+            same_family = [a for a in advertise if (":" in a) == (":" in bound.host)]
+            own = same_family if advertise else [bound.host]
+        found += [(address, bound.port) for address in own if (address, bound.port) not in found]
+    return tuple(sorted(found, key=lambda candidate: ":" not in candidate[0]))
+
+
+def _own_addresses(ipv6: bool) -> list[str]:
+    """The machine's addresses, or loopback where there is no other."""
+    found = get_host_addresses(use_ipv4=not ipv6, use_ipv6=ipv6)
+    if found or ipv6:
+        return found
+    return ["127.0.0.1"]
