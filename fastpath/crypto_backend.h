@@ -4,9 +4,9 @@
 
 #include "crypto.h"
 
-/* The functions mean what those of crypto.h do, with arguments already checked. A backend that later encrypts for many
-   destinations at once (libipsec-mb hashes 16 packets with SHA-1 in the time of three) gets one more entry here,
-   and crypto.h a crypto_seal_many over it. */
+/* The functions mean what those of crypto.h do, with arguments already checked. A backend that
+   later encrypts for many destinations at once (libipsec-mb hashes 16 packets with SHA-1 in the
+   time of three) gets one more entry here, and crypto.h a crypto_seal_many over it. */
 struct crypto_backend {
     const char *name;
     int (*start)(void); /* self test; 0 or -ENOTSUP; called again it only answers */

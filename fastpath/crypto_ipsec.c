@@ -1,5 +1,6 @@
-/* The fast backend: libipsec-mb. GCM by its direct calls; for CTR its one-packet cipher call, and SHA-1 by
-   OpenSSL, because libipsec-mb hashes many packets side by side and a lone one three times slower. */
+/* The fast backend: libipsec-mb. GCM by its direct calls; for CTR its one-packet cipher call, and
+   SHA-1 by OpenSSL, because libipsec-mb hashes many packets side by side and a lone one three times
+   slower. */
 #ifdef SOTTO_HAVE_IPSEC_MB
 #define NO_COMPAT_IMB_API_053 /* its old names collide with OpenSSL's */
 #include <intel-ipsec-mb.h>

@@ -1,6 +1,6 @@
-/* OpenSSL's SHA-1 block function is used through its low-level interface, which 3.0 calls deprecated: the
-   replacements copy a digest context on the heap for every message (EVP_MAC) or cost more than the hash
-   of a small packet. These functions use the same code for the processor at hand. */
+/* OpenSSL's SHA-1 through its low-level functions, which 3.0 calls deprecated: the same code for the
+   processor at hand, but the state between blocks is ours to keep in 20 bytes. EVP_MAC keeps it on
+   the heap, 800 instead of 670 ns for 1112 bytes and 240 instead of 180 for 140. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "hmac_sha1.h"
 
@@ -21,7 +21,8 @@ static void block_hash(uint32_t chain[5], const uint8_t block[SHA_CBLOCK])
     OPENSSL_cleanse(&sha, sizeof sha);
 }
 
-/* A hash that has already taken one block. Its data buffer stays as it is: `num` 0 says that it is empty. */
+/* A hash that has already taken one block. Its data buffer stays as it is: `num` 0 says that it is
+   empty. */
 static void hash_resume(SHA_CTX *sha, const uint32_t chain[5])
 {
     sha->h0 = chain[0];

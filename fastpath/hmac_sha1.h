@@ -1,5 +1,5 @@
-/* HMAC-SHA1 (RFC 2104) with the key's two blocks hashed once: what SRTP tags and STUN's MESSAGE-INTEGRITY
-   need a few hundred thousand times a second. Does not allocate, cannot fail. */
+/* HMAC-SHA1 (RFC 2104) with the key's two blocks hashed once: what SRTP tags and STUN's
+   MESSAGE-INTEGRITY need a few hundred thousand times a second. Does not allocate, cannot fail. */
 #ifndef SOTTO_HMAC_SHA1_H
 #define SOTTO_HMAC_SHA1_H
 

@@ -1,5 +1,5 @@
-/* Replay windows: RFC 3711 3.3.2, as rings of `bits` bits (a multiple of 64; bit index % bits), so that nothing is
-   shifted. They live in the table and must survive a kill at any instruction. */
+/* Replay windows: RFC 3711 3.3.2, as rings of `bits` bits (a multiple of 64; bit index % bits), so
+   that nothing is shifted. They live in the table and must survive a kill at any instruction. */
 #ifndef SOTTO_REPLAY_H
 #define SOTTO_REPLAY_H
 
@@ -18,9 +18,12 @@ static inline bool replay_refuses(const uint64_t *words, size_t bits, uint64_t h
     return words[bit / 64] >> (bit % 64) & 1;
 }
 
-/* Marks `index` as accepted. Each step leaves a window that refuses at least what was accepted before:
-   1. the bit of `index` - until step 2 it says an older packet was seen, which refuses one packet too many;
-   2. `highest` - the bits between the old and the new one still speak of packets that are now too old: refused too;
+/* Marks `index` as accepted. Each step leaves a window that refuses at least what was accepted
+   before:
+   1. the bit of `index` - until step 2 it says an older packet was seen, which refuses one packet
+      too many;
+   2. `highest` - the bits between the old and the new one still speak of packets that are now too
+      old: refused too;
    3. these bits are cleared, and only now may late packets take them. */
 static inline void replay_accept(uint64_t *words, size_t bits, uint64_t *highest, uint64_t index)
 {

@@ -38,8 +38,8 @@ static const struct shape *shape_of(enum srtp_profile profile)
 
 /* ---- keys ---- */
 
-/* RFC 3711 4.3.1 with key derivation rate 0: the label is added at the seventh byte of the master salt, whose 112 bits
-   a 96-bit salt fills from the left (RFC 7714 11). */
+/* RFC 3711 4.3.1 with key derivation rate 0: the label is added at the seventh byte of the master
+   salt, whose 112 bits a 96-bit salt fills from the left (RFC 7714 11). */
 static int key_derive(const struct shape *shape, const struct srtp_key *master, enum label label,
                       uint8_t *out, size_t length)
 {
@@ -87,8 +87,8 @@ void srtp_keys_wipe(struct srtp_keys *keys)
 static bool keys_are_cm(const struct srtp_keys *keys)
 { return keys->profile == SRTP_AES128_CM_SHA1_80; }
 
-/* RFC 3711 4.1.1 and RFC 7714 8.1, 9.1: SSRC and index are added to the salt, of 14 bytes with two of block counter
-   behind, or of 12 bytes. An SRTCP index is the same with 31 bits. */
+/* RFC 3711 4.1.1 and RFC 7714 8.1, 9.1: SSRC and index are added to the salt, of 14 bytes with two
+   of block counter behind, or of 12 bytes. An SRTCP index is the same with 31 bits. */
 static void nonce_make(const struct srtp_keys *keys, const uint8_t salt[16], uint32_t ssrc,
                        uint64_t index, uint8_t nonce[CRYPTO_NONCE_SIZE])
 {
@@ -109,8 +109,9 @@ struct srtp_rx_state *srtp_rx_find(struct srtp_rx_state *rx, uint32_t ssrc)
     return NULL;
 }
 
-/* RFC 3711 3.3.1 and appendix A: of the three rollover counters the one whose index is nearest to the highest. An index below 0
-   (a packet from before the first we saw) or of more than 48 bits comes out as SRTP_INDEX_LIMIT or more. */
+/* RFC 3711 3.3.1 and appendix A: of the three rollover counters the one whose index is nearest to
+   the highest. An index below 0 (a packet from before the first we saw) or of more than 48 bits
+   comes out as SRTP_INDEX_LIMIT or more. */
 static uint64_t index_estimate(uint64_t highest, uint16_t sequence)
 {
     const uint16_t newest = (uint16_t)highest;
@@ -189,14 +190,16 @@ int srtp_protect(const struct srtp_keys *keys, uint64_t index, uint8_t *out, siz
 
 /* ---- RTCP ---- */
 
-/* Where things stand behind the encrypted part: RFC 3711 3.4 puts the index word before the tag, RFC 7714 9.2 after it. */
+/* Where things stand behind the encrypted part: RFC 3711 3.4 puts the index word before the tag,
+   RFC 7714 9.2 after it. */
 static uint8_t *rtcp_tag(const struct srtp_keys *keys, uint8_t *behind)
 { return keys_are_cm(keys) ? behind + RTCP_INDEX_WORD : behind; }
 
 static uint8_t *rtcp_word(const struct srtp_keys *keys, uint8_t *behind)
 { return keys_are_cm(keys) ? behind : behind + keys->tag_size; }
 
-/* RFC 7714 9.3 authenticates the clear header and the index word before the ciphertext; CM has the word behind. */
+/* RFC 7714 9.3 authenticates the clear header and the index word before the ciphertext; CM has the
+   word behind. */
 static size_t rtcp_aad(const struct srtp_keys *keys, const uint8_t *packet, uint32_t word,
                        uint8_t aad[RTCP_CLEAR_HEADER + RTCP_INDEX_WORD])
 {

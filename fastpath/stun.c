@@ -139,8 +139,8 @@ int stun_request_parse_untrusted(const uint8_t *bytes, size_t length, struct stu
     return fingerprint && request->integrity_offset != 0 && request->username != NULL ? 0 : -EINVAL;
 }
 
-/* HMAC over the message up to `offset`, with the length field as if the message ended behind MESSAGE-INTEGRITY
-   (RFC 8489 14.5). */
+/* HMAC over the message up to `offset`, with the length field as if the message ended behind
+   MESSAGE-INTEGRITY (RFC 8489 14.5). */
 static void integrity_of(const uint8_t *bytes, size_t offset,
                          const struct ice_credentials *credentials, uint8_t digest[HMAC_SHA1_SIZE])
 {

@@ -1,4 +1,5 @@
-/* The least a C test needs: checks that say where they failed, bytes from hex, and a fixed sequence of random numbers. */
+/* The least a C test needs: checks that say where they failed, bytes from hex, and a fixed sequence
+   of random numbers. */
 #ifndef SOTTO_CHECK_H
 #define SOTTO_CHECK_H
 
@@ -37,7 +38,8 @@ static inline size_t hex_bytes(const char *hex, uint8_t *out)
     return count;
 }
 
-/* A copy whose last byte is the last of its allocation, so that the address sanitizer sees every overread. The caller frees. */
+/* A copy whose last byte is the last of its allocation, so that the address sanitizer sees every
+   overread. The caller frees. */
 static inline uint8_t *exact_copy(const void *bytes, size_t length)
 {
     uint8_t *copy = malloc(length > 0 ? length : 1);

@@ -88,8 +88,8 @@ static void test_keystream_answers_rfc_3711_b2(void)
     CHECK_EQUAL(crypto_keystream(secret, 16, counter, out, 65), -EINVAL);
 }
 
-/* What one seals the other opens, in place and not, at every length, with exact buffers; and one wrong bit
-   anywhere in tag, ciphertext, header or nonce is refused. */
+/* What one seals the other opens, in place and not, at every length, with exact buffers; and one
+   wrong bit anywhere in tag, ciphertext, header or nonce is refused. */
 static void test_backends_agree(enum crypto_choice sealer, enum crypto_choice opener, enum crypto_cipher cipher)
 {
     uint64_t seed = 1 + cipher;

@@ -1,4 +1,5 @@
-/* SRTP and SRTCP: published packets, indices around a wrap, replay, room for SSRCs, and garbage of every length. */
+/* SRTP and SRTCP: published packets, indices around a wrap, replay, room for SSRCs, and garbage of
+   every length. */
 #include "check.h"
 #include "srtp.h"
 
@@ -329,7 +330,8 @@ static void test_rtcp(const struct srtp_keys *keys)
     }
 }
 
-/* Every length of garbage and every cut of a real packet, in memory that ends where the packet does. */
+/* Every length of garbage and every cut of a real packet, in memory that ends where the packet
+   does. */
 static void test_garbage_of_every_length(const struct srtp_keys *keys)
 {
     struct srtp_rx_state rx[LIMIT_RX_SSRCS] = {{0}}, rx_before[LIMIT_RX_SSRCS];

@@ -1,5 +1,6 @@
-/* A worker may be killed at any instruction: no index it handed out is handed out again, and no packet it accepted
-   is accepted again. Shown twice: by stopping a child after each single instruction, and by killing children at random. */
+/* A worker may be killed at any instruction: no index it handed out is handed out again, and no
+   packet it accepted is accepted again. Shown twice: by stopping a child after each single
+   instruction, and by killing children at random. */
 #include "check.h"
 #include "replay.h"
 #include "srtp.h"
@@ -51,7 +52,8 @@ struct step_case {
     int result;
 };
 
-/* Runs `work` in a child and calls `verify` after each instruction of it. Returns how many, 0 when tracing is not allowed here. */
+/* Runs `work` in a child and calls `verify` after each instruction of it. Returns how many, 0 when
+   tracing is not allowed here. */
 static long step_through(struct step_case *state, void (*work)(struct step_case *),
                          void (*verify)(const struct step_case *))
 {

@@ -61,8 +61,8 @@ static void test_rfc_5769(void)
     CHECK_EQUAL(stun_request_authenticate(&request, &corrupt), -ENOENT);
 }
 
-/* RFC 5769 2.2 and 2.3 without their SOFTWARE attribute, which we do not send: checked as aioice reads them in
-   test_stun_aioice.py; here the masked addresses, which are the RFC's, and the sizes. */
+/* RFC 5769 2.2 and 2.3 without their SOFTWARE attribute, which we do not send: checked as aioice
+   reads them in test_stun_aioice.py; here the masked addresses, which are the RFC's, and the sizes. */
 static void test_responses(void)
 {
     uint8_t message[128], out[STUN_RESPONSE_MAX], wanted[20];
@@ -91,8 +91,8 @@ static void test_responses(void)
     CHECK_EQUAL(stun_response_build(&request, &credentials, &mapped, out, sizeof out), -EINVAL);
 }
 
-/* Every cut with its true and with its claimed length, every single byte changed, and garbage of every length, in memory
-   that ends where the message does. */
+/* Every cut with its true and with its claimed length, every single byte changed, and garbage of
+   every length, in memory that ends where the message does. */
 static void test_broken_messages(void)
 {
     uint8_t message[128], bytes[LIMIT_DATAGRAM + 4];
