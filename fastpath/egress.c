@@ -92,7 +92,7 @@ static uint16_t largest_head(const struct window *window)
 static unsigned take_run(struct window *window, uint32_t taken[EGRESS_WINDOW], uint16_t *size)
 {
     uint16_t segment = largest_head(window);
-    unsigned limit = LIMIT_RUN_BYTES / segment;
+    unsigned limit = (unsigned)LIMIT_RUN_BYTES / segment;
     if (limit > LIMIT_RUN_SEGMENTS) limit = LIMIT_RUN_SEGMENTS;
     uint64_t blocked = 0; /* streams whose next packet stays */
     unsigned count = 0, kept = 0, tail = EGRESS_WINDOW;

@@ -1,0 +1,469 @@
+#include "scene.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "check.h"
+#include "demux.h"
+#include "hmac_sha1.h"
+#include "rtp.h"
+#include "stun.h"
+
+static enum srtp_profile scene_profile;
+
+struct scene *scene_open(enum srtp_profile profile)
+{
+    struct table_capacities capacities = {SCENE_MEMBERS, SCENE_SOURCES, SCENE_SINKS};
+    struct scene *scene = calloc(1, sizeof *scene);
+    scene_profile = profile;
+    scene->now = 1000000 * MS;
+    scene->config_size = table_config_size(capacities);
+    scene->state_size = table_state_size(capacities);
+    scene->config = aligned_alloc(4096, (scene->config_size + 4095) & ~4095ull);
+    scene->state = aligned_alloc(4096, (scene->state_size + 4095) & ~4095ull);
+    memset(scene->config, 0, scene->config_size);
+    memset(scene->state, 0, scene->state_size);
+    table_config_format(scene->config, capacities);
+    table_state_format(scene->state, capacities);
+    CHECK_EQUAL(table_config_attach(scene->config, scene->config_size, &scene->control), 0);
+    scene->received = calloc(SCENE_RECEIVED, sizeof *scene->received);
+    CHECK_EQUAL(worker_open(&scene->worker, scene->config, scene->config_size, scene->state, scene->state_size, 7), 0);
+    scene->worker.realtime_offset_ns = 1700000000ull * 1000 * MS;
+    return scene;
+}
+
+void scene_close(struct scene *scene)
+{
+    CHECK_EQUAL(scene_counter(scene, COUNTER_internal_errors), 0);
+    CHECK_EQUAL(scene->refused, 0);
+    worker_close(&scene->worker);
+    for (unsigned i = 0; i < SCENE_MEMBERS; i++) {
+        srtp_keys_wipe(&scene->members[i].tx);
+        srtp_keys_wipe(&scene->members[i].rx);
+    }
+    free(scene->config);
+    free(scene->state);
+    free(scene->received);
+    free(scene);
+}
+
+void scene_restart(struct scene *scene)
+{
+    worker_close(&scene->worker);
+    CHECK_EQUAL(worker_open(&scene->worker, scene->config, scene->config_size, scene->state, scene->state_size, 8), 0);
+    scene->worker.realtime_offset_ns = 1700000000ull * 1000 * MS;
+    CHECK_EQUAL(worker_adopt(&scene->worker, scene->now), 1);
+}
+
+void scene_publish(struct scene *scene)
+{
+    struct generation_view next;
+    CHECK_EQUAL(table_next_generation(&scene->control, &next), 0);
+    for (unsigned i = 0; i < SCENE_MEMBERS; i++) {
+        scene->transports[i].check = row_check(&scene->transports[i], sizeof scene->transports[i]);
+        next.transports[i] = scene->transports[i];
+    }
+    for (unsigned i = 0; i < SCENE_SOURCES; i++) {
+        scene->sources[i].check = row_check(&scene->sources[i], sizeof scene->sources[i]);
+        next.sources[i] = scene->sources[i];
+    }
+    for (unsigned i = 0; i < SCENE_SINKS; i++) {
+        scene->sinks[i].check = row_check(&scene->sinks[i], sizeof scene->sinks[i]);
+        next.sinks[i] = scene->sinks[i];
+    }
+    next.head->transport_limit = SCENE_MEMBERS;
+    next.head->source_limit = SCENE_SOURCES;
+    next.head->sink_limit = SCENE_SINKS;
+    table_publish(&scene->control, &next);
+    CHECK_EQUAL(worker_adopt(&scene->worker, scene->now), 1);
+}
+
+void scene_member(struct scene *scene, uint32_t member)
+{
+    struct transport_row *row = &scene->transports[member];
+    struct member *self = &scene->members[member];
+    uint64_t random = 77 + member;
+    *row = (struct transport_row){.incarnation = member + 1,
+                                  .srtp_profile = (uint16_t)scene_profile,
+                                  .rtcp_ssrc = 0x90000 + member,
+                                  .remb_bps = 2000000,
+                                  .sources = {TABLE_NONE, TABLE_NONE, TABLE_NONE, TABLE_NONE},
+                                  .ext = {.mid = MID_EXT, .rid = RID_EXT, .repaired_rid = REPAIRED_EXT, .audio_level = LEVEL_EXT}};
+    struct ice_credentials *ice = &row->ice[0];
+    stun_ufrag_write(member, ice->local_ufrag);
+    memcpy(ice->local_ufrag + 4, "abcd", 4);
+    ice->local_ufrag_length = 8;
+    random_fill(&random, (uint8_t *)ice->local_pwd, 24);
+    ice->local_pwd_length = 24;
+    memcpy(ice->remote_ufrag, "peer", 4);
+    ice->remote_ufrag_length = 4;
+    size_t key = scene_profile == SRTP_AEAD_AES_256_GCM ? 32 : 16;
+    size_t salt = scene_profile == SRTP_AES128_CM_SHA1_80 ? 14 : 12;
+    random_fill(&random, row->rx_key.key, key);
+    random_fill(&random, row->rx_key.salt, salt);
+    random_fill(&random, row->tx_key.key, key);
+    random_fill(&random, row->tx_key.salt, salt);
+    self->port = (uint16_t)(10000 + member);
+    srtp_keys_wipe(&self->tx);
+    srtp_keys_wipe(&self->rx);
+    CHECK_EQUAL(srtp_keys_expand(&self->tx, scene_profile, &row->rx_key), 0);
+    CHECK_EQUAL(srtp_keys_expand(&self->rx, scene_profile, &row->tx_key), 0);
+}
+
+static struct source_row *add_source(struct scene *scene, uint32_t source, uint32_t member, const char *mid)
+{
+    struct source_row *row = &scene->sources[source];
+    *row = (struct source_row){.incarnation = source + 1,
+                               .transport = member,
+                               .transport_incarnation = member + 1,
+                               .member = 1000 + member,
+                               .mid_length = (uint8_t)strlen(mid),
+                               .encoding_count = 1};
+    memcpy(row->mid, mid, strlen(mid));
+    for (unsigned i = 0; i < LIMIT_SOURCES_PER_TRANSPORT; i++) {
+        if (scene->transports[member].sources[i] == source) break;
+        if (scene->transports[member].sources[i] == TABLE_NONE) {
+            scene->transports[member].sources[i] = source;
+            break;
+        }
+    }
+    return row;
+}
+
+void scene_audio(struct scene *scene, uint32_t source, uint32_t member, const char *mid)
+{
+    struct source_row *row = add_source(scene, source, member, mid);
+    row->kind = SOURCE_AUDIO;
+    row->codec = CODEC_OPUS;
+    row->clock_rate = 48000;
+    row->payload_type = 111;
+}
+
+void scene_video(struct scene *scene, uint32_t source, uint32_t member, const char *mid)
+{
+    struct source_row *row = add_source(scene, source, member, mid);
+    row->kind = SOURCE_CAMERA;
+    row->codec = CODEC_VP8;
+    row->clock_rate = 90000;
+    row->payload_type = 96;
+    row->rtx_payload_type = 97;
+    row->encoding_count = 3;
+    for (unsigned i = 0; i < 3; i++) {
+        row->rid_length[i] = 1;
+        row->rid[i][0] = "tmf"[i];
+    }
+}
+
+void scene_sink(struct scene *scene, uint32_t sink, uint32_t member, uint32_t source, uint8_t max_encoding)
+{
+    const struct source_row *from = source == TABLE_NONE ? NULL : &scene->sources[source];
+    struct sink_row *row = &scene->sinks[sink];
+    bool audio = from ? from->kind == SOURCE_AUDIO : row->kind == SOURCE_AUDIO;
+    *row = (struct sink_row){.incarnation = sink + 1,
+                             .transport = member,
+                             .transport_incarnation = member + 1,
+                             .source = source,
+                             .source_incarnation = from ? from->incarnation : 0,
+                             .ssrc = sink_ssrc(sink),
+                             .rtx_ssrc = 0x60000 + sink,
+                             .clock_rate = audio ? 48000 : 90000,
+                             .payload_type = audio ? 109 : 120,
+                             .kind = audio ? SOURCE_AUDIO : SOURCE_CAMERA,
+                             .max_encoding = max_encoding};
+}
+
+static uint32_t crc32_of(const uint8_t *bytes, size_t length)
+{
+    uint32_t crc = 0xffffffff;
+    for (size_t i = 0; i < length; i++) {
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+    }
+    return ~crc;
+}
+
+size_t stun_request_make(const struct ice_credentials *credentials, bool nominate, uint8_t *out)
+{
+    size_t ours = credentials->local_ufrag_length, theirs = credentials->remote_ufrag_length;
+    size_t name = ours + 1 + theirs, at = 20;
+    store_be16(out, 1);
+    store_be32(out + 4, 0x2112a442);
+    memcpy(out + 8, "transaction!", 12);
+    store_be16(out + at, 6);
+    store_be16(out + at + 2, (uint16_t)name);
+    memset(out + at + 4, 0, (name + 3) & ~3ull);
+    memcpy(out + at + 4, credentials->local_ufrag, ours);
+    out[at + 4 + ours] = ':';
+    memcpy(out + at + 5 + ours, credentials->remote_ufrag, theirs);
+    at += 4 + ((name + 3) & ~3ull);
+    store_be32(out + at, 0x802a0008); /* ICE-CONTROLLING */
+    memset(out + at + 4, 7, 8);
+    at += 12;
+    store_be32(out + at, 0x00240004); /* PRIORITY */
+    store_be32(out + at + 4, 1845501695);
+    at += 8;
+    if (nominate) {
+        store_be32(out + at, 0x00250000);
+        at += 4;
+    }
+    struct hmac_sha1_key key;
+    hmac_sha1_key_make(&key, credentials->local_pwd, credentials->local_pwd_length);
+    store_be16(out + 2, (uint16_t)(at + 24 - 20));
+    struct hmac_part part = {out, at};
+    store_be32(out + at, 0x00080014);
+    hmac_sha1(&key, &part, 1, out + at + 4);
+    at += 24;
+    store_be16(out + 2, (uint16_t)(at + 8 - 20));
+    store_be32(out + at, 0x80280004);
+    store_be32(out + at + 4, crc32_of(out, at) ^ 0x5354554e);
+    return at + 8;
+}
+
+void scene_datagram(struct scene *scene, uint16_t port, const void *bytes, size_t length)
+{
+    uint8_t *copy = exact_copy(bytes, length); /* so that the sanitizer sees every overread */
+    struct datagram in = {.bytes = copy,
+                          .length = length,
+                          .remote = {.family = 4, .port = port, .address = {192, 0, 2, 1}},
+                          .local_address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1}};
+    forward(&scene->worker, &in, scene->now);
+    free(copy);
+}
+
+void scene_check(struct scene *scene, uint32_t member, bool nominate)
+{
+    uint8_t request[300];
+    size_t length = stun_request_make(&scene->transports[member].ice[0], nominate, request);
+    scene_datagram(scene, scene->members[member].port, request, length);
+}
+
+void scene_connect(struct scene *scene)
+{
+    for (uint32_t i = 0; i < SCENE_MEMBERS; i++)
+        if (scene->transports[i].incarnation) scene_check(scene, i, true);
+    scene_flush(scene);
+    scene_forget(scene);
+}
+
+size_t scene_make(struct scene *scene, uint32_t member, const struct packet *packet, uint8_t *out)
+{
+    size_t header = 12;
+    uint8_t elements[40];
+    size_t used = 0;
+    if (packet->mid) {
+        size_t length = strlen(packet->mid);
+        elements[used++] = (uint8_t)(MID_EXT << 4 | (length - 1));
+        memcpy(elements + used, packet->mid, length);
+        used += length;
+    }
+    if (packet->rid) {
+        elements[used++] = RID_EXT << 4;
+        elements[used++] = (uint8_t)packet->rid[0];
+    }
+    if (packet->level) {
+        elements[used++] = LEVEL_EXT << 4;
+        elements[used++] = packet->level;
+    }
+    while (used % 4) elements[used++] = 0;
+    out[0] = (uint8_t)(0x80 | (used ? 0x10 : 0) | (packet->padding ? 0x20 : 0));
+    out[1] = (uint8_t)(packet->payload_type | packet->marker << 7);
+    store_be16(out + 2, (uint16_t)packet->index);
+    store_be32(out + 4, packet->timestamp);
+    store_be32(out + 8, packet->ssrc);
+    if (used) {
+        store_be16(out + 12, 0xbede);
+        store_be16(out + 14, (uint16_t)(used / 4));
+        memcpy(out + 16, elements, used);
+        header = 16 + used;
+    }
+    uint8_t payload[1500];
+    if (packet->length) memcpy(payload, packet->payload, packet->length);
+    memset(payload + packet->length, 0, packet->padding);
+    if (packet->padding) payload[packet->length + packet->padding - 1] = packet->padding;
+    int length = srtp_protect(&scene->members[member].tx, packet->index, out, 1700, header, payload,
+                              packet->length + packet->padding);
+    CHECK(length > 0);
+    return (size_t)length;
+}
+
+void scene_send(struct scene *scene, uint32_t member, const struct packet *packet)
+{
+    uint8_t out[1800];
+    size_t length = scene_make(scene, member, packet, out);
+    scene_datagram(scene, scene->members[member].port, out, length);
+}
+
+void scene_vp8(struct scene *scene, uint32_t member, const char *mid, unsigned encoding, uint64_t index, bool key, bool first,
+               bool last, size_t size)
+{
+    uint8_t payload[1500];
+    uint16_t picture = (uint16_t)(index & 0x7fff);
+    payload[0] = (uint8_t)(0x80 | (first ? 0x10 : 0)); /* X, S */
+    payload[1] = 0xe0;                                 /* I, L, T */
+    store_be16(payload + 2, (uint16_t)(0x8000 | picture));
+    payload[4] = (uint8_t)index; /* TL0PICIDX */
+    payload[5] = 0;
+    payload[6] = key ? 0x10 : 0x11; /* P bit of the frame's first byte */
+    for (size_t i = 7; i < size; i++) payload[i] = (uint8_t)(index + i);
+    char rid[2] = {"tmf"[encoding], 0};
+    scene_send(scene, member,
+               &(struct packet){.ssrc = video_ssrc(member, encoding),
+                                .timestamp = (uint32_t)(scene->now / MS * 90),
+                                .index = index,
+                                .mid = mid,
+                                .rid = rid,
+                                .payload_type = 96,
+                                .marker = last,
+                                .payload = payload,
+                                .length = size});
+}
+
+void scene_opus(struct scene *scene, uint32_t member, const char *mid, uint64_t index)
+{
+    uint8_t payload[80];
+    memset(payload, (int)index, sizeof payload);
+    scene_send(scene, member,
+               &(struct packet){.ssrc = audio_ssrc(member),
+                                .timestamp = (uint32_t)(index * 960),
+                                .index = index,
+                                .mid = mid,
+                                .payload_type = 111,
+                                .level = 0x9e,
+                                .payload = payload,
+                                .length = sizeof payload});
+}
+
+void scene_rtcp(struct scene *scene, uint32_t member, uint8_t *compound, size_t length)
+{
+    struct member *self = &scene->members[member];
+    uint8_t bytes[1500];
+    memcpy(bytes, compound, length);
+    int protected = srtcp_protect(&self->tx, &self->srtcp_index, bytes, length, sizeof bytes);
+    CHECK(protected > 0);
+    scene_datagram(scene, self->port, bytes, (size_t)protected);
+}
+
+static void keep_rtp(struct scene *scene, struct received *got, const uint8_t *bytes, size_t length)
+{
+    struct member *self = &scene->members[got->member];
+    struct rtp_header header;
+    struct rtp_field level;
+    uint8_t copy[1700];
+    memcpy(copy, bytes, length);
+    CHECK_EQUAL(rtp_parse_untrusted(copy, length, &header), 0);
+    if (srtp_unprotect_untrusted(&self->rx, self->rx_state, copy, &length, header.payload_offset, &got->index) != 0) {
+        scene->refused++;
+        return;
+    }
+    got->ssrc = header.ssrc;
+    got->timestamp = header.timestamp;
+    got->csrc = header.csrc_count ? load_be32(copy + 12) : 0;
+    got->payload_type = header.payload_type;
+    got->marker = header.marker;
+    if (rtp_extension_find(copy, &header, LEVEL_EXT, &level) == 1) got->level = copy[level.offset];
+    got->payload_length = (uint16_t)(length - header.payload_offset);
+    memcpy(got->payload, copy + header.payload_offset, got->payload_length);
+}
+
+static void keep(struct scene *scene, const struct egress_destination *to, const uint8_t *bytes, size_t length)
+{
+    CHECK(scene->received_count < SCENE_RECEIVED);
+    struct received *got = &scene->received[scene->received_count++];
+    *got = (struct received){.member = to->transport, .port = to->remote.port};
+    int kind = demux_untrusted(bytes, length);
+    CHECK(kind >= 0);
+    got->stun = kind == DEMUX_STUN;
+    got->dtls = kind == DEMUX_DTLS;
+    got->rtcp = kind == DEMUX_RTCP;
+    if (kind == DEMUX_RTP) {
+        keep_rtp(scene, got, bytes, length);
+        return;
+    }
+    CHECK(length <= sizeof got->payload);
+    memcpy(got->payload, bytes, length);
+    if (got->rtcp && srtcp_unprotect_untrusted(&scene->members[to->transport].rx, scene->members[to->transport].rtcp_state,
+                                               got->payload, &length) != 0)
+        scene->refused++;
+    got->payload_length = (uint16_t)length;
+}
+
+void scene_flush(struct scene *scene)
+{
+    struct egress *egress = &scene->worker.egress;
+    egress_plan(egress);
+    uint32_t sent = 0;
+    for (uint32_t i = 0; i < egress->run_count; i++) {
+        const struct egress_run *run = &egress->runs[i];
+        CHECK(run->count >= 1 && run->count <= LIMIT_RUN_SEGMENTS);
+        for (uint32_t k = 0; k < run->count; k++, sent++) {
+            const struct egress_packet *packet = &egress->packets[egress->order[run->first + k]];
+            CHECK(k + 1 == run->count ? packet->length <= run->segment_size : packet->length == run->segment_size);
+            keep(scene, &egress->destinations[run->destination], egress->slab + packet->offset, packet->length);
+        }
+    }
+    CHECK_EQUAL(sent, egress->packet_count);
+    egress_clear(egress);
+    size_t length;
+    const void *message;
+    while ((message = outbox_peek(&scene->worker.outbox, &length))) {
+        CHECK(scene->told_count < 4096);
+        memcpy(&scene->told[scene->told_count++], message, sizeof scene->told[0]);
+        outbox_pop(&scene->worker.outbox);
+    }
+}
+
+void scene_forget(struct scene *scene)
+{
+    scene->received_count = scene->told_count = 0;
+}
+
+void scene_advance(struct scene *scene, uint64_t ns)
+{
+    scene->now += ns;
+    worker_tick(&scene->worker, scene->now);
+    scene_flush(scene);
+}
+
+uint64_t scene_counter(const struct scene *scene, enum counter which)
+{
+    return atomic_load(&scene->worker.state.header->counters[which]);
+}
+
+unsigned scene_told(const struct scene *scene, uint32_t kind, uint32_t transport)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < scene->told_count; i++)
+        count += scene->told[i].kind == kind && scene->told[i].transport == transport;
+    return count;
+}
+
+unsigned scene_packets(const struct scene *scene, uint32_t member, uint32_t ssrc)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < scene->received_count; i++)
+        count += scene->received[i].member == member && scene->received[i].ssrc == ssrc;
+    return count;
+}
+
+const struct received *scene_last(const struct scene *scene, uint32_t member, uint32_t ssrc)
+{
+    for (uint32_t i = scene->received_count; i-- > 0;)
+        if (scene->received[i].member == member && scene->received[i].ssrc == ssrc) return &scene->received[i];
+    return NULL;
+}
+
+unsigned scene_blocks(const struct scene *scene, uint32_t member, uint8_t type, int count)
+{
+    unsigned found = 0;
+    for (uint32_t i = 0; i < scene->received_count; i++) {
+        const struct received *got = &scene->received[i];
+        struct rtcp_block block;
+        size_t offset = 0;
+        if (got->member != member || !got->rtcp) continue;
+        while (rtcp_next_untrusted(got->payload, got->payload_length, &offset, &block) == 1)
+            found += block.type == type && (count < 0 || block.count == count);
+    }
+    return found;
+}
