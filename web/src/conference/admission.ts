@@ -45,17 +45,17 @@ export class Admission {
         if (conference) void this.#tickets(conference).find(this.#canReadHistory).catch(() => undefined);
     }
 
-    /** A way in. `say` is told what is being done. */
-    async find(say: (status: string) => void): Promise<Pass> {
+    /** A way in. `say` is told what is being done; `isOver` asks the focus whether it knows a conference. */
+    async find(say: (status: string) => void, isOver: (conference: Conference) => Promise<boolean>): Promise<Pass> {
         const conference = this.running;
-        if (!conference) return this.#start(say);
+        if (!conference) return this.#start(say, isOver);
         if (this.#own?.conference.conferenceId === conference.conferenceId) return this.#own;
         say("Looking for the ticket to the running conference");
-        const ticket = await this.#tickets(conference).find(this.#canReadHistory);
+        const ticket = await this.#tickets(conference).find(this.#canReadHistory, () => isOver(conference));
         if (ticket) return { conference, ticket };
         // Nobody inside answered, so nobody is inside.
         this.#dead.add(conference.conferenceId);
-        return this.#start(say);
+        return this.#start(say, isOver);
     }
 
     ticketRefused(pass: Pass): void {
@@ -67,12 +67,20 @@ export class Admission {
         this.#dead.add(pass.conference.conferenceId);
     }
 
+    /** The conference we announced could not be joined, so there is none. */
+    async withdraw(pass: Pass): Promise<void> {
+        if (this.#own !== pass) return;
+        this.#own = null;
+        this.#dead.add(pass.conference.conferenceId);
+        await announce(this.#client, this.#room.roomId, null);
+    }
+
     close(): void {
         this.#box?.tickets.close();
         this.#box = null;
     }
 
-    async #start(say: (status: string) => void): Promise<Pass> {
+    async #start(say: (status: string) => void, isOver: (conference: Conference) => Promise<boolean>): Promise<Pass> {
         say("Starting a conference in this room");
         const creator = this.#client.getSafeUserId();
         const createdTs = Math.max(Date.now(), (activeConference(this.#room)?.createdTs ?? 0) + 1);
@@ -84,7 +92,7 @@ export class Admission {
         if (rival) {
             // Two pressed "join" at once. The one whose announcement the room saw first keeps it.
             await announce(this.#client, this.#room.roomId, null);
-            return this.find(say);
+            return this.find(say, isOver);
         }
         await sendTicket(this.#client, this.#room, ticket);
         return (this.#own = { conference, ticket });
@@ -102,11 +110,11 @@ export class Admission {
             };
             const finish = () => {
                 clearTimeout(timer);
-                this.#client.off(RoomStateEvent.Events, check);
+                this.#client.off(RoomStateEvent.Update, check);
                 resolve(rival);
             };
             const timer = setTimeout(finish, ECHO_MS);
-            this.#client.on(RoomStateEvent.Events, check);
+            this.#client.on(RoomStateEvent.Update, check);
         });
     }
 
@@ -119,8 +127,8 @@ export class Admission {
     }
 }
 
-/** The `join` object of an invite; in the creator's with what opens the conference. */
-export async function joinContent(pass: Pass, userId: string, deviceId: string, callId: string): Promise<Record<string, unknown>> {
+/** The `join` object of an invite; in the creator's with what opens the conference, unless it is only a question. */
+export async function joinContent(pass: Pass, userId: string, deviceId: string, callId: string, asking = false): Promise<Record<string, unknown>> {
     const { conference, ticket } = pass;
     const key = await ticketKey(ticket);
     const { conferenceId, creator } = conference;
@@ -133,6 +141,6 @@ export async function joinContent(pass: Pass, userId: string, deviceId: string, 
         device_id: deviceId,
         ts,
         proof,
-        ...(creator === userId ? { open: { verifier: key.verifier, intent: "video" } } : {}),
+        ...(creator === userId && !asking ? { open: { verifier: key.verifier, intent: "video" } } : {}),
     };
 }

@@ -2,7 +2,7 @@
 // becomes messages. It renders nothing; the screens read `view()` and are told of changes.
 
 import type { MatrixClient, Room } from "matrix-js-sdk";
-import { randomName } from "../bytes.ts";
+import { randomBytes, randomName } from "../bytes.ts";
 import type { LocalMedia } from "../call/localmedia.ts";
 import { Peer, type Kind } from "../call/peer.ts";
 import type { Config } from "../config.ts";
@@ -15,7 +15,8 @@ import { FocusCall, type StreamMetadata } from "../matrix/focuscall.ts";
 import { listen, read } from "../matrix/inbox.ts";
 import { serveTickets } from "../matrix/tickets.ts";
 import { Trouble } from "../protocol/errors.ts";
-import { CONNECT_MS } from "../protocol/limits.ts";
+import type { Conference as ConferenceEvent } from "../protocol/events.ts";
+import { CONFERENCE_YOUNG_MS, CONNECT_MS } from "../protocol/limits.ts";
 import { parseUntrusted, type FocusMessage, type Welcome } from "../protocol/messages.ts";
 import { EVENT, MESSAGE, SOURCES, sourceNumber, type Source } from "../protocol/names.ts";
 import { MediaWorker } from "../sframe/mediaworker.ts";
@@ -87,6 +88,8 @@ export class Conference {
     /** The mute state as the focus was told last. */
     #told = "";
     #rosterSeen = false;
+    /** The direct chat and our offer, made while the way in is looked for. */
+    #ready: Promise<[string, string]> | null = null;
 
     constructor(options: ConferenceOptions) {
         this.#options = options;
@@ -111,7 +114,8 @@ export class Conference {
             const { client, config, media } = this.#options;
             this.#step("admission", "Finding the conference");
             for (const kind of ["audio", "video"] as const) await this.peer.setTrack(kind, media.tracks[kind]);
-            const [dm, sdp] = await Promise.all([directRoom(client, config.focus), this.peer.offer(), this.#findPass()]);
+            this.#ready = Promise.all([directRoom(client, config.focus), this.peer.offer()]);
+            const [[dm, sdp]] = await Promise.all([this.#ready, this.#findPass()]);
             const answer = await this.#invite(dm, sdp);
             this.#step("connecting", "Connecting to the conference server");
             const welcome = new Promise<Welcome>((resolve, reject) => {
@@ -196,7 +200,29 @@ export class Conference {
     }
 
     async #findPass(): Promise<void> {
-        this.#pass = await this.#options.admission.find((status) => this.#step("admission", status));
+        this.#pass = await this.#options.admission.find(
+            (status) => this.#step("admission", status),
+            (conference) => this.#isOver(conference),
+        );
+    }
+
+    /** Calls with a ticket that cannot be right: a focus that knows the conference says so, one that does not says that. */
+    async #isOver(conference: ConferenceEvent): Promise<boolean> {
+        if (Date.now() - conference.createdTs < CONFERENCE_YOUNG_MS) return false;
+        const { client, config } = this.#options;
+        const [dm, sdp] = await this.#ready!;
+        const call = new FocusCall(client, dm, config.focus, randomName());
+        try {
+            const blank = { conference, ticket: { ...conference, epoch: 0, secret: randomBytes(32) } };
+            const join = await joinContent(blank, client.getSafeUserId(), client.getDeviceId() ?? "", call.callId, true);
+            await call.invite({ sdp, metadata: this.peer.metadata({ audio: true, video: true }), join });
+            await call.hangup("user_hangup");
+            return false;
+        } catch (error) {
+            return error instanceof Trouble && error.code === "conference_unknown";
+        } finally {
+            call.close();
+        }
     }
 
     async #invite(dm: string, sdp: string) {
@@ -434,6 +460,7 @@ export class Conference {
     #fail(trouble: Trouble): void {
         if (this.phase === "left" || this.phase === "failed") return;
         this.trouble = trouble;
+        if (this.phase !== "joined" && this.#pass) this.#options.admission.withdraw(this.#pass).catch(() => count("announcement not sent"));
         this.#step("failed", "");
         this.#failed(trouble);
         if (!this.sayGoodbye()) this.#call?.hangup("unknown_error").catch(() => undefined);

@@ -60,13 +60,13 @@ function focusJoined(client: MatrixClient, roomId: string, focus: string): Promi
     return new Promise((resolve, reject) => {
         const end = (finish: () => void) => {
             clearTimeout(timer);
-            client.off(RoomStateEvent.Events, check);
+            client.off(RoomStateEvent.Update, check);
             finish();
         };
         const check = () => {
             if (ready()) end(resolve);
         };
         const timer = setTimeout(() => end(() => reject(new Trouble("focus_absent"))), FOCUS_JOIN_MS);
-        client.on(RoomStateEvent.Events, check);
+        client.on(RoomStateEvent.Update, check);
     });
 }

@@ -3,7 +3,7 @@
 import type { MatrixClient, Room } from "matrix-js-sdk";
 import { count } from "../guard.ts";
 import { parseTicket, parseTicketRequest, ticketContent, type Conference, type Ticket } from "../protocol/events.ts";
-import { HISTORY_PAGES, HISTORY_PAGE_EVENTS, TICKET_ANSWER_MS, TICKET_PATIENCE_MS, TICKET_RANK_MS } from "../protocol/limits.ts";
+import { HISTORY_PAGES, HISTORY_PAGE_EVENTS, TICKET_ANSWER_MS, TICKET_DOUBT_MS, TICKET_PATIENCE_MS, TICKET_RANK_MS } from "../protocol/limits.ts";
 import { EVENT } from "../protocol/names.ts";
 import { listen, read, type Incoming } from "./inbox.ts";
 import { isEncrypted } from "./rooms.ts";
@@ -45,14 +45,20 @@ export class TicketBox {
         this.#refused.add(secretOf(ticket));
     }
 
-    /** Looks through the room's history, then asks those present. null: nobody gave one. */
-    async find(canReadHistory: boolean): Promise<Ticket | null> {
+    /**
+     * Looks through the room's history, then asks those present. null: nobody gave one, or `isOver`, asked when the
+     * answer is late, says that nobody can.
+     */
+    async find(canReadHistory: boolean, isOver: () => Promise<boolean> = async () => false): Promise<Ticket | null> {
         await (this.#searched ??= this.#search());
         if (this.best) return this.best;
         // A device that existed when the ticket was sent may still be decrypting it; a new one never will.
         if (canReadHistory && (await this.#within(TICKET_PATIENCE_MS))) return this.best;
         await (this.#asked ??= this.#ask());
-        await this.#within(TICKET_ANSWER_MS);
+        if (await this.#within(TICKET_DOUBT_MS)) return this.best;
+        const answered = this.#within(TICKET_ANSWER_MS - TICKET_DOUBT_MS);
+        const over = isOver().then((is) => (is ? false : answered));
+        await Promise.race([answered, over]);
         this.#asked = null;
         return this.best;
     }

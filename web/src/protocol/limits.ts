@@ -36,6 +36,10 @@ export const HISTORY_PAGE_EVENTS = 50;
 export const TICKET_PATIENCE_MS = 2000;
 /** Nobody answered a request for the ticket in this time, ms: two members had their turn (0 s and 3 s). */
 export const TICKET_ANSWER_MS = 5000;
+/** After this much of it the focus is asked whether it knows the conference at all, ms. */
+export const TICKET_DOUBT_MS = 1000;
+/** A conference announced more recently may not have reached the focus yet, ms. */
+export const CONFERENCE_YOUNG_MS = 15000;
 /** Between two answers to ticket requests, by rank of the answering member, ms. */
 export const TICKET_RANK_MS = 3000;
 
