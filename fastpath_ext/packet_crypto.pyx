@@ -50,9 +50,10 @@ cdef extern from "fastpath/srtp.h" nogil:
     srtp_rx_state *srtp_rx_find(srtp_rx_state *rx, uint32_t ssrc)
     int srtp_unprotect_untrusted(const srtp_keys *keys, srtp_rx_state *rx, uint8_t *packet, size_t *length,
                                  size_t header_length, uint64_t *index)
-    int srtp_protect(const srtp_keys *keys, uint64_t index, uint8_t *out, size_t capacity, size_t header_length,
-                     const uint8_t *payload, size_t payload_length)
-    int srtcp_protect(const srtp_keys *keys, uint32_t *tx_index, uint8_t *packet, size_t length, size_t capacity)
+    int srtp_protect(const srtp_keys *keys, uint64_t index, uint8_t *out, size_t capacity,
+                     size_t header_length, const uint8_t *payload, size_t payload_length)
+    int srtcp_protect(const srtp_keys *keys, uint32_t *tx_index, uint8_t *packet, size_t length,
+                      size_t capacity)
     int srtcp_unprotect_untrusted(const srtp_keys *keys, srtcp_rx_state *rx, uint8_t *packet, size_t *length)
 
 cdef extern from "fastpath/stun.h" nogil:
@@ -227,7 +228,8 @@ def stun_respond(bytes message, local_ufrag, local_pwd, remote_ufrag, address, p
 
 def make_ufrag(handle, random_tail):
     cdef char letters[STUN_UFRAG_HANDLE_LETTERS]
-    if not 0 <= handle < STUN_UFRAG_HANDLES or len(random_tail) > LIMIT_LOCAL_UFRAG - STUN_UFRAG_HANDLE_LETTERS:
+    room = LIMIT_LOCAL_UFRAG - STUN_UFRAG_HANDLE_LETTERS
+    if not 0 <= handle < STUN_UFRAG_HANDLES or len(random_tail) > room:
         raise refused(-errno.EINVAL)
     stun_ufrag_write(handle, letters)
     return letters[:STUN_UFRAG_HANDLE_LETTERS].decode() + random_tail
