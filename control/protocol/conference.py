@@ -86,16 +86,15 @@ class Conference:
 
         ContentError when the worker's table has no room.
         """
-        effects: list[Effect] = []
-        if older := self.find(call.user_id, device_id):
-            effects += self.end(older, names.REPLACED, "This device joined again with a new call.", now)
         offer, agreement = agreed
         try:
             transport = Transport(self.rows, self._settings.randomness, agreement)
         except FullError:
-            raise ContentError(
-                names.FULL, "The focus has no room for another member: try again later."
-            ) from None
+            message = "The focus has no room for another member: try again later."
+            raise ContentError(names.FULL, message) from None
+        effects: list[Effect] = []
+        if older := self.find(call.user_id, device_id):
+            effects += self.end(older, names.REPLACED, "This device joined again with a new call.", now)
         member = Member(
             number=self._next_member,
             device_id=device_id,

@@ -70,6 +70,13 @@ class DtlsFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerClosed:
+    """The peer closed its whole connection in order (DTLS close_notify)."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelOpened:
     """The data channel of docs/protocol.md section 4 is open, perhaps again."""
 
@@ -122,6 +129,7 @@ Event = (
     | ConsentExpired
     | HandshakeDone
     | DtlsFailed
+    | PeerClosed
     | ChannelOpened
     | ChannelMessage
     | ChannelClosed

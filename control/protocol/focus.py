@@ -34,6 +34,7 @@ from control.protocol.events import (
     Event,
     HandshakeDone,
     MatrixCallEvent,
+    PeerClosed,
     Shutdown,
     SinkSwitched,
     SourceLive,
@@ -182,6 +183,8 @@ def _transport_event(conference: Conference, member: Member, event: Event, now: 
             message = "The encrypted connection could not be set up: join again, or try another network."
             ended = conference.end(member, names.DTLS_FAILED, message, now)
             return [CountMetric("dtls_failures", event.code), *ended]
+        case PeerClosed():
+            return conference.leave(member, "closed", now)
         case ChannelOpened():
             return conference.channel_opened(member, now)
         case ChannelMessage():

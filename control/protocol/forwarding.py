@@ -42,7 +42,9 @@ class Routes:
 
 def carried(receiver: Member, members: Mapping[int, Member]) -> dict[str, tuple[Member, SenderSection]]:
     """By mid of the receiver's slots: the member and the section of it that the slot should carry now."""
-    found = {}
+    found: dict[str, tuple[Member, SenderSection]] = {}
+    if not receiver.call.secured:
+        return found
     for slot in receiver.transport.agreement.slots:
         occupant = receiver.pairs.get(slot.pair) if slot.active else None
         member = members.get(occupant.member) if occupant else None

@@ -1,0 +1,270 @@
+"""Whatever members do in whatever order: what must hold of slots, routes, roster and everything that is given out."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from control.protocol import names
+from control.protocol.events import (
+    ChannelClosed,
+    ChannelOpened,
+    ConsentExpired,
+    HandshakeDone,
+    PublishRoutes,
+    TransportConnected,
+    TransportId,
+)
+from control.protocol.forwarding import compile_routes, diff
+from control.protocol.rows import NONE
+from tests.protocol.people import CREATOR, KEYS, Person, World, apply, metadata, offer, world
+
+PEOPLE = 6
+# Small tables, so that they run full.
+ROWS = (5, 14, 40)
+
+
+@dataclass
+class Model:
+    """What a reader of docs/protocol.md would keep on paper."""
+
+    where: World = field(default_factory=lambda: world(rows=ROWS))
+    here: dict[int, Person] = field(default_factory=dict)  # by index of the person
+    offered: dict[int, dict[str, Any]] = field(default_factory=dict)  # their last offer
+    stage: dict[int, int] = field(
+        default_factory=dict
+    )  # 0 answered, 1 secured, 2 channel open, 3 closed again
+    calls: int = 0
+    numbers: list[int] = field(default_factory=list)
+    # Given out once and for all: (kind, worker, handle, incarnation) -> whose it is.
+    owners: dict[tuple[str, int, int, int], Any] = field(default_factory=dict)
+    ssrcs: dict[TransportId, dict[int, Any]] = field(default_factory=dict)
+    heard: dict[str, int] = field(default_factory=dict)
+    pairs: dict[tuple[int, int], tuple[int | None, str | None]] = field(default_factory=dict)
+
+    def step(self, action: str, who: int, other: int, size: int) -> None:
+        person = self.here.get(who)
+        if action == "join":
+            self._join(who, size)
+        elif person is None:
+            return
+        elif action == "arrive":
+            self._arrive(who, person)
+        elif action == "vanish":
+            assert person.transport is not None
+            self.where.handle(ConsentExpired(person.transport))
+            del self.here[who]
+        elif action == "hang up":
+            content = {"call_id": person.call_id, "party_id": person.device_id, "version": "1"}
+            self.where.matrix(names.HANGUP, content, person.user_id)
+            del self.here[who]
+        elif action == "close channel" and self.stage[who] == 2:
+            assert person.transport is not None
+            self.where.handle(ChannelClosed(person.transport))
+            self.stage[who] = 3
+        elif self.stage[who] == 2:
+            self._say(action, who, person, other, size)
+        self.where.pass_time(0.7)
+        for index, each in list(self.here.items()):
+            if each.hung_up is not None:
+                del self.here[index]  # never arrived in time
+
+    def _join(self, who: int, size: int) -> None:
+        self.calls += 1
+        user_id = CREATOR if who == 0 else f"@person{who}:example.org"
+        person = Person(self.where, user_id, "DEVICE", f"call{self.calls}")
+        shape = {"pairs": size, "sources": ["audio", "camera"]}
+        person.call(sdp=offer(**shape))
+        older = self.here.get(who)
+        if person.transport is not None:
+            self.here[who], self.offered[who], self.stage[who] = person, shape, 0
+            if older is not None:
+                assert older.hung_up is not None
+        elif older is not None:
+            assert older.hung_up is None  # a call that finds no room costs nobody the place they have
+
+    def _arrive(self, who: int, person: Person) -> None:
+        assert person.transport is not None
+        if self.stage[who] == 0:
+            self.where.handle(TransportConnected(person.transport))
+            self.where.handle(HandshakeDone(person.transport, KEYS))
+            self.stage[who] = 1
+        elif self.stage[who] in (1, 3):
+            first = self.stage[who] == 1
+            self.where.handle(ChannelOpened(person.transport))
+            self.stage[who] = 2
+            if first:
+                self.numbers.append(person.number)
+
+    def _say(self, action: str, who: int, person: Person, other: int, size: int) -> None:
+        source = names.SOURCES[size % 4]
+        known = sorted(person.roster)
+        target = {"stream_id": str(known[other % len(known)]), "track_id": source}
+        if action == "look":
+            wish = target | {"height": (90, 300, 720)[size % 3]}
+            person.say(names.TRACK_SUBSCRIPTION, {"subscribe": [wish]})
+        elif action == "look away":
+            person.say(names.TRACK_SUBSCRIPTION, {"unsubscribe": [target]})
+        elif action == "mute":
+            muted = {"audio_muted": size % 2 == 0, "video_muted": size % 3 == 0}
+            person.say(names.METADATA_CHANGED, {"sdp_stream_metadata": metadata(**muted)})
+        elif action == "negotiate":
+            shape = self.offered[who] | {"pairs": max(self.offered[who]["pairs"], size)}
+            if other < 3:
+                shape |= {
+                    "sources": ["audio", "camera", "screen"],
+                    "inactive": ["screen"] if size % 2 else [],
+                }
+            elif "screen" in shape["sources"]:
+                shape |= {"inactive": ["screen"]}
+            content = {
+                "description": {"type": "offer", "sdp": offer(**shape)},
+                "sdp_stream_metadata": metadata(),
+            }
+            person.say(names.NEGOTIATE, content)
+            answer = person.last(names.NEGOTIATE)
+            assert answer is not None
+            if "description" in answer:
+                self.offered[who] = shape
+
+    def check(self) -> None:
+        for who, person in self.here.items():
+            said = len(person.said)
+            assert self.stage[who] == 2 or self.heard.get(person.call_id, said) == said
+            self.heard[person.call_id] = said
+        self._check_rows()
+        self._check_given_out()
+        self._check_told()
+        self._check_slots()
+
+    def _check_rows(self) -> None:
+        """What the fast path relies on."""
+        if not self.where.tables:
+            return
+        table = self.where.tables[0]
+        for (conference,) in (
+            [tuple(self.where.focus.conferences.values())] if self.where.focus.conferences else []
+        ):
+            assert compile_routes(conference.members, 1) == table
+        for handle, row in table.sources.items():
+            transport = table.transports[row.transport]
+            assert transport.incarnation == row.transport_incarnation
+            assert handle in transport.sources
+        for row in table.sinks.values():
+            transport = table.transports[row.transport]
+            assert transport.incarnation == row.transport_incarnation
+            if row.source != NONE:
+                source = table.sources[row.source]
+                assert source.incarnation == row.source_incarnation
+                assert source.transport != row.transport
+                assert source.kind == row.kind
+                assert transport.keys is not None
+                assert table.transports[source.transport].keys is not None
+                assert row.max_encoding < max(1, len(source.rids))
+        assert len(table.transports) <= ROWS[0]
+
+    def _check_given_out(self) -> None:
+        """Incarnations, SSRCs and numbers are never given twice."""
+        for row in self.where.tables[0].transports.items() if self.where.tables else ():
+            handle, transport = row
+            whose = transport.ice[-1].local_pwd if len(transport.ice) == 1 else None
+            key = ("transport", 0, handle, transport.incarnation)
+            if whose is not None:
+                assert self.owners.setdefault(key, whose) == whose
+        for handle, sink in self.where.tables[0].sinks.items() if self.where.tables else ():
+            transport_id = TransportId(0, sink.transport, sink.transport_incarnation)
+            assert self.owners.setdefault(("sink", 0, handle, sink.incarnation), sink.ssrc) == sink.ssrc
+            taken = self.ssrcs.setdefault(transport_id, {})
+            assert taken.setdefault(sink.ssrc, (handle, sink.incarnation)) == (handle, sink.incarnation)
+            assert self.where.tables[0].transports[sink.transport].rtcp_ssrc not in taken
+        assert len(self.numbers) == len(set(self.numbers))
+
+    def _check_told(self) -> None:
+        """Everybody whose channel is open knows the same people, and the slots say what the table says."""
+        seen = {self.here[who].number for who, stage in self.stage.items() if who in self.here and stage >= 2}
+        for who, person in self.here.items():
+            if self.stage[who] != 2:
+                continue
+            assert set(person.roster) == seen
+            assert person.number in seen
+            table = self.where.tables[0]
+            assert person.transport is not None
+            routed = {
+                (table.sources[row.source].member, names.SOURCES[row.kind])
+                for row in table.sinks.values()
+                if row.transport == person.transport.handle and row.source != NONE
+            }
+            told = {slot for slot in person.slots.values() if slot != (None, None)}
+            assert told == {each for each in routed if each[0] in seen}
+            assert len(told) == len([slot for slot in person.slots.values() if slot != (None, None)])
+
+    def _check_slots(self) -> None:
+        """Who has a pair keeps it; a pair is free only when nobody waits for it."""
+        for conference in self.where.focus.conferences.values():
+            for number, member in conference.members.items():
+                others = {each.number for each in conference.members.values() if each is not member}
+                secured = {each for each in others if conference.members[each].call.secured}
+                people = [who.member for who in member.pairs.values() if not who.screen]
+                assert len(people) == len(set(people))
+                assert set(people) <= secured
+                if len(member.pairs) < len(member.pair_indices):
+                    assert set(people) == secured
+                for pair, who in member.pairs.items():
+                    before = self.pairs.get((number, pair))
+                    if (
+                        before is not None
+                        and before[0] in secured
+                        and not who.screen
+                        and before[1] == "person"
+                    ):
+                        assert before[0] == who.member
+                for pair in range(8):
+                    now = member.pairs.get(pair)
+                    kind = None if now is None else ("screen" if now.screen else "person")
+                    self.pairs[number, pair] = (None if now is None else now.member, kind)
+
+
+STEPS = st.tuples(
+    st.sampled_from(
+        ["join", "join", "arrive", "arrive", "arrive", "vanish", "hang up", "close channel"]
+        + ["look", "look", "look", "look away", "look away", "mute", "mute", "negotiate", "negotiate"]
+    ),
+    st.integers(0, PEOPLE - 1),
+    st.integers(0, PEOPLE - 1),
+    st.integers(1, 6),
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(STEPS, min_size=25, max_size=50))
+def test_any_course_of_a_conference(steps: list[tuple[str, int, int, int]]) -> None:
+    model = Model()
+    # Three are there from the start, so that short courses mean something too.
+    for who in range(3):
+        for action in ("join", "arrive", "arrive"):
+            model.step(action, who, 0, 2)
+            model.check()
+    for step in steps:
+        model.step(*step)
+        model.check()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(STEPS, max_size=25), st.lists(STEPS, max_size=25))
+def test_a_difference_leads_from_any_table_to_any_other(
+    first: list[tuple[str, int, int, int]], second: list[tuple[str, int, int, int]]
+) -> None:
+    tables = []
+    for steps in (first, second):
+        model = Model()
+        for who in range(2):
+            for action in ("join", "arrive", "arrive"):
+                model.step(action, who, 0, 2)
+        for step in steps:
+            model.step(*step)
+        tables.append(model.where.tables[0])
+    old, new = tables
+    change = diff(0, old, new)
+    assert apply(old, change or PublishRoutes(0, {}, {}, {})) == new
+    assert diff(0, new, new) is None
