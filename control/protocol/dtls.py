@@ -168,9 +168,10 @@ class DtlsServer:
         if not self._connected and not self._may_start(now):
             self.dropped += 1
             return
-        self._ssl.bio_write(records)
-        if not self._connected:
-            self._shake_hands(now)
+        if self._connected:
+            self._ssl.bio_write(records)
+        else:
+            self._shake_hands(records, now)
         if self.connected:
             self._read()
             self._flush()
@@ -231,6 +232,7 @@ class DtlsServer:
         connection = SSL.Connection(self._context, None)
         connection.set_ciphertext_mtu(limits.DTLS_FLIGHT_MTU)
         connection.set_accept_state()
+        self._untouched = True
         return connection
 
     def _may_start(self, now: float) -> bool:
@@ -241,23 +243,34 @@ class DtlsServer:
             self._restarted_at = now
         return self._restarts >= 1
 
-    def _shake_hands(self, now: float) -> None:
-        try:
-            self._ssl.do_handshake()
-        except SSL.WantReadError:
-            self._flight_made(now)
-        except SSL.Error:
-            # Somebody wrote rubbish into this connection, perhaps not the peer: begin anew, without the
-            # alert that OpenSSL made, because it would end the true peer's attempt. The deadline stays.
-            self.dropped += 1
-            self._restarts -= 1
-            self._restarted_at = now
-            self._ssl = self._fresh()
-            self._flight = []
-            self._retransmit_at = None
-        else:
-            self._flight_made(now)
-            self._check_peer()
+    def _shake_hands(self, records: bytes, now: float) -> None:
+        """Carry the handshake on with one datagram.
+
+        An error means that somebody wrote rubbish, perhaps not the peer: begin anew, without the alert that
+        OpenSSL made, because it would end the true peer's attempt. The rubbish may be what came before, so
+        the datagram gets one try on its own. The deadline stays.
+        """
+        while True:
+            alone, self._untouched = self._untouched, False
+            self._ssl.bio_write(records)
+            try:
+                self._ssl.do_handshake()
+            except SSL.WantReadError:
+                self._flight_made(now)
+                return
+            except SSL.Error:
+                self._restarts -= 1
+                self._restarted_at = now
+                self._ssl = self._fresh()
+                self._flight = []
+                self._retransmit_at = None
+                if alone or self._restarts < 1:
+                    self.dropped += 1
+                    return
+            else:
+                self._flight_made(now)
+                self._check_peer()
+                return
 
     def _flight_made(self, now: float) -> None:
         """Send what the handshake made and keep it for repetition."""

@@ -103,7 +103,7 @@ def negotiate(
     return Agreement(
         ice_ufrag=offer.ice_ufrag,
         ice_pwd=offer.ice_pwd,
-        fingerprints=tuple(each for each in offer.fingerprints if each.algorithm in STRONG_DIGESTS),
+        fingerprints=_strong(offer),
         ice_restart=previous is not None
         and (offer.ice_ufrag, offer.ice_pwd) != (previous.ice_ufrag, previous.ice_pwd),
         senders=tuple(senders),
@@ -118,7 +118,7 @@ def negotiate(
 
 def _check_transport(offer: Offer) -> None:
     """One DTLS transport for everything, of which we are the server."""
-    if not any(each.algorithm in STRONG_DIGESTS for each in offer.fingerprints):
+    if not _strong(offer):
         raise unsupported(
             "The offer's fingerprints are too weak; one of sha-256, sha-384 or sha-512 is needed."
         )
@@ -163,14 +163,14 @@ def _check_mids(offer: Offer, previous: Agreement | None) -> None:
         return
     if len(offer.sections) < len(previous.mids):
         raise malformed("The new offer has fewer sections than the one before.")
-    if set(offer_digests(offer)) != set(previous.fingerprints):
+    if set(_strong(offer)) != set(previous.fingerprints):
         raise unsupported("The new offer has another fingerprint; that needs a new call.")
     for section, mid in zip(offer.sections, previous.mids, strict=False):
         if section.mid != mid and not (section.closed or section.index in previous.rejected):
             raise unsupported(f"Section {section.index} has another a=mid than in the offer before.")
 
 
-def offer_digests(offer: Offer) -> tuple[Fingerprint, ...]:
+def _strong(offer: Offer) -> tuple[Fingerprint, ...]:
     return tuple(each for each in offer.fingerprints if each.algorithm in STRONG_DIGESTS)
 
 

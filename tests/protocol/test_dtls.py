@@ -418,20 +418,47 @@ def test_garbage_of_every_length_tears_nothing_down(part: int) -> None:
     assert events(server) == [AppData(b"still here")]
 
 
+def forge(hello: bytes) -> bytes:
+    """The same ClientHello with NULL as its only cipher, which no server takes."""
+    session_end = 13 + 12 + 2 + 32 + 1 + hello[13 + 12 + 34]
+    ciphers = session_end + 1 + hello[session_end]
+    count = int.from_bytes(hello[ciphers : ciphers + 2], "big")
+    return hello[: ciphers + 2] + b"\0\0" * (count // 2) + hello[ciphers + 2 + count :]
+
+
 def test_a_forged_hello_before_the_true_one_costs_nothing() -> None:
     """The ClientHello race (CVE-2023-49786 and others): a hello without a usable cipher must end nothing."""
     client, server = pair()
     (hello,) = client.step()
-    session_end = 13 + 12 + 2 + 32 + 1 + hello[13 + 12 + 34]
-    ciphers = session_end + 1 + hello[session_end]
-    count = int.from_bytes(hello[ciphers : ciphers + 2], "big")
-    forged = hello[: ciphers + 2] + b"\0\0" * (count // 2) + hello[ciphers + 2 + count :]
     for _ in range(3):
-        server.receive_untrusted(forged, 0.0)
+        server.receive_untrusted(forge(hello), 0.0)
     assert server.datagrams_to_send() == []  # no alert to anybody
     assert server.dropped == 3
-    handshake(client, server)
+    assert handshake(client, server) == 0.0
     assert isinstance(server.next_event(), HandshakeDone)
+
+
+def test_a_forged_hello_after_the_true_one_costs_nothing() -> None:
+    client, server = pair()
+    (hello,) = client.step()
+    server.receive_untrusted(hello, 0.0)
+    (flight,) = server.datagrams_to_send()
+    for _ in range(3):
+        server.receive_untrusted(forge(hello), 0.0)
+    assert server.datagrams_to_send() == []
+    for datagram in client.step(flight):
+        server.receive_untrusted(datagram, 0.0)
+    assert isinstance(server.next_event(), HandshakeDone)
+
+
+def test_half_a_forged_hello_does_not_hold_up_the_true_one() -> None:
+    """A first fragment that promises more than ever comes, and does not fit the true message."""
+    client, server = pair()
+    (hello,) = client.step()
+    fragment = b"\x01" + b"\0\x03\0" + b"\0\0" + b"\0\0\0" + b"\0\0\x20" + bytes(32)
+    server.receive_untrusted(b"\x16\xfe\xfd" + bytes(8) + len(fragment).to_bytes(2, "big") + fragment, 0.0)
+    server.receive_untrusted(hello, 0.0)
+    assert len(server.datagrams_to_send()) == 1
 
 
 def test_fresh_starts_are_rationed() -> None:
