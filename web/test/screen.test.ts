@@ -75,7 +75,9 @@ describe("layout", () => {
                     rects.forEach((a, i) => {
                         assert.ok(a.left >= -0.5 && a.top >= -0.5 && a.left + a.width <= width + 0.5 && a.top + a.height <= height + 0.5, `${count} ${large} ${width} ${JSON.stringify(a)}`);
                         assert.ok(a.width > 20 && a.height > 10, `${count} ${large} ${width}x${height} ${JSON.stringify(a)}`);
-                        for (const b of rects.slice(i + 1)) {
+                        // Of two people one may lie in the corner of the other.
+                        const inset = count === 2 && large !== null;
+                        for (const b of inset ? [] : rects.slice(i + 1)) {
                             const apart = a.left + a.width <= b.left + 0.5 || b.left + b.width <= a.left + 0.5 || a.top + a.height <= b.top + 0.5 || b.top + b.height <= a.top + 0.5;
                             assert.ok(apart, `${count} ${large} ${width}x${height}`);
                         }

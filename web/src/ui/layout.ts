@@ -10,6 +10,8 @@ export interface Rect {
 
 const GAP = 10;
 const ASPECT = 16 / 9;
+/** Room under an inset tile for the caption of the tile below it. */
+const INSET = 46;
 /** A strip tile narrower than this shows no face; wider takes the picture's room. */
 const STRIP = { min: 132, max: 232, share: 0.19 };
 
@@ -17,6 +19,7 @@ const STRIP = { min: 132, max: 232, share: 0.19 };
 export function layout(count: number, large: number | null, width: number, height: number): Rect[] {
     if (count === 0 || width < 1 || height < 1) return [];
     if (large === null || large >= count || count === 1) return grid(count, { left: 0, top: 0, width, height });
+    if (count === 2 && width >= height) return insetOther(large, width, height);
     return width >= height ? besideStrip(count, large, width, height) : aboveStrip(count, large, width, height);
 }
 
@@ -47,6 +50,19 @@ function grid(count: number, area: Rect): Rect[] {
     });
 }
 
+/** Two people: the other one fills the stage, the own picture lies in its corner. */
+function insetOther(large: number, width: number, height: number): Rect[] {
+    const main = fit({ left: 0, top: 0, width, height });
+    const wide = Math.max(STRIP.min, Math.min(STRIP.max, main.width * STRIP.share));
+    const tall = wide / ASPECT;
+    return place(2, large, main, () => ({
+        left: main.left + main.width - wide - GAP,
+        top: main.top + main.height - tall - INSET,
+        width: wide,
+        height: tall,
+    }));
+}
+
 function besideStrip(count: number, large: number, width: number, height: number): Rect[] {
     const others = count - 1;
     const wide = Math.min(STRIP.max, Math.max(STRIP.min, width * STRIP.share), (height / others - GAP) * ASPECT);
@@ -64,8 +80,10 @@ function aboveStrip(count: number, large: number, width: number, height: number)
     const perRow = Math.max(1, Math.floor((width + GAP) / (wide + GAP)));
     const rows = Math.ceil(others / perRow);
     const stripHeight = rows * tall + (rows - 1) * GAP;
-    const main = { left: 0, top: 0, width, height: Math.min(height - stripHeight - GAP, width * 1.25) };
-    const top = main.height + GAP;
+    // A little taller than the picture: a phone held upright has the room, and captions keep clear of faces.
+    const main = { left: 0, top: 0, width, height: Math.min(height - stripHeight - GAP, (width / ASPECT) * 1.35) };
+    main.top = Math.max(0, (height - main.height - GAP - stripHeight) / 2);
+    const top = main.top + main.height + GAP;
     return place(count, large, main, (i) => {
         const row = Math.floor(i / perRow);
         const inRow = Math.min(perRow, others - row * perRow);

@@ -16,7 +16,7 @@ export function Brand() {
 export function Waiting({ status, children }: { status: string; children?: ComponentChildren }) {
     return (
         <main class="centre">
-            <div class="waiting">
+            <div class="progress">
                 <span class="spinner" aria-hidden="true" />
                 <p role="status" aria-live="polite">
                     {status}
