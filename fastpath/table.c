@@ -48,17 +48,22 @@ static uint32_t crc32c(uint32_t crc, const void *bytes, size_t size)
     return crc32c_portable(crc, bytes, size);
 }
 
-static uint32_t check_value(const void *bytes, size_t size)
-{
-    uint32_t crc = ~crc32c(0xffffffffu, bytes, size);
-    return crc == 0 ? 1 : crc;
-}
+static uint32_t check_of(uint32_t crc)
+{ return ~crc == 0 ? 1 : ~crc; }
 
 uint32_t row_check(const void *row, size_t size)
-{ return check_value((const uint8_t *)row + sizeof(uint32_t), size - sizeof(uint32_t)); }
+{
+    return check_of(crc32c(0xffffffffu, (const uint8_t *)row + sizeof(uint32_t), size - sizeof(uint32_t)));
+}
+
+uint32_t row_check_portable(const void *row, size_t size)
+{
+    return check_of(crc32c_portable(0xffffffffu, (const uint8_t *)row + sizeof(uint32_t),
+                                    size - sizeof(uint32_t)));
+}
 
 static uint32_t head_check(const struct config_generation *head)
-{ return check_value(head, offsetof(struct config_generation, check)); }
+{ return check_of(crc32c(0xffffffffu, head, offsetof(struct config_generation, check))); }
 
 /* ---- where things lie: every array begins on a cache line ---- */
 

@@ -301,6 +301,8 @@ int table_adopt(const struct config_view *config, uint64_t adopted_number, struc
 /* Check value of a row: over all its bytes but the first four; never 0. CRC32C: every change of up to 32 neighbouring bits and of up
    to 3 bits anywhere is found. */
 uint32_t row_check(const void *row, size_t size);
+/* The same without the processor's instruction, to compare with. */
+uint32_t row_check_portable(const void *row, size_t size);
 
 /* Worker: gives a state row (any of the three; each begins with its incarnation) to a new occupant: stores 0, clears the rest, stores
    `incarnation` last. Killed anywhere, the row belongs to nobody and the next worker resets it again. */
