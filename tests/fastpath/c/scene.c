@@ -299,11 +299,11 @@ void scene_vp8(struct scene *scene, uint32_t member, const char *mid, unsigned e
                bool last, size_t size)
 {
     uint8_t payload[1500];
-    uint16_t picture = (uint16_t)(index & 0x7fff);
+    uint16_t picture = (uint16_t)((scene->members[member].picture[encoding] += first) & 0x7fff);
     payload[0] = (uint8_t)(0x80 | (first ? 0x10 : 0)); /* X, S */
     payload[1] = 0xe0;                                 /* I, L, T */
     store_be16(payload + 2, (uint16_t)(0x8000 | picture));
-    payload[4] = (uint8_t)index; /* TL0PICIDX */
+    payload[4] = (uint8_t)picture; /* TL0PICIDX */
     payload[5] = 0;
     payload[6] = key ? 0x10 : 0x11; /* P bit of the frame's first byte */
     for (size_t i = 7; i < size; i++) payload[i] = (uint8_t)(index + i);

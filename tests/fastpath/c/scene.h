@@ -32,6 +32,7 @@ struct member {
     struct srtp_rx_state rx_state[LIMIT_RX_SSRCS];
     struct srtcp_rx_state rtcp_state[LIMIT_RX_SSRCS];
     uint32_t srtcp_index;
+    uint16_t picture[LIMIT_ENCODINGS]; /* of its newest frame */
 };
 
 struct scene {
