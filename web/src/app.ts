@@ -27,6 +27,8 @@ export class App {
     room: Room | null = null;
     media = new LocalMedia();
     conference: Conference | null = null;
+    /** The last thing that happened was that this person left. */
+    left = false;
     readonly flags: Flags = readFlags(location.search);
     #admission: Admission | null = null;
     #listeners = new Set<() => void>();
@@ -42,6 +44,8 @@ export class App {
 
     async start(): Promise<void> {
         addEventListener("pagehide", () => this.#goAway());
+        // A page that comes back from the browser's cache said goodbye when it went there.
+        addEventListener("pageshow", (event) => (event as PageTransitionEvent).persisted && location.reload());
         try {
             if (!isSecureContext) throw new Trouble("insecure_page");
             if (!canTransform) throw new Trouble("unsupported_browser");
@@ -87,6 +91,7 @@ export class App {
         const { client, room, config, media } = this;
         const conference = new Conference({ client, room, config, media, admission: this.#admission, ignoreKeys: this.flags.noKeys });
         this.conference = conference;
+        this.left = false;
         conference.onchange = this.changed;
         this.#show("call");
         await conference.join();
@@ -95,6 +100,7 @@ export class App {
     async leave(): Promise<void> {
         const leaving = this.conference?.leave();
         this.conference = null;
+        this.left = true;
         this.media.close();
         this.media = new LocalMedia();
         this.#admission?.close();

@@ -26,7 +26,7 @@ function state(app: App): object {
     const { conference } = app;
     return {
         screen: app.screen,
-        phase: conference?.phase ?? app.screen,
+        phase: conference?.phase ?? (app.left ? "left" : app.screen),
         status: conference?.status ?? app.status,
         notice: conference?.notice ?? "",
         error: describe(conference?.trouble ?? app.trouble),

@@ -6,7 +6,7 @@ import { randomBytes, randomName } from "../bytes.ts";
 import type { LocalMedia } from "../call/localmedia.ts";
 import { Peer, type Kind } from "../call/peer.ts";
 import type { Config } from "../config.ts";
-import { count } from "../guard.ts";
+import { count, guard } from "../guard.ts";
 import { KeyExchange } from "../keys/exchange.ts";
 import { KeyTransport } from "../keys/transport/transport.ts";
 import { announce } from "../matrix/announce.ts";
@@ -279,10 +279,6 @@ export class Conference {
         const keyEvent = (event: Parameters<typeof serve>[0]) => {
             if (event.type === EVENT.mediaKeys) void this.#transport.timelineKeys(event, keys).catch(() => count("media keys malformed"));
         };
-        for (const event of room.getLiveTimeline().getEvents()) {
-            const incoming = event.getTs() >= pass.conference.createdTs - 60000 ? read(event) : null;
-            if (incoming) keyEvent(incoming);
-        }
         this.#stops = [
             this.#transport.listen(keys),
             listen(client, room.roomId, (event) => {
@@ -290,6 +286,13 @@ export class Conference {
                 if (this.phase === "joined") serve(event);
             }),
         ];
+        // Keys sent before this call began; those that are still sealed come through `listen` once they are open.
+        for (const event of room.getLiveTimeline().getEvents()) {
+            if (event.getTs() < pass.conference.createdTs - 60000) continue;
+            client.decryptEventIfNeeded(event).catch(() => undefined);
+            const incoming = read(event);
+            if (incoming) guard("room event", keyEvent)(incoming);
+        }
     }
 
     #receive(data: unknown): void {

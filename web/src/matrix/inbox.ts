@@ -26,7 +26,10 @@ export function listen(client: MatrixClient, roomId: string, handler: (event: In
         safe(incoming);
     };
     const onTimeline = (event: MatrixEvent, room: Room | undefined, toStart: boolean | undefined): void => {
-        if (room?.roomId === roomId && !toStart) hand(event);
+        if (room?.roomId !== roomId || toStart) return;
+        // Where the library does not open an event by itself, this does; `onDecrypted` then hears of it.
+        if (event.getWireType() === "m.room.encrypted") client.decryptEventIfNeeded(event).catch(() => count("event not decrypted"));
+        hand(event);
     };
     const onDecrypted = (event: MatrixEvent): void => {
         if (event.getRoomId() === roomId) hand(event);
