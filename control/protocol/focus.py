@@ -73,6 +73,8 @@ class Focus:
         self._settings = settings
         self._by_transport: dict[TransportId, tuple[Conference, Member]] = {}
         self._by_call: dict[tuple[str, str, str], tuple[Conference, Member]] = {}  # room, user, call_id
+        # Asked of a conference only when something happened in it: there may be hundreds.
+        self._due: dict[Conference, float | None] = {}
         self._stopping = False
 
     @property
@@ -88,24 +90,26 @@ class Focus:
             effects = self._shutdown(event, now)
         elif (found := self._by_transport.get(event.transport)) is not None:
             effects = _transport_event(*found, event, now)
+            self._due[found[0]] = found[0].next_timeout()
         else:
             effects = [CountMetric("events_ignored", "transport")]
         return self._forget_closed(effects)
 
     def next_timeout(self) -> float | None:
         """When handle_timeout wants to be called; None when never."""
-        times = (conference.next_timeout() for conference in self.conferences.values())
-        return min((time for time in times if time is not None), default=None)
+        return min((time for time in self._due.values() if time is not None), default=None)
 
     def handle_timeout(self, now: float) -> list[Effect]:
         """What follows from the time; too early it does nothing."""
         effects: list[Effect] = []
         for key, conference in list(self.conferences.items()):
-            at = conference.next_timeout()
-            if at is not None and at <= now:
-                effects += conference.handle_timeout(now)
+            at = self._due[conference]
+            if at is None or at > now:
+                continue
+            effects += conference.handle_timeout(now)
+            self._due[conference] = conference.next_timeout()
             if conference.forgotten(now):
-                del self.conferences[key]
+                del self.conferences[key], self._due[conference]
         return self._forget_closed(effects)
 
     def _matrix(self, event: MatrixCallEvent, now: float) -> list[Effect]:
@@ -120,7 +124,9 @@ class Focus:
             return [CountMetric("matrix_events_ignored", "type")]
         found = self._by_call.get((event.room_id, event.sender, content.call_id))
         if found is not None:
-            return self._call_event(*found, content, now)
+            effects = self._call_event(*found, content, now)
+            self._due[found[0]] = found[0].next_timeout()
+            return effects
         if not isinstance(content, Invite):
             return [CountMetric("matrix_events_ignored", "call")]
         return self._invite(event, content, now)
@@ -137,6 +143,7 @@ class Focus:
             return self._refusals.refuse(event, error.code, error.message, label, now)
         self._by_transport[member.transport.id] = conference, member
         self._by_call[event.room_id, event.sender, invite.call_id] = conference, member
+        self._due[conference] = conference.next_timeout()
         return effects
 
     def _call_event(
@@ -160,6 +167,7 @@ class Focus:
         if not event.silent:
             for conference, member in list(self._by_transport.values()):
                 effects += conference.end(member, names.SHUTTING_DOWN, _SHUTTING_DOWN, now)
+                self._due[conference] = conference.next_timeout()
         return effects
 
     def _forget_closed(self, effects: Sequence[Effect]) -> list[Effect]:

@@ -1,4 +1,4 @@
-"""A focus and people who call it, all values: offers of any shape, tickets, and a log of what was said to whom."""
+"""A focus and people who call it, all values: offers of any shape, tickets, and what was said to whom."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Whatever members do in whatever order: what must hold of slots, routes, roster and everything that is given out."""
+"""Whatever members do in whatever order: what must hold of slots, routes, roster and what is given out."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -225,11 +225,12 @@ class Model:
                     self.pairs[number, pair] = (None if now is None else now.member, kind)
 
 
+ACTIONS = (
+    "join join arrive arrive arrive vanish hang_up close_channel "
+    "look look look look_away look_away mute mute negotiate negotiate"
+)
 STEPS = st.tuples(
-    st.sampled_from(
-        ["join", "join", "arrive", "arrive", "arrive", "vanish", "hang up", "close channel"]
-        + ["look", "look", "look", "look away", "look away", "mute", "mute", "negotiate", "negotiate"]
-    ),
+    st.sampled_from([action.replace("_", " ") for action in ACTIONS.split()]),
     st.integers(0, PEOPLE - 1),
     st.integers(0, PEOPLE - 1),
     st.integers(1, 6),

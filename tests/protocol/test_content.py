@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -82,8 +82,7 @@ ODD: list[Any] = [
 
 def mutations(value: Any) -> Iterator[Any]:
     """Every place of a value replaced by every odd thing, and every entry left out."""
-    for odd in ODD:
-        yield odd
+    yield from ODD
     if isinstance(value, dict):
         for name in value:
             yield {key: each for key, each in value.items() if key != name}
@@ -176,12 +175,18 @@ def test_texts_that_are_no_message(text: str) -> None:
     assert where.focus.members == 2
 
 
+def code_of(parse: Callable[..., object], *arguments: object) -> str | None:
+    """How it failed, if it did; anything but ContentError escapes."""
+    try:
+        parse(*arguments)
+    except ContentError as error:
+        return error.code
+    return None
+
+
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: data.decode("latin-1")))
 def test_any_text(text: str) -> None:
-    try:
-        parse_channel_untrusted(text)
-    except ContentError as error:
-        assert error.code in ("message_malformed", "too_large")
+    assert code_of(parse_channel_untrusted, text) in (None, "message_malformed", "too_large")
 
 
 JSON = st.recursive(
@@ -198,10 +203,8 @@ FIELDS = sorted({key for content in (*MATRIX.values(), *CHANNEL.values()) for ke
     st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=9), JSON, max_size=9),
 )
 def test_any_matrix_content(event_type: str, content: dict[str, Any]) -> None:
-    try:
-        parse_matrix_untrusted(event_type, COMMON | content)
-    except ContentError as error:
-        assert error.code in ("invite_malformed", "too_large", "ticket_invalid")
+    code = code_of(parse_matrix_untrusted, event_type, COMMON | content)
+    assert code in (None, "invite_malformed", "too_large", "ticket_invalid")
 
 
 def test_what_is_read_of_an_invite() -> None:

@@ -1,0 +1,189 @@
+"""The core's place in the world: what happens comes here as an event, every effect is performed here.
+
+Decides nothing: what an event means is in control.protocol.focus.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from control.io.datagrams import Datagrams
+from control.io.faults import log_fault
+from control.protocol.allocation import Randomness, WorkerPlace
+from control.protocol.content import serialise
+from control.protocol.dtls import DtlsIdentity
+from control.protocol.events import (
+    CloseTransport,
+    ConsentExpired,
+    CountMetric,
+    Effect,
+    Event,
+    MatrixCallEvent,
+    OpenTransport,
+    PublishRoutes,
+    SendChannel,
+    SendMatrix,
+    Shutdown,
+    SinkSwitched,
+    SourceLive,
+    TransportConnected,
+    TransportId,
+)
+from control.protocol.focus import Focus, FocusConfig
+from fastpath_ext.packet_crypto import make_ufrag
+from fastpath_ext.uplink import Kind
+from fastpath_ext.values import UplinkMessage
+
+log = logging.getLogger(__name__)
+
+# Seconds. Higher: a deadline is met later. Lower: a fault at a deadline keeps the processor busy.
+_TIMER_FLOOR = 0.001
+
+
+class Worker(Protocol):
+    """What is needed of a worker; control.io.workers.WorkerLink."""
+
+    def publish(self, routes: PublishRoutes) -> None: ...
+    def send_dtls(self, transport: int, incarnation: int, datagram: bytes) -> bool: ...
+
+
+class ConferenceRuntime:
+    """One per process. All calls are of its event loop's thread, and none of them blocks or raises."""
+
+    def __init__(
+        self,
+        *,
+        user_id: str,
+        party_id: str,
+        places: Sequence[WorkerPlace],
+        workers: Sequence[Worker],
+        identity: DtlsIdentity,
+        send_matrix: Callable[[str, str, dict[str, Any]], None],
+        count: Callable[[str, str], None],
+        allowed_servers: Iterable[str] = (),
+    ) -> None:
+        """`user_id` and `party_id` are the bot's; `places` and `workers` are by worker number.
+
+        `send_matrix(room, type, content)` queues an event; `count(name, label)` counts.
+        """
+        config = FocusConfig(
+            user_id, party_id, identity.fingerprint, tuple(places), allowed_servers=frozenset(allowed_servers)
+        )
+        self.focus = Focus(config, Randomness(os.urandom, make_ufrag))
+        self._workers = tuple(workers)
+        self._send_matrix = send_matrix
+        self._count = count
+        self._datagrams = Datagrams(identity, self._send_datagram, self.handle, count)
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Event] = deque()
+        self._busy = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+
+    def matrix_event(self, event: MatrixCallEvent) -> None:
+        """An m.call.* event of a direct-message room."""
+        self.handle(replace(event, wall_ms=time.time_ns() // 1_000_000))
+
+    def uplink(self, worker: int, message: UplinkMessage) -> None:
+        """A message of a worker. Those of later versions are ignored."""
+        transport = TransportId(worker, message.transport, message.incarnation)
+        match message.kind:
+            case Kind.DTLS:
+                self._guarded(
+                    "datagram", lambda: self._datagrams.receive_untrusted(transport, message.payload)
+                )
+            case Kind.CONNECTED:
+                self.handle(TransportConnected(transport))
+            case Kind.CONSENT_EXPIRED:
+                self.handle(ConsentExpired(transport))
+            case Kind.SOURCE_LIVE:
+                self.handle(SourceLive(transport, message.a, message.b))
+            case Kind.SINK_SWITCHED:
+                self.handle(SinkSwitched(transport, message.a, message.b))
+
+    def handle(self, event: Event) -> None:
+        """Lets the core decide and performs what it wants.
+
+        An event that comes while effects are performed waits until they are: effects keep their order.
+        """
+        self._waiting.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._waiting:
+                self._decide(self._waiting.popleft())
+        finally:
+            self._busy = False
+        self._schedule()
+
+    async def stop(self, silent: bool) -> None:
+        """Ends the process's part; silent: members keep their media, otherwise all are told to leave."""
+        self.handle(Shutdown(silent))
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._datagrams.stop()
+
+    def _decide(self, event: Event) -> None:
+        def work() -> None:
+            self._perform_all(self.focus.handle(event, self._loop.time()))
+
+        self._guarded(type(event).__name__, work)
+
+    def _timeout(self) -> None:
+        self._timer = None
+        self._busy = True
+        try:
+            self._guarded("timeout", lambda: self._perform_all(self.focus.handle_timeout(self._loop.time())))
+            while self._waiting:
+                self._decide(self._waiting.popleft())
+        finally:
+            self._busy = False
+        self._schedule()
+
+    def _schedule(self) -> None:
+        at = self.focus.next_timeout()
+        if self._timer is not None:
+            if self._due == at:
+                return
+            self._timer.cancel()
+            self._timer = None
+        self._due = at
+        if at is not None:
+            # A deadline that was missed, by a clock that rings early or by a fault, may not become a spin.
+            self._timer = self._loop.call_at(max(at, self._loop.time() + _TIMER_FLOOR), self._timeout)
+
+    def _guarded(self, where: str, work: Callable[[], None]) -> None:
+        """The edge: what should never happen is counted, and costs nobody else anything."""
+        try:
+            work()
+        except Exception as error:
+            self._count("internal_errors", where)
+            log_fault(log, where, error)
+
+    def _perform_all(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            self._guarded(type(effect).__name__, lambda effect=effect: self._perform(effect))  # type: ignore[misc]
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case SendMatrix():
+                self._send_matrix(effect.room_id, effect.type, effect.content)
+            case SendChannel():
+                self._datagrams.send_message(effect.transport, serialise(effect.type, effect.content))
+            case PublishRoutes():
+                self._workers[effect.worker].publish(effect)
+            case OpenTransport():
+                self._datagrams.open(effect)
+            case CloseTransport():
+                self._datagrams.close(effect)
+            case CountMetric():
+                self._count(effect.name, effect.label)
+
+    def _send_datagram(self, transport: TransportId, datagram: bytes) -> None:
+        self._workers[transport.worker].send_dtls(transport.handle, transport.incarnation, datagram)
