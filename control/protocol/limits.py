@@ -145,7 +145,7 @@ SCTP_MAX_AHEAD: Final = 4096
 SCTP_MAX_STREAMS: Final = 64
 # A data channel's opening message; label and protocol are in it.
 DCEP_MAX_MESSAGE: Final = 512
-# Packets handed to SCTP, per second and at once; the rest counts as lost. Each costs about 20 us. Higher: a
+# Packets handed to SCTP, per second and at once; the rest counts as lost. Each costs 20 to 70 us. Higher: a
 # flooding member takes more of control's core. Lower: a 64 KiB message (60 packets) takes longer.
 SCTP_PACKETS_PER_SECOND: Final = 1000.0
 SCTP_PACKETS_BURST: Final = 500.0
