@@ -1,4 +1,4 @@
-"""What the supervisor hands down to its children: open descriptors, and JSON in a variable that explains them."""
+"""What the supervisor hands down to its children: open descriptors, and JSON that explains them."""
 
 import json
 import os

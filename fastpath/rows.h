@@ -1,8 +1,8 @@
 /* Control's own copy of one array of config rows, and which rows each half of the segment still lacks.
  *
  * Every change is noted for both halves and copied into a half when that half is next written: publishing costs what changed since
- * that half was last written, not the size of the table. Measured, one sink changed: 0.2 us at any size, against 0.7, 16 and 250 us for
- * copying all of 100, 10,000 and 65,536 sinks. */
+ * that half was last written, not the size of the table. Measured: one sink of 100, 10,000 or 65,536 changed 0.03, 0.03 and 0.09 us
+ * (all of them changed 0.2, 26 and 330); copying the whole table each time would be 0.06, 15 and 100 us. */
 #ifndef SOTTO_ROWS_H
 #define SOTTO_ROWS_H
 

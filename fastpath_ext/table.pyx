@@ -86,9 +86,9 @@ cdef object state_mismatch(const c.state_header *found, size_t size):
 
 cdef object mismatch(name, version, size, c.table_capacities room, needed, found, ours):
     return LayoutError(
-        f"{name} segment of layout {version}, this build has {LAYOUT_VERSION}; header and rows of {found} bytes,"
-        f" this build's have {ours}; {size} bytes for {room.transports} transports, {room.sources} sources and"
-        f" {room.sinks} sinks, this build needs {needed} and takes at most {MAX_TRANSPORTS},"
+        f"{name} segment of layout {version}, this build has {LAYOUT_VERSION}; header and rows of {found}"
+        f" bytes, this build's have {ours}; {size} bytes for {room.transports} transports, {room.sources}"
+        f" sources and {room.sinks} sinks, this build needs {needed} and takes at most {MAX_TRANSPORTS},"
         f" {MAX_SOURCES} and {MAX_SINKS}")
 
 
@@ -254,7 +254,7 @@ cdef class Table:
         cdef c.table_capacities room
         room.transports, room.sources, room.sinks = transports, sources, sinks
         if room.transports > MAX_TRANSPORTS or room.sources > MAX_SOURCES or room.sinks > MAX_SINKS:
-            raise ValueError(f"at most {MAX_TRANSPORTS} transports, {MAX_SOURCES} sources and {MAX_SINKS} sinks")
+            raise ValueError(f"at most {MAX_TRANSPORTS} transports, {MAX_SOURCES} sources, {MAX_SINKS} sinks")
         cdef size_t config_size = c.table_config_size(room)
         cdef size_t state_size = c.table_state_size(room)
         cdef int config_fd = make_segment("sotto-config", config_size)

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 0.002, 0.1
 """First and longest pause before asking again whether the worker has moved on, doubling. It does so at every
-batch, and at once when woken. Lower: more turns for nothing while a worker is away. Higher: changes wait longer."""
+batch, and at once when woken. Lower: more turns for nothing while a worker is away. Higher: changes wait."""
 
 _Row = TypeVar("_Row")
 
@@ -21,7 +21,7 @@ class TableWriter:
     """One worker's table, written.
 
     Changes of one turn of the event loop, and all that come while the worker has not adopted the generation
-    before, go into one generation. When the worker has moved on, what was removed is wiped from the older one too.
+    before, go into one generation. When the worker has moved on, what was removed is wiped from the older.
     """
 
     def __init__(self, table: Table, wake: Callable[[], object]) -> None:
@@ -38,7 +38,7 @@ class TableWriter:
             self._soon()
 
     def apply(self, routes: PublishRoutes) -> None:
-        """Changes the rows. They become current together, at the end of this turn if the worker has kept up."""
+        """Changes the rows. They become current together, in this turn if the worker has kept up."""
         table = self.table
         self._remove(table.remove_sink, routes.gone_sinks)
         self._remove(table.remove_source, routes.gone_sources)
@@ -49,7 +49,7 @@ class TableWriter:
         self._soon()
 
     def clear(self) -> None:
-        """Removes every row: for control that starts anew and knows nobody of those its predecessor served."""
+        """Removes every row: for control that starts anew and knows nobody its predecessor served."""
         table = self.table
         self._remove(table.remove_sink, table.sink_handles)
         self._remove(table.remove_source, table.source_handles)
@@ -70,7 +70,11 @@ class TableWriter:
 
     def _remove(self, remove: Callable[[int], None], handles: Iterable[int]) -> None:
         for handle in handles:
-            remove(handle)
+            try:
+                remove(handle)
+            except (ValueError, OverflowError) as error:
+                self.refused += 1
+                log.error("no such row: %s", error)
 
     def _put(
         self, put: Callable[[int, _Row], None], remove: Callable[[int], None], rows: Mapping[int, _Row]

@@ -1,4 +1,4 @@
-"""Control's links with the workers: messages in, DTLS datagrams and wake-ups out. Decides nothing, never blocks."""
+"""Control's links with the workers: messages in, DTLS and wake-ups out. Decides nothing, never blocks."""
 
 import asyncio
 import logging
@@ -20,12 +20,12 @@ from fastpath_ext.values import UplinkMessage
 log = logging.getLogger(__name__)
 
 MESSAGES_PER_TURN = 64
-"""Messages of one worker taken before others get their turn. Higher: a flood of DTLS delays everything else in
+"""Messages of one worker taken before others get their turn. Higher: a flood of DTLS delays all else in
 control. Lower: more turns of the event loop."""
 
 
 class WorkerLink:
-    """One worker, from control's side. It outlives the worker's process: the next one answers on the same link."""
+    """One worker, from control's side. It outlives the worker's process: the next one answers here too."""
 
     def __init__(self, given: WorkerHandover, on_message: Callable[[int, UplinkMessage], None]) -> None:
         """`on_message(index, message)` for each message of the worker; kinds are uplink.Kind. LayoutError."""
@@ -52,7 +52,7 @@ class WorkerLink:
         self._socket.close()
 
     def place(self, advertise: Sequence[str]) -> WorkerPlace:
-        """What the worker has room for, and the addresses clients are told, `advertise` instead of its own."""
+        """What it has room for, and the addresses clients are told, `advertise` instead of its own."""
         return WorkerPlace(_candidates(self._given, advertise), *self.table.capacities)
 
     def publish(self, routes: PublishRoutes) -> None:
@@ -101,7 +101,7 @@ class WorkerLink:
 
 
 def _candidates(given: WorkerHandover, advertise: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    """(address, port) that clients may send to, IPv6 first as RFC 8421 advises, those named by the operator alone."""
+    """(address, port) that clients may send to, IPv6 first (RFC 8421); the operator's alone, if named."""
     found: list[tuple[str, int]] = []
     for bound in given.sockets:
         if bound.host == "::":
