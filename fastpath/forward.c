@@ -15,6 +15,10 @@ void forward(struct worker *worker, const struct datagram *in, uint64_t now_ns)
 {
     worker_count(worker, COUNTER_rx_datagrams, 1);
     worker_count(worker, COUNTER_rx_bytes, in->length);
+    if (in->length > LIMIT_DATAGRAM) {
+        worker_count(worker, COUNTER_rx_truncated_dropped, 1);
+        return;
+    }
     int kind = demux_untrusted(in->bytes, in->length);
     if (kind < 0) {
         worker_count(worker, COUNTER_demux_unknown_dropped, 1);

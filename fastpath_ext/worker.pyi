@@ -1,0 +1,47 @@
+from collections.abc import Sequence
+from typing import Final
+
+BACKENDS: Final[dict[str | None, int]]
+
+class Forwarder:
+    """The core without its sockets, for tests and simulations: time is an argument, datagrams are bytes.
+
+    The descriptors are those of `Table.fds`; segments of another layout are LayoutError. There may be one
+    Forwarder or Worker on them at a time.
+    """
+
+    def __init__(
+        self, config_fd: int, state_fd: int, *, backend: str | None = None, seed: int | None = None
+    ) -> None: ...
+    @property
+    def crypto(self) -> str:
+        """The crypto backend in use, with its version."""
+    def adopt(self, now_ns: int) -> bool:
+        """Takes over a newer generation of the configuration; True if there was one."""
+    def forward(self, data: bytes, address: tuple[str, int], now_ns: int) -> None:
+        """A datagram from this address. `now_ns` is CLOCK_MONOTONIC and never goes back."""
+    def tick(self, now_ns: int) -> None: ...
+    def sleep_ns(self, now_ns: int) -> int: ...
+    def downlink(self, message: bytes, now_ns: int) -> int:
+        """A message of control: 1 = it must stop, 2 = it must adopt, 0 otherwise."""
+    def take(self) -> list[tuple[tuple[str, int], list[bytes]]]:
+        """Empties the slab: each run as its destination and its datagrams, in the order they would be sent."""
+    def messages(self) -> list[bytes]:
+        """Empties the outbox of messages to control."""
+
+class Worker(Forwarder):
+    """The core at its sockets. The descriptors stay the caller's and must stay open."""
+
+    def __init__(
+        self,
+        config_fd: int,
+        state_fd: int,
+        uplink_fd: int,
+        udp_fds: Sequence[int],
+        backend: str | None = None,
+        *,
+        gro: bool = True,
+    ) -> None:
+        """`backend`: "openssl", "ipsec-mb" or None for the fastest that works; OSError if it does not."""
+    def run(self) -> None:
+        """Forwards until SIGTERM or DOWNLINK_STOP. Python's other handlers run within a quarter of a second."""

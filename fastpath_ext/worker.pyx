@@ -1,0 +1,193 @@
+"""One worker: the forwarding core of fastpath/ between its UDP sockets, its tables and control.
+
+A thin shell: it moves datagrams between the kernel and forward(), and decides nothing.
+"""
+
+import os
+import socket
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOMEM, EOPNOTSUPP, EPROTO, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+from posix.unistd cimport getpid
+
+from fastpath_ext cimport c, forward as f, posix as p
+
+from fastpath_ext.table import LayoutError
+
+BACKENDS = {None: f.CRYPTO_AUTO, "openssl": f.CRYPTO_OPENSSL, "ipsec-mb": f.CRYPTO_IPSEC_MB}
+
+cdef extern from *:
+    """
+    #include <signal.h>
+    #include <stdatomic.h>
+    static volatile sig_atomic_t stop_asked;
+    static void ask_to_stop(int signal) { (void)signal; stop_asked = 1; }
+    static void store_heartbeat(struct state_header *header, uint64_t now_ns)
+    { atomic_store_explicit(&header->heartbeat_ns, now_ns, memory_order_release); }
+    static void count_start(struct state_header *header) { atomic_fetch_add(&header->worker_started, 1); }
+    """
+    int stop_asked
+    void ask_to_stop(int signal) nogil
+    void store_heartbeat(c.state_header *header, uint64_t now_ns) nogil
+    void count_start(c.state_header *header) nogil
+
+
+cdef uint64_t clock_ns(int clock) noexcept nogil:
+    cdef p.timespec now
+    p.clock_gettime(clock, &now)
+    return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec
+
+
+cdef class Forwarder:
+    """The core without its sockets, for tests and simulations: time is an argument, datagrams are bytes."""
+
+    cdef f.worker_t core
+    cdef void *config
+    cdef void *state
+    cdef size_t config_size, state_size
+    cdef bint opened
+
+    def __init__(self, int config_fd, int state_fd, *, backend=None, seed=None):
+        if self.opened:
+            raise RuntimeError("it was opened already")
+        if f.crypto_init(BACKENDS[backend]) != 0:
+            raise OSError(f"the crypto backend {backend or 'auto'} does not work here")
+        self.config_size = os.fstat(config_fd).st_size
+        self.state_size = os.fstat(state_fd).st_size
+        self.config = map_shared(config_fd, self.config_size)
+        self.state = map_shared(state_fd, self.state_size)
+        cdef uint64_t number = int.from_bytes(os.urandom(8), "little") if seed is None else seed
+        cdef int result = f.worker_open(
+            &self.core, self.config, self.config_size, self.state, self.state_size, number)
+        if result == -ENOMEM:
+            raise MemoryError
+        if result < 0:
+            raise LayoutError("the segments are of another layout, or no tables of one worker")
+        self.opened = True
+        self.core.realtime_offset_ns = clock_ns(p.CLOCK_REALTIME) - clock_ns(p.CLOCK_MONOTONIC)
+
+    def __dealloc__(self):
+        if self.opened:
+            f.worker_close(&self.core)
+        if self.config != NULL:
+            munmap(self.config, self.config_size)
+        if self.state != NULL:
+            munmap(self.state, self.state_size)
+
+    @property
+    def crypto(self):
+        return f.crypto_backend_name().decode()
+
+    def adopt(self, uint64_t now_ns):
+        return f.worker_adopt(&self.core, now_ns) == 1
+
+    def forward(self, bytes data, address, uint64_t now_ns):
+        cdef f.datagram taken
+        cdef bytearray copy = bytearray(data)
+        cdef unsigned char[::1] view = copy or bytearray(1)
+        memset(&taken, 0, sizeof(taken))
+        taken.bytes = &view[0]
+        taken.length = len(data)
+        host, taken.remote.port = address
+        cdef bytes packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+        taken.remote.family = 6 if ":" in host else 4
+        memcpy(taken.remote.address, <const char *>packed, len(packed))
+        f.forward(&self.core, &taken, now_ns)
+
+    def tick(self, uint64_t now_ns):
+        f.worker_tick(&self.core, now_ns)
+
+    def sleep_ns(self, uint64_t now_ns):
+        return f.worker_sleep_ns(&self.core, now_ns)
+
+    def downlink(self, bytes message, uint64_t now_ns):
+        return f.worker_downlink_untrusted(&self.core, <const char *>message, len(message), now_ns)
+
+    def take(self):
+        cdef f.egress_t *egress = &self.core.egress
+        cdef f.egress_destination *to
+        cdef f.egress_packet *packet
+        cdef uint32_t i, k
+        runs = []
+        f.egress_plan(egress)
+        for i in range(egress.run_count):
+            to = &egress.destinations[egress.runs[i].destination]
+            family, length = (socket.AF_INET, 4) if to.remote.family == 4 else (socket.AF_INET6, 16)
+            address = (socket.inet_ntop(family, to.remote.address[:length]), to.remote.port)
+            datagrams = []
+            for k in range(egress.runs[i].count):
+                packet = &egress.packets[egress.order[egress.runs[i].first + k]]
+                datagrams.append((<char *>egress.slab)[packet.offset:packet.offset + packet.length])
+            runs.append((address, datagrams))
+        f.egress_clear(egress)
+        return runs
+
+    def messages(self):
+        cdef size_t length
+        cdef const void *message
+        taken = []
+        while True:
+            message = f.outbox_peek(&self.core.outbox, &length)
+            if message == NULL:
+                return taken
+            taken.append((<const char *>message)[:length])
+            f.outbox_pop(&self.core.outbox)
+
+
+cdef void *map_shared(int fd, size_t size) except NULL:
+    cdef void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+    if memory == MAP_FAILED:
+        raise OSError(errno, os.strerror(errno))
+    return memory
+
+
+include "worker_receive.pxi"
+include "worker_send.pxi"
+include "worker_loop.pxi"
+
+
+cdef class Worker(Forwarder):
+    """The core at its sockets. The descriptors stay the caller's and must stay open."""
+
+    cdef shell io
+
+    def __init__(self, int config_fd, int state_fd, int uplink_fd, udp_fds, backend=None, *, gro=True):
+        Forwarder.__init__(self, config_fd, state_fd, backend=backend)
+        if not 0 < len(udp_fds) <= MAX_SOCKETS:
+            raise ValueError(f"1 to {MAX_SOCKETS} UDP sockets")
+        if shell_open(&self.io) != 0:
+            raise MemoryError
+        self.io.uplink = uplink_fd
+        for fd in udp_fds:
+            shell_add_socket(&self.io, fd, gro)
+
+    def __dealloc__(self):
+        shell_close(&self.io)
+
+    def run(self):
+        """Forwards until SIGTERM or DOWNLINK_STOP. Python's other signal handlers run within a quarter of a second."""
+        cdef p.sigaction_t stop, before
+        cdef int result
+        global stop_asked
+        memset(&stop, 0, sizeof(stop))
+        stop.sa_handler = ask_to_stop
+        p.sigemptyset(&stop.sa_mask)
+        stop_asked = 0
+        p.sigaction(p.SIGTERM, &stop, &before)
+        count_start(self.core.state.header)
+        try:
+            tell_ready(&self.core)
+            while True:
+                with nogil:
+                    result = turn(&self.io, &self.core)
+                if result == LOOP_STOPPED:
+                    return
+                if result < 0:
+                    raise OSError(-result, os.strerror(-result))
+                PyErr_CheckSignals()
+        finally:
+            p.sigaction(p.SIGTERM, &before, NULL)

@@ -1,0 +1,104 @@
+# The loop: sleep until a datagram, a message or a timer; take, forward, send.
+
+cdef enum:
+    LOOP_STOPPED = 0
+    LOOP_GOES_ON = 1
+    # Batches of one socket before the others, control and the timers have their turn.
+    BATCHES_IN_A_ROW = 4
+    MESSAGES_IN_A_ROW = 256
+    CHECK_NS = 250000000  # how late a signal may reach Python, and a step of the clock the sender reports
+
+
+cdef void tell_ready(f.worker_t *core) noexcept nogil:
+    cdef c.uplink_head head
+    memset(&head, 0, sizeof(head))
+    head.kind = c.UPLINK_READY
+    head.a = <uint32_t>getpid()
+    head.time_ns = clock_ns(p.CLOCK_MONOTONIC)
+    f.outbox_put(&core.outbox, &head, NULL)
+
+
+# What waits goes up as far as the queue takes it.
+cdef void send_uplink(shell *io, f.worker_t *core) noexcept nogil:
+    cdef size_t length
+    cdef const void *message
+    while io.uplink >= 0:
+        message = f.outbox_peek(&core.outbox, &length)
+        if message == NULL:
+            return
+        if p.send(io.uplink, message, length, p.MSG_DONTWAIT | p.MSG_NOSIGNAL) < 0:
+            if errno == EINTR:
+                continue
+            if errno == EAGAIN:
+                return
+        f.outbox_pop(&core.outbox)
+
+
+# False when control wants the worker to stop.
+cdef bint receive_downlink(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nogil:
+    cdef ssize_t length
+    cdef int i
+    for i in range(MESSAGES_IN_A_ROW):
+        length = p.recv(io.uplink, io.message, c.LIMIT_UPLINK_PAYLOAD + 64, p.MSG_DONTWAIT)
+        if length < 0:
+            return True
+        if length == 0:  # nobody holds the other end any more: media goes on
+            io.uplink = -1
+            return True
+        if f.worker_downlink_untrusted(core, io.message, <size_t>length, now_ns) == f.DOWNLINK_MUST_STOP:
+            return False
+    return True
+
+
+cdef int wait(shell *io, f.worker_t *core, p.pollfd *fds) noexcept nogil:
+    cdef uint32_t i
+    cdef uint64_t sleep = f.worker_sleep_ns(core, clock_ns(p.CLOCK_MONOTONIC))
+    cdef p.timespec limit
+    for i in range(io.socket_count):
+        fds[i].fd = io.sockets[i].fd
+        fds[i].events = p.POLLIN
+        fds[i].revents = 0
+    fds[io.socket_count].fd = io.uplink
+    fds[io.socket_count].events = p.POLLIN
+    fds[io.socket_count].revents = 0
+    limit.tv_sec = <long>(sleep // 1000000000)
+    limit.tv_nsec = <long>(sleep % 1000000000)
+    return p.ppoll(fds, io.socket_count + 1, &limit, NULL)
+
+
+# Returns LOOP_STOPPED, LOOP_GOES_ON when Python should look for its signals, or a negative errno.
+cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
+    cdef p.pollfd fds[MAX_SOCKETS + 1]
+    cdef uint64_t now_ns
+    cdef uint32_t number
+    cdef int batch, ready
+    cdef bint stop = False
+    while not stop:
+        ready = wait(io, core, fds)
+        if ready < 0 and errno != EINTR:
+            return -errno
+        now_ns = clock_ns(p.CLOCK_MONOTONIC)
+        store_heartbeat(core.state.header, now_ns)
+        f.worker_adopt(core, now_ns)
+        if ready > 0:
+            if fds[io.socket_count].revents != 0:
+                stop = not receive_downlink(io, core, now_ns)
+                f.worker_adopt(core, now_ns)
+            for number in range(io.socket_count):
+                if fds[number].revents == 0:
+                    continue
+                for batch in range(BATCHES_IN_A_ROW):
+                    if receive_batch(io, core, number, now_ns) < c.LIMIT_RX_BATCH:
+                        break
+                    flush(io, core)
+        f.worker_tick(core, now_ns)
+        flush(io, core)
+        send_uplink(io, core)
+        if stop_asked:
+            stop = True
+        if now_ns - io.checked_ns > CHECK_NS or ready < 0:
+            io.checked_ns = now_ns
+            core.realtime_offset_ns = clock_ns(p.CLOCK_REALTIME) - clock_ns(p.CLOCK_MONOTONIC)
+            if not stop:
+                return LOOP_GOES_ON
+    return LOOP_STOPPED

@@ -1,0 +1,201 @@
+# From the kernel to forward(): batches of datagrams, each with where it came from and where it arrived.
+
+cdef enum:
+    MAX_SOCKETS = 8
+    # A datagram, or with UDP_GRO as many of one sender as the kernel joined.
+    BUFFER_ROOM = 65536
+    CONTROL_ROOM = 128
+    # Messages to one sendmmsg; the kernel takes no more at once (UIO_MAXIOV).
+    SEND_BATCH = 1024
+
+cdef struct udp_socket:
+    int fd
+    bint ipv6
+    bint any_address  # bound to no address in particular: answers must say where they come from
+
+cdef struct send_control:  # room for a packet info and a segment size, aligned as the kernel wants it
+    uint64_t words[12]
+
+cdef struct shell:
+    udp_socket sockets[MAX_SOCKETS]
+    uint32_t socket_count
+    int uplink
+    uint64_t checked_ns  # when Python's signals and the clocks were last looked at
+    # receiving, LIMIT_RX_BATCH of each
+    p.mmsghdr *in_messages
+    p.iovec *in_vectors
+    p.sockaddr_in6 *in_names
+    uint8_t *in_control
+    uint8_t *in_buffers
+    # sending, LIMIT_EGRESS of each
+    p.mmsghdr *out_messages
+    p.iovec *out_vectors
+    p.sockaddr_in6 *out_names
+    send_control *out_control
+    uint32_t *out_runs
+    uint8_t *message  # one from control
+
+
+cdef int shell_open(shell *io) noexcept nogil:
+    cdef int i
+    io.in_messages = <p.mmsghdr *>calloc(c.LIMIT_RX_BATCH, sizeof(p.mmsghdr))
+    io.in_vectors = <p.iovec *>calloc(c.LIMIT_RX_BATCH, sizeof(p.iovec))
+    io.in_names = <p.sockaddr_in6 *>calloc(c.LIMIT_RX_BATCH, sizeof(p.sockaddr_in6))
+    io.in_control = <uint8_t *>calloc(c.LIMIT_RX_BATCH, CONTROL_ROOM)
+    io.in_buffers = <uint8_t *>calloc(c.LIMIT_RX_BATCH, BUFFER_ROOM)
+    io.out_messages = <p.mmsghdr *>calloc(f.LIMIT_EGRESS, sizeof(p.mmsghdr))
+    io.out_vectors = <p.iovec *>calloc(f.LIMIT_EGRESS, sizeof(p.iovec))
+    io.out_names = <p.sockaddr_in6 *>calloc(f.LIMIT_EGRESS, sizeof(p.sockaddr_in6))
+    io.out_control = <send_control *>calloc(f.LIMIT_EGRESS, sizeof(send_control))
+    io.out_runs = <uint32_t *>calloc(f.LIMIT_EGRESS, sizeof(uint32_t))
+    io.message = <uint8_t *>calloc(1, c.LIMIT_UPLINK_PAYLOAD + 64)
+    if (
+        io.in_messages == NULL or io.in_vectors == NULL or io.in_names == NULL or io.in_control == NULL
+        or io.in_buffers == NULL or io.out_messages == NULL or io.out_vectors == NULL
+        or io.out_names == NULL or io.out_control == NULL or io.out_runs == NULL or io.message == NULL
+    ):
+        return -ENOMEM
+    for i in range(c.LIMIT_RX_BATCH):
+        io.in_vectors[i].iov_base = io.in_buffers + <size_t>i * BUFFER_ROOM
+        io.in_vectors[i].iov_len = BUFFER_ROOM
+        io.in_messages[i].msg_hdr.msg_iov = &io.in_vectors[i]
+        io.in_messages[i].msg_hdr.msg_iovlen = 1
+        io.in_messages[i].msg_hdr.msg_name = &io.in_names[i]
+        io.in_messages[i].msg_hdr.msg_control = io.in_control + i * CONTROL_ROOM
+        arm(&io.in_messages[i].msg_hdr)
+    return 0
+
+
+cdef void shell_close(shell *io) noexcept nogil:
+    free(io.in_messages)
+    free(io.in_vectors)
+    free(io.in_names)
+    free(io.in_control)
+    free(io.in_buffers)
+    free(io.out_messages)
+    free(io.out_vectors)
+    free(io.out_names)
+    free(io.out_control)
+    free(io.out_runs)
+    free(io.message)
+
+
+cdef void arm(p.msghdr *message) noexcept nogil:
+    message.msg_namelen = sizeof(p.sockaddr_in6)
+    message.msg_controllen = CONTROL_ROOM
+    message.msg_flags = 0
+
+
+cdef int shell_add_socket(shell *io, int fd, bint gro) except -1:
+    cdef p.sockaddr_in6 name
+    cdef unsigned int length = sizeof(name)
+    cdef int on = 1, joined = gro
+    cdef udp_socket *added = &io.sockets[io.socket_count]
+    memset(&name, 0, sizeof(name))
+    if p.getsockname(fd, <p.sockaddr *>&name, &length) != 0:
+        raise OSError(errno, os.strerror(errno))
+    added.fd = fd
+    added.ipv6 = name.sin6_family == p.AF_INET6
+    if added.ipv6:
+        added.any_address = all_zero(name.sin6_addr.s6_addr, 16)
+        p.setsockopt(fd, p.IPPROTO_IPV6, p.IPV6_RECVPKTINFO, &on, sizeof(on))
+    else:
+        added.any_address = (<p.sockaddr_in *>&name).sin_addr.s_addr == 0
+        p.setsockopt(fd, p.IPPROTO_IP, p.IP_PKTINFO, &on, sizeof(on))
+    # Without it each datagram comes singly; nothing else changes.
+    p.setsockopt(fd, p.IPPROTO_UDP, p.UDP_GRO, &joined, sizeof(joined))
+    io.socket_count += 1
+    return 0
+
+
+cdef bint all_zero(const uint8_t *bytes, size_t length) noexcept nogil:
+    cdef size_t i
+    for i in range(length):
+        if bytes[i] != 0:
+            return False
+    return True
+
+
+# IPv4 in the form ::ffff:a.b.c.d, which both families' answers are written from.
+cdef void map_ipv4(const void *ipv4, uint8_t *to) noexcept nogil:
+    memset(to, 0, 10)
+    to[10] = to[11] = 0xff
+    memcpy(to + 12, ipv4, 4)
+
+
+cdef bint is_mapped(const uint8_t *ipv6) noexcept nogil:
+    return all_zero(ipv6, 10) and ipv6[10] == 0xff and ipv6[11] == 0xff
+
+
+cdef void fill_remote(const p.sockaddr_in6 *name, f.endpoint *remote) noexcept nogil:
+    memset(remote, 0, sizeof(f.endpoint))
+    if name.sin6_family == p.AF_INET:
+        remote.family = 4
+        remote.port = p.ntohs((<p.sockaddr_in *>name).sin_port)
+        memcpy(remote.address, &(<p.sockaddr_in *>name).sin_addr, 4)
+    elif is_mapped(name.sin6_addr.s6_addr):
+        remote.family = 4
+        remote.port = p.ntohs(name.sin6_port)
+        memcpy(remote.address, name.sin6_addr.s6_addr + 12, 4)
+    else:
+        remote.family = 6
+        remote.port = p.ntohs(name.sin6_port)
+        remote.scope = name.sin6_scope_id
+        memcpy(remote.address, name.sin6_addr.s6_addr, 16)
+
+
+# Fills in where it arrived; returns the size of the joined datagrams, 0 = it is one.
+cdef size_t fill_local(p.msghdr *message, f.datagram *to) noexcept nogil:
+    cdef p.in6_pktinfo info6
+    cdef p.in_pktinfo info4
+    cdef int size = 0
+    memset(to.local_address, 0, 16)
+    to.local_interface = 0
+    cdef p.cmsghdr *control = p.CMSG_FIRSTHDR(message)
+    while control != NULL:
+        if control.cmsg_level == p.IPPROTO_IPV6 and control.cmsg_type == p.IPV6_PKTINFO:
+            memcpy(&info6, p.CMSG_DATA(control), sizeof(info6))
+            memcpy(to.local_address, info6.ipi6_addr.s6_addr, 16)
+            to.local_interface = info6.ipi6_ifindex
+        elif control.cmsg_level == p.IPPROTO_IP and control.cmsg_type == p.IP_PKTINFO:
+            memcpy(&info4, p.CMSG_DATA(control), sizeof(info4))
+            map_ipv4(&info4.ipi_addr, to.local_address)
+            to.local_interface = <uint32_t>info4.ipi_ifindex
+        elif control.cmsg_level == p.IPPROTO_UDP and control.cmsg_type == p.UDP_GRO:
+            memcpy(&size, p.CMSG_DATA(control), sizeof(size))
+        control = p.CMSG_NXTHDR(message, control)
+    return <size_t>size if size > 0 else 0
+
+
+cdef void take_message(shell *io, f.worker_t *core, uint32_t number, int which, uint64_t now_ns) noexcept nogil:
+    cdef p.mmsghdr *message = &io.in_messages[which]
+    cdef f.datagram taken
+    cdef size_t length = message.msg_len, at = 0, segment
+    cdef uint8_t *bytes = io.in_buffers + <size_t>which * BUFFER_ROOM
+    if message.msg_hdr.msg_flags & p.MSG_TRUNC:
+        f.worker_count(core, f.COUNTER_rx_truncated_dropped, 1)
+        return
+    fill_remote(&io.in_names[which], &taken.remote)
+    segment = fill_local(&message.msg_hdr, &taken)
+    if segment == 0 or segment > length:
+        segment = length
+    taken.socket = number
+    while True:
+        taken.bytes = bytes + at
+        taken.length = segment if segment < length - at else length - at
+        f.forward(core, &taken, now_ns)
+        if f.worker_must_flush(core):
+            flush(io, core)
+        at += segment
+        if at >= length:
+            return
+
+
+# One batch of a socket. Returns how many messages came.
+cdef int receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t now_ns) noexcept nogil:
+    cdef int i
+    cdef int count = p.recvmmsg(io.sockets[number].fd, io.in_messages, c.LIMIT_RX_BATCH, p.MSG_DONTWAIT, NULL)
+    for i in range(count):
+        take_message(io, core, number, i, now_ns)
+        arm(&io.in_messages[i].msg_hdr)
+    return count

@@ -1,0 +1,139 @@
+# From the egress slab to the kernel: each run one message, with its segment size and the address it leaves from.
+
+cdef void put_control(p.msghdr *message, int level, int kind, const void *data, size_t size) noexcept nogil:
+    cdef p.cmsghdr *control = <p.cmsghdr *>(<uint8_t *>message.msg_control + message.msg_controllen)
+    control.cmsg_level = level
+    control.cmsg_type = kind
+    control.cmsg_len = p.CMSG_LEN(size)
+    memcpy(p.CMSG_DATA(control), data, size)
+    message.msg_controllen += p.CMSG_SPACE(size)
+
+
+cdef void address_message(
+    const udp_socket *via, const f.egress_destination *to, p.sockaddr_in6 *name, p.msghdr *message
+) noexcept nogil:
+    cdef p.sockaddr_in *name4 = <p.sockaddr_in *>name
+    cdef p.in6_pktinfo info6
+    cdef p.in_pktinfo info4
+    memset(name, 0, sizeof(p.sockaddr_in6))
+    message.msg_name = name
+    if via.ipv6:
+        name.sin6_family = p.AF_INET6
+        name.sin6_port = p.htons(to.remote.port)
+        name.sin6_scope_id = to.remote.scope
+        if to.remote.family == 4:
+            map_ipv4(to.remote.address, name.sin6_addr.s6_addr)
+        else:
+            memcpy(name.sin6_addr.s6_addr, to.remote.address, 16)
+        message.msg_namelen = sizeof(p.sockaddr_in6)
+    else:
+        name4.sin_family = p.AF_INET
+        name4.sin_port = p.htons(to.remote.port)
+        memcpy(&name4.sin_addr, to.remote.address, 4)
+        message.msg_namelen = sizeof(p.sockaddr_in)
+    if not via.any_address or all_zero(to.local_address, 16):
+        return
+    if via.ipv6:
+        memset(&info6, 0, sizeof(info6))
+        memcpy(info6.ipi6_addr.s6_addr, to.local_address, 16)
+        put_control(message, p.IPPROTO_IPV6, p.IPV6_PKTINFO, &info6, sizeof(info6))
+    else:
+        memset(&info4, 0, sizeof(info4))
+        memcpy(&info4.ipi_spec_dst, to.local_address + 12, 4)
+        put_control(message, p.IPPROTO_IP, p.IP_PKTINFO, &info4, sizeof(info4))
+
+
+cdef void count_sent(f.worker_t *core, const f.egress_run *run, size_t bytes) noexcept nogil:
+    f.worker_count(core, f.COUNTER_tx_messages, 1)
+    f.worker_count(core, f.COUNTER_tx_datagrams, run.count)
+    f.worker_count(core, f.COUNTER_tx_bytes, bytes)
+
+
+# A run the kernel would not take as one: its packets singly, and no more runs to that destination.
+cdef void send_singly(shell *io, f.worker_t *core, int fd, uint32_t index) noexcept nogil:
+    cdef p.msghdr *message = &io.out_messages[index].msg_hdr
+    cdef f.egress_run *run = &core.egress.runs[io.out_runs[index]]
+    cdef f.egress_destination *to = &core.egress.destinations[run.destination]
+    cdef p.iovec *first = message.msg_iov
+    cdef uint32_t k
+    cdef ssize_t sent
+    core.transports[to.transport].refuses_segments = True
+    message.msg_controllen -= p.CMSG_SPACE(sizeof(uint16_t))  # the segment size stands last
+    if message.msg_controllen == 0:
+        message.msg_control = NULL
+    message.msg_iovlen = 1
+    for k in range(run.count):
+        message.msg_iov = first + k
+        sent = p.sendmsg(fd, message, p.MSG_DONTWAIT | p.MSG_NOSIGNAL)
+        if sent < 0:
+            f.worker_count(core, f.COUNTER_tx_kernel_refused_dropped, 1)
+        else:
+            f.worker_count(core, f.COUNTER_tx_messages, 1)
+            f.worker_count(core, f.COUNTER_tx_datagrams, 1)
+            f.worker_count(core, f.COUNTER_tx_bytes, <uint64_t>sent)
+
+
+cdef bint refuses_segments(int error) noexcept nogil:
+    return error == EINVAL or error == EMSGSIZE or error == EIO or error == EOPNOTSUPP
+
+
+# Sends the messages of one socket and goes on past those that fail.
+cdef void send_messages(shell *io, f.worker_t *core, int fd, uint32_t count) noexcept nogil:
+    cdef uint32_t at = 0, i
+    cdef int sent
+    cdef f.egress_run *run
+    while at < count:
+        sent = p.sendmmsg(
+            fd, io.out_messages + at, count - at if count - at < SEND_BATCH else SEND_BATCH,
+            p.MSG_DONTWAIT | p.MSG_NOSIGNAL)
+        if sent > 0:
+            for i in range(at, at + <uint32_t>sent):
+                count_sent(core, &core.egress.runs[io.out_runs[i]], io.out_messages[i].msg_len)
+            at += <uint32_t>sent
+            continue
+        if errno == EINTR:
+            continue
+        run = &core.egress.runs[io.out_runs[at]]
+        if run.count > 1 and refuses_segments(errno):
+            send_singly(io, core, fd, at)
+        else:
+            f.worker_count(core, f.COUNTER_tx_kernel_refused_dropped, run.count)
+        at += 1
+
+
+# Everything in the slab, socket by socket.
+cdef void flush(shell *io, f.worker_t *core) noexcept nogil:
+    cdef f.egress_t *egress = &core.egress
+    cdef f.egress_run *run
+    cdef f.egress_packet *packet
+    cdef p.msghdr *message
+    cdef uint32_t number, i, k, count
+    if egress.packet_count == 0:
+        return
+    f.egress_plan(egress)
+    for i in range(egress.packet_count):
+        packet = &egress.packets[egress.order[i]]
+        io.out_vectors[i].iov_base = egress.slab + packet.offset
+        io.out_vectors[i].iov_len = packet.length
+    for number in range(io.socket_count):
+        count = 0
+        for i in range(egress.run_count):
+            run = &egress.runs[i]
+            if egress.destinations[run.destination].socket != number:
+                continue
+            message = &io.out_messages[count].msg_hdr
+            message.msg_iov = &io.out_vectors[run.first]
+            message.msg_iovlen = run.count
+            message.msg_control = &io.out_control[count]
+            message.msg_controllen = 0
+            message.msg_flags = 0
+            address_message(
+                &io.sockets[number], &egress.destinations[run.destination], &io.out_names[count], message)
+            if run.count > 1:
+                put_control(message, p.IPPROTO_UDP, p.UDP_SEGMENT, &run.segment_size, sizeof(uint16_t))
+            if message.msg_controllen == 0:
+                message.msg_control = NULL
+            io.out_runs[count] = i
+            count += 1
+        send_messages(io, core, io.sockets[number].fd, count)
+    f.egress_clear(egress)
