@@ -97,6 +97,15 @@ int projection_begin(struct projection copies[2], const struct projection_input 
     return 0;
 }
 
+/* How many indices may be left out before this packet. Within a frame no time passes, whatever the sender claims. */
+static uint64_t gap_bound(const struct projection *current, uint32_t timestamp, uint64_t now_ns)
+{
+    if (timestamp == current->last_timestamp || now_ns <= current->last_sent_ns)
+        return PROJECTION_GAP_AT_ONCE;
+    uint64_t bound = PROJECTION_GAP_AT_ONCE + (now_ns - current->last_sent_ns) / 1000000 * PROJECTION_GAP_PER_MS;
+    return bound < PROJECTION_MAX_GAP ? bound : PROJECTION_MAX_GAP;
+}
+
 int projection_map(struct projection copies[2], const struct projection_input *input,
                    uint64_t now_ns, struct projection_output *output)
 {
@@ -112,8 +121,9 @@ int projection_map(struct projection copies[2], const struct projection_input *i
         project_picture(&next, input, false, output);
         return 0;
     }
-    if (output->index - current->highest_index > PROJECTION_MAX_GAP + 1) {
-        output->index = current->highest_index + PROJECTION_MAX_GAP + 1;
+    uint64_t bound = gap_bound(current, output->timestamp, now_ns);
+    if (output->index - current->highest_index > bound + 1) {
+        output->index = current->highest_index + bound + 1;
         next.first_input = input->index;
         next.index_offset = output->index - input->index;
     }

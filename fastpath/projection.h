@@ -35,11 +35,17 @@ struct projection_output {
     uint8_t tl0;
 };
 
-/* A forward jump of the input beyond this is shown to the receiver as a gap of this size. The hole must stay visible, because a
-   rewritten stream hides loss from decoders and the key frame would never be asked for; but 2^15 unseen packets (a
-   long mute, a sender that restarted its numbers) would make the receiver guess a wrong rollover counter, for good.
-   Higher: nearer to that. Lower: more losses are shown shorter than they were, and fewer late packets find their place. */
-#define PROJECTION_MAX_GAP 1000
+/* A forward jump of the input is shown to the receiver as a gap, but as one of at most PROJECTION_GAP_AT_ONCE packets plus
+   PROJECTION_GAP_PER_MS for each millisecond since the frame before, and never more than PROJECTION_MAX_GAP. A hole must stay visible:
+   rewriting hides loss from decoders, and nobody would ask for the key frame. But 2^15 indices that a receiver did not see make
+   it guess a wrong rollover counter, for good: without the bound, a sender that skips numbers, or was muted for long, could
+   spoil the slot of everyone whose network fails for a moment.
+     MAX_GAP: higher = nearer to that; lower than 1000 = browsers ask for every packet of a long hole instead of a key frame.
+     AT_ONCE: higher = a hostile sender needs a shorter failure; lower = packets overtaken by more than this are refused.
+     PER_MS:  likewise; 4 is 38 Mbit/s of lost packets. */
+#define PROJECTION_MAX_GAP 1024
+#define PROJECTION_GAP_AT_ONCE 32
+#define PROJECTION_GAP_PER_MS 4
 
 /* The copy that counts. Before anything was sent: started 0, source is not meaningful. */
 static inline const struct projection *projection_current(const struct projection copies[2])

@@ -9,7 +9,8 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-MAX_GAP = 1000
+# Packets a receiver may be shown as missing: at once, for each millisecond since the frame before, at most.
+GAP_AT_ONCE, GAP_PER_MS, MAX_GAP = 32, 4, 1024
 
 
 class Malformed(Exception):
@@ -404,8 +405,11 @@ class Stream:
     def map(self, packet: Input, *, now_ns: int) -> tuple[int, int, int, int]:
         self._carried(packet)
         index = self.run_base_at + packet.index - self.run_base
-        if index - self.highest > MAX_GAP + 1:
-            index = self.highest + MAX_GAP + 1
+        timestamp = (self.first_at[1] + packet.timestamp - self.first.timestamp) % 2**32
+        passed = max(0, now_ns - self.newest_ns) if timestamp != self.newest[0] else 0
+        bound = min(MAX_GAP, GAP_AT_ONCE + passed // 10**6 * GAP_PER_MS)
+        if index - self.highest > bound + 1:
+            index = self.highest + bound + 1
             self.run_base, self.run_base_at = packet.index, index
         return self._place(packet, index, now_ns)
 

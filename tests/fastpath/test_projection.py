@@ -91,20 +91,28 @@ def test_the_rollover_counter_goes_up_when_the_sequence_number_wraps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("jump", "seen"),
+    ("what", "jump", "elapsed_ms", "seen"),
     [
-        (2, 2),
-        (50, 50),
-        (PROJECTION_MAX_GAP + 1, 1001),
-        (PROJECTION_MAX_GAP + 2, 1001),
-        (40000, 1001),
-        (2**40, 1001),
+        ("a few lost", 5, 20, 5),
+        ("overtaken by 32", 33, 0, 33),
+        ("skipped at once: 32 are shown", 34, 0, 33),
+        ("a second of 3000 packets lost", 1000, 1000, 1000),
+        ("20 ms cannot lose more than this", 200, 20, 32 + 80 + 1),
+        ("never more than this", 5000, 60_000, PROJECTION_MAX_GAP + 1),
+        ("after a mute of an hour", 2**31, 3_600_000, PROJECTION_MAX_GAP + 1),
+        ("all it could be", 2**40, 3_600_000, PROJECTION_MAX_GAP + 1),
     ],
 )
-def test_a_jump_is_shown_as_a_gap_of_bounded_size(jump: int, seen: int) -> None:
+def test_a_jump_is_shown_as_a_gap_of_bounded_size(what: str, jump: int, elapsed_ms: int, seen: int) -> None:
     stream = started(index=100)
-    assert stream.map(100 + jump, 5000, now_ns=0, origin=A).srtp_index == 7 + seen
-    assert stream.map(101 + jump, 5000, now_ns=0, origin=A).srtp_index == 8 + seen
+    now = elapsed_ms * MS
+    assert stream.map(100 + jump, 5001, now_ns=now, origin=A).srtp_index == 7 + seen
+    assert stream.map(101 + jump, 5001, now_ns=now, origin=A).srtp_index == 8 + seen
+
+
+def test_one_frame_claims_no_time_for_its_gaps() -> None:
+    stream = started(index=100, timestamp=5000)
+    assert stream.map(1000, 5000, now_ns=10_000 * MS, origin=A).srtp_index == 7 + 33
 
 
 def test_indices_end_after_2_to_the_48() -> None:
