@@ -3,7 +3,7 @@
 import type { MatrixClient, Room } from "matrix-js-sdk";
 import { count } from "../guard.ts";
 import { parseTicket, parseTicketRequest, ticketContent, type Conference, type Ticket } from "../protocol/events.ts";
-import { HISTORY_PAGES, HISTORY_PAGE_EVENTS, TICKET_ANSWER_MS, TICKET_DOUBT_MS, TICKET_PATIENCE_MS, TICKET_RANK_MS } from "../protocol/limits.ts";
+import { HISTORY_PAGES, HISTORY_PAGE_EVENTS, TICKET_ANSWER_MS, TICKET_DOUBT_MS, TICKET_PATIENCE_MS, TICKET_PAUSE_MS, TICKET_RANK_MS } from "../protocol/limits.ts";
 import { EVENT } from "../protocol/names.ts";
 import { listen, read, type Incoming } from "./inbox.ts";
 import { isEncrypted } from "./rooms.ts";
@@ -126,6 +126,7 @@ export async function sendTicket(client: MatrixClient, room: Room, ticket: Ticke
  */
 export function serveTickets(client: MatrixClient, room: Room, ticket: Ticket, rank: () => number): (event: Incoming) => void {
     let waiting: ReturnType<typeof setTimeout> | null = null;
+    let last = -Infinity;
     return (event) => {
         if (event.type === EVENT.ticket && event.senderKey !== null) {
             if (parseTicketSafely(event.content)?.conferenceId !== ticket.conferenceId || waiting === null) return;
@@ -135,10 +136,12 @@ export function serveTickets(client: MatrixClient, room: Room, ticket: Ticket, r
         if (event.type !== EVENT.ticketRequest || event.senderKey === null || waiting !== null) return;
         if (parseTicketRequest(event.content).conferenceId !== ticket.conferenceId) return;
         if (room.getMember(event.sender)?.membership !== "join") return;
+        const turn = TICKET_RANK_MS * Math.max(0, rank());
         waiting = setTimeout(() => {
             waiting = null;
+            last = Date.now();
             if (rank() >= 0) sendTicket(client, room, ticket).catch(() => count("ticket not sent"));
-        }, TICKET_RANK_MS * Math.max(0, rank()));
+        }, Math.max(turn, last + TICKET_PAUSE_MS - Date.now()));
     };
 }
 

@@ -42,6 +42,8 @@ export const TICKET_DOUBT_MS = 1000;
 export const CONFERENCE_YOUNG_MS = 15000;
 /** Between two answers to ticket requests, by rank of the answering member, ms. */
 export const TICKET_RANK_MS = 3000;
+/** One member gives the ticket at most once in this time, ms: asking must not use up its homeserver's patience. */
+export const TICKET_PAUSE_MS = 2000;
 
 /** Waiting for the focus to enter the direct-message room, for its answer, and for media and data channel, ms. */
 export const FOCUS_JOIN_MS = 20000;

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { App } from "../app.ts";
-import type { Conference, TileView } from "../conference/conference.ts";
+import type { Conference } from "../conference/conference.ts";
+import type { TileView } from "../conference/received.ts";
 import { displayName } from "../matrix/rooms.ts";
 import { Icon } from "./icons.tsx";
 import { layout } from "./layout.ts";

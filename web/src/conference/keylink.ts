@@ -1,0 +1,57 @@
+// Ties the key exchange of one conference to its room, to Olm and to the media worker.
+
+import type { MatrixClient, Room } from "matrix-js-sdk";
+import type { KeyTransportKind } from "../config.ts";
+import { count, guard } from "../guard.ts";
+import { KeyExchange } from "../keys/exchange.ts";
+import { KeyTransport } from "../keys/transport/transport.ts";
+import { listen, read, type Incoming } from "../matrix/inbox.ts";
+import { EVENT, type Source } from "../protocol/names.ts";
+import type { MediaWorker } from "../sframe/mediaworker.ts";
+import type { Pass } from "./admission.ts";
+
+const SENT_SOURCES: Source[] = ["audio", "camera"];
+/** Clocks of homeservers and creators may differ by this much, ms. */
+const CLOCK_SKEW_MS = 60000;
+
+export interface KeyLinkOptions {
+    client: MatrixClient;
+    room: Room;
+    kind: KeyTransportKind;
+    pass: Pass;
+    worker: MediaWorker;
+    ignoreOthers: boolean;
+}
+
+/** Listens from before our own joining on, so that no key is missed. Returns the exchange and how to stop. */
+export function linkKeys({ client, room, kind, pass, worker, ignoreOthers }: KeyLinkOptions): { keys: KeyExchange; stop: () => void } {
+    const transport = new KeyTransport(client, room.roomId, kind);
+    const self = { userId: client.getSafeUserId(), deviceId: client.getDeviceId() ?? "" };
+    const keys = new KeyExchange(
+        { conferenceId: pass.conference.conferenceId, self, sources: SENT_SOURCES, ignoreOthers },
+        {
+            broadcast: (content, members) => transport.broadcast(content, members),
+            sendKeysTo: (content, device) => transport.sendKeysTo(content, device),
+            requestFrom: (request, device) => transport.requestFrom(request, device),
+            install: (type, member, key) => worker.post({ type, member, ...key }),
+            drop: (member) => worker.post({ type: "remove_member", member }),
+            now: () => Date.now() / 1000,
+        },
+    );
+    const take = guard("room event", (event: Incoming) => {
+        if (event.type === EVENT.mediaKeys) return transport.timelineKeys(event, keys);
+    });
+    const stops = [transport.listen(keys), listen(client, room.roomId, take)];
+    // Keys sent before this call began; those that are still sealed come through `listen` once they are open.
+    for (const event of room.getLiveTimeline().getEvents()) {
+        if (event.getTs() < pass.conference.createdTs - CLOCK_SKEW_MS) continue;
+        client.decryptEventIfNeeded(event).catch(() => count("event not decrypted"));
+        const incoming = read(event);
+        if (incoming) take(incoming);
+    }
+    const stop = () => {
+        for (const each of stops) each();
+        keys.stop();
+    };
+    return { keys, stop };
+}
