@@ -477,8 +477,8 @@ def test_fresh_starts_are_rationed() -> None:
     assert server._restarts == limits.DTLS_RESTART_BURST - 1
 
 
-# What happens to one datagram: bytes replaced, and how much of it arrives. All drawn beforehand: how many datagrams
-# there are depends on OpenSSL's own random numbers.
+# What happens to one datagram: bytes replaced, and how much of it arrives. All drawn beforehand, because how
+# many datagrams there are depends on OpenSSL's own random numbers.
 MUTATION = st.tuples(
     st.lists(st.tuples(st.integers(0, 999), st.integers(0, 255)), max_size=3), st.integers(0, 1300)
 )
