@@ -11,7 +11,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nio import AsyncClient, AsyncClientConfig, LoginResponse, WhoamiError
+from nio import AsyncClient, AsyncClientConfig, ErrorResponse, LoginResponse, WhoamiError
 
 DEVICE_NAME = "Sotto conference server"
 # Requests of matrix-nio end after this; above a homeserver's slowest sane answer, below the life of an
@@ -19,8 +19,19 @@ DEVICE_NAME = "Sotto conference server"
 REQUEST_TIMEOUT_S = 30.0
 
 
+# What a homeserver says when asking again cannot help; anything else (a proxy's 502, a database that starts)
+# can pass.
+REFUSALS = frozenset(
+    {"M_FORBIDDEN", "M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVATED", "M_USER_LOCKED"}
+)
+
+
 class AccountError(Exception):
     """The bot cannot log in; the text says why and what to do."""
+
+
+class HomeserverUnavailable(Exception):
+    """The homeserver answered, but not as one that works; asking again may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +84,7 @@ async def _log_in(
         answer = await client.whoami()
         if not isinstance(answer, WhoamiError):
             return
-        if answer.status_code not in ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN"):
-            raise AccountError(f"the homeserver refused the kept login: {answer.message}")
+        _check_refusal(answer)
         if password is None:
             raise AccountError(
                 "the homeserver no longer accepts the kept login of the bot: give a new access token, "
@@ -84,6 +94,7 @@ async def _log_in(
         client.access_token = access_token
         answer = await client.whoami()
         if isinstance(answer, WhoamiError):
+            _check_refusal(answer)
             raise AccountError(f"the homeserver refused the bot's access token: {answer.message}")
         if answer.user_id != user_id or not answer.device_id:
             raise AccountError(
@@ -93,10 +104,16 @@ async def _log_in(
     elif password is not None:
         reply = await client.login(password, device_name=DEVICE_NAME)
         if not isinstance(reply, LoginResponse):
+            _check_refusal(reply)
             raise AccountError(f"the homeserver refused the bot's password: {reply.message}")
     else:
         raise AccountError("neither a password nor an access token is configured for the bot")
     _write_private(kept, json.dumps(asdict(Login(client.user_id, client.device_id, client.access_token))))
+
+
+def _check_refusal(answer: ErrorResponse) -> None:
+    if answer.status_code not in REFUSALS:
+        raise HomeserverUnavailable(answer.status_code or "no Matrix answer")
 
 
 def _read_login(path: Path, user_id: str) -> Login | None:

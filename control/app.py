@@ -1,0 +1,201 @@
+"""The control process.
+
+Builds every part once, starts them in order, stops them in reverse. The only file that knows all.
+"""
+
+import asyncio
+import ipaddress
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientError
+from nio import AsyncClient
+
+from control.config import Config
+from control.handover import Handover
+from control.io.conferences import ConferenceRuntime
+from control.io.http import HttpServer
+from control.io.matrix import BACKOFF_MAX_S, BACKOFF_MIN_S, MatrixBot
+from control.io.matrix_account import AccountError, HomeserverUnavailable, SyncPosition, open_account
+from control.io.workers import WorkerLink
+from control.metrics import Counts, Gauge, SottoCollector, registry
+from control.protocol.dtls import DtlsIdentity
+from control.protocol.events import MatrixCallEvent
+from control.supervisor import EXIT_HOPELESS
+from fastpath_ext.counters import DESCRIPTIONS
+from fastpath_ext.values import UplinkMessage
+
+log = logging.getLogger("sotto.control")
+
+# The homeserver counts as gone when it has not answered for longer: a /sync is held for 30 s.
+SYNC_STALE_S = 90.0
+# A worker whose heartbeat is older does not count as ready; the supervisor kills it at about the same age.
+HEARTBEAT_STALE_S = 2.0
+
+
+class App:
+    """All parts of one control process."""
+
+    def __init__(self, config: Config, handover: Handover) -> None:
+        self._config = config
+        self._counts = Counts()
+        self._links = [WorkerLink(given, self._uplink) for given in handover.workers]
+        self._bot: MatrixBot | None = None
+        self._runtime: ConferenceRuntime | None = None
+        self._problem: str | None = "starting"
+        collector = SottoCollector(
+            self._counts, DESCRIPTIONS, lambda: [link.counters.values() for link in self._links], self._gauges
+        )
+        self._http = HttpServer(
+            registry(collector), self._not_ready, client_config(config), config.client.web_dir
+        )
+
+    async def run(self) -> int:
+        """Until cancelled; the exit status where going on is useless."""
+        for link in self._links:
+            link.start()
+        try:
+            await self._http.start(*self._config.http_address)
+        except OSError as error:
+            log.error("HTTP address %s: %s", self._config.server.http, error.strerror)
+            return EXIT_HOPELESS
+        try:
+            client = await self._log_in()
+            self._start_conferences(client)
+            assert self._bot is not None
+            await self._bot.run()
+        except AccountError as error:
+            log.error("the bot cannot log in: %s", error)
+            return EXIT_HOPELESS
+        except OSError as error:
+            log.error("the data folder cannot be used: %s", error)
+            return EXIT_HOPELESS
+        finally:
+            await self._stop()
+        return 0
+
+    async def _log_in(self) -> AsyncClient:
+        """Waits for a homeserver that is not there yet: after a power cut both start at once."""
+        homeserver, data_dir = self._config.homeserver, self._config.server.data_dir
+        password = _secret(homeserver.password_file)
+        token = _secret(homeserver.access_token_file)
+        backoff = BACKOFF_MIN_S
+        while True:
+            try:
+                return await open_account(homeserver.url, homeserver.user_id, data_dir, password, token)
+            except (ClientError, TimeoutError, HomeserverUnavailable) as error:
+                self._problem = "the homeserver cannot be reached"
+                self._counts.count("matrix_sync_failed")
+                log.warning(
+                    "the homeserver cannot be reached (%s), next attempt in %.1f s",
+                    type(error).__name__,
+                    backoff,
+                )
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, BACKOFF_MAX_S)
+
+    def _start_conferences(self, client: AsyncClient) -> None:
+        self._bot = MatrixBot(
+            client, SyncPosition(self._config.server.data_dir), self._matrix_event, self._counts.count
+        )
+        self._runtime = ConferenceRuntime(
+            user_id=client.user_id,
+            party_id=client.device_id,
+            places=[link.place(self._config.media.advertise) for link in self._links],
+            workers=self._links,
+            identity=DtlsIdentity(),
+            send_matrix=self._bot.send,
+            count=self._counts.count,
+        )
+        self._problem = None
+
+    async def _stop(self) -> None:
+        """Members are told before the bot's connection closes; media is the supervisor's to end."""
+        if self._runtime is not None:
+            await self._runtime.stop(silent=False)
+        if self._bot is not None:
+            await self._bot.stop()
+        await self._http.stop()
+        for link in self._links:
+            link.close()
+
+    def _matrix_event(self, event: MatrixCallEvent) -> None:
+        if self._runtime is not None:
+            self._runtime.matrix_event(event)
+
+    def _uplink(self, worker: int, message: UplinkMessage) -> None:
+        if self._runtime is not None:
+            self._runtime.uplink(worker, message)
+
+    def _not_ready(self) -> str | None:
+        """Why a conference could not be joined now."""
+        if self._problem is not None:
+            return self._problem
+        if self._bot is None or self._bot.last_sync is None:
+            return "the first sync with the homeserver is not done"
+        if time.monotonic() - self._bot.last_sync > SYNC_STALE_S:
+            return "the homeserver does not answer"
+        late = [str(link.index) for link in self._links if self._heartbeat_age(link) > HEARTBEAT_STALE_S]
+        return f"worker {', '.join(late)} does not run" if late else None
+
+    @staticmethod
+    def _heartbeat_age(link: WorkerLink) -> float:
+        return time.monotonic() - link.table.heartbeat_ns / 1e9
+
+    def _gauges(self) -> Iterator[Gauge]:
+        focus = self._runtime.focus if self._runtime is not None else None
+        yield Gauge("conferences", "Conferences", len(focus.conferences) if focus else 0, {})
+        yield Gauge("members", "Members of all conferences", focus.members if focus else 0, {})
+        yield Gauge("ready", "1 when conferences can be joined", self._not_ready() is None, {})
+        if self._bot is not None and self._bot.last_sync is not None:
+            age = time.monotonic() - self._bot.last_sync
+            yield Gauge("matrix_sync_age_seconds", "Since the homeserver last answered a sync", age, {})
+        for link in self._links:
+            worker = {"worker": str(link.index)}
+            yield Gauge(
+                "worker_heartbeat_age_seconds",
+                "Since the worker's last turn",
+                self._heartbeat_age(link),
+                worker,
+            )
+            yield Gauge("worker_starts", "Times the worker was started", link.table.workers_started, worker)
+            yield Gauge(
+                "worker_transports",
+                "Transports in the worker's table",
+                len(link.table.transport_handles),
+                worker,
+            )
+
+
+def client_config(config: Config) -> dict[str, Any]:
+    """What the browser client is told (docs/protocol.md section 6)."""
+    told: dict[str, Any] = {
+        "homeserver": config.client.homeserver_url,
+        "focus": config.homeserver.user_id,
+        "key_transport": config.client.key_transport,
+    }
+    if config.demo.people is not None and _is_loopback(config.http_address[0]):
+        stage = json.loads(config.demo.people.read_text())
+        told["demo"] = {"room_id": stage["room_id"], "people": stage["people"]}
+    return told
+
+
+def _is_loopback(host: str) -> bool:
+    """Passwords of the demo's people are for nobody on another machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _secret(path: Path | None) -> str | None:
+    return path.read_text().strip() if path is not None else None
+
+
+async def run(config: Config, handover: Handover) -> int:
+    """The control process, from the supervisor's hands."""
+    return await App(config, handover).run()
