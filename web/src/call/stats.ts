@@ -9,7 +9,7 @@ const RECEIVED = [
     "totalSamplesReceived", "concealedSamples", "silentConcealedSamples", "packetsReceived", "packetsLost", "bytesReceived", "pliCount", "nackCount",
 ] as const;
 const SENT = [
-    "rid", "active", "frameWidth", "frameHeight", "framesPerSecond", "framesEncoded", "keyFramesEncoded", "packetsSent", "bytesSent", "pliCount",
+    "rid", "active", "frameWidth", "frameHeight", "framesPerSecond", "framesEncoded", "framesSent", "keyFramesEncoded", "packetsSent", "bytesSent", "pliCount",
     "targetBitrate", "qualityLimitationReason",
 ] as const;
 
