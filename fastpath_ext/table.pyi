@@ -176,7 +176,7 @@ class Table:
     def remove_source(self, handle: int) -> None: ...
     def remove_sink(self, handle: int) -> None: ...
     def publish(self) -> bool:
-        """Makes all changes current at once; False while the worker has not adopted those before: try again."""
+        """Makes all changes current at once; False while the worker has yet to adopt those before: retry."""
     def settle(self) -> bool:
         """Wipes what was removed from the older half too; False while the worker may read it: call again."""
     @property

@@ -1,7 +1,7 @@
 """The layout of shared memory, pinned: sizes and offsets of everything in fastpath/table.h and uplink.h.
 
-A change of tests/fastpath/layout.json is a change of layout: raise TABLE_LAYOUT_VERSION with it once a release
-has the version before. SOTTO_UPDATE_LAYOUT=1 writes the file.
+A change of tests/fastpath/layout.json is a change of layout: raise TABLE_LAYOUT_VERSION with it once a
+release has the version before. SOTTO_UPDATE_LAYOUT=1 writes the file.
 """
 
 import json

@@ -1,0 +1,163 @@
+"""Processes of test_supervisor.py: `serve` runs a real supervisor, `control` stands in for control."""
+
+import json
+import logging
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sys.executable
+
+
+def serve(options: dict) -> int:
+    from control.config import Config, HomeserverConfig, MediaConfig, ServerConfig
+    from control.supervisor import Supervisor
+
+    config = Config(
+        homeserver=HomeserverConfig("http://127.0.0.1:1", "@sotto:example.org", Path("/nowhere")),
+        server=ServerConfig(workers=options["workers"]),
+        media=MediaConfig(listen=tuple(options["listen"]), port=0),
+    )
+    logging.basicConfig(level="INFO", format="%(message)s")
+    worker = [PYTHON, "-m", "control", "worker"]
+    control = [PYTHON, __file__, "control", options.get("control", "")]
+    supervisor = Supervisor(config, worker, control)
+    print("ports " + json.dumps(supervisor.media_ports), flush=True)
+    return supervisor.run()
+
+
+def control(behaviour: str) -> int:
+    if behaviour == "hopeless":
+        return 78
+    if behaviour == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("control ready", flush=True)
+        while True:
+            signal.pause()
+    import asyncio
+
+    asyncio.run(_control())
+    return 0
+
+
+async def _control() -> None:
+    """Attaches, puts a row if there is none, tells what the workers say, ends on SIGTERM."""
+    import asyncio
+
+    from control.__main__ import _end_with_parent
+    from control.handover import Handover
+    from control.io.workers import WorkerLink
+    from fastpath_ext.uplink import Kind
+    from tests.fastpath.tables import transport_row
+
+    handover = Handover.receive()
+    _end_with_parent(handover.supervisor)
+    links = [
+        WorkerLink(w, lambda i, m: print(f"said {i} {Kind(m.kind).name} {m.a}", flush=True))
+        for w in handover.workers
+    ]
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    for link in links:
+        link.start()
+        found = link.table.transport_handles
+        if not found:
+            link.table.put_transport(3, transport_row(incarnation=5))
+            link.writer.worker_moved()
+            link.writer._soon()
+        print(f"control ready, worker {link.index} has {found}, generation {link.table.current}", flush=True)
+    await stopped.wait()
+    for link in links:
+        link.close()
+    print("control says goodbye", flush=True)
+
+
+class Server:
+    """A running supervisor, its output line by line."""
+
+    def __init__(
+        self, *, workers: int = 2, listen: tuple[str, ...] = ("127.0.0.1",), control: str = ""
+    ) -> None:
+        options = {"workers": workers, "listen": listen, "control": control}
+        self.process = subprocess.Popen(
+            [PYTHON, __file__, "serve", json.dumps(options)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        )
+        self.lines: list[str] = []
+        self.pids: dict[str, int] = {}
+        self._rest = b""
+        self._seen = 0
+        self.ports: list[list[list]] = json.loads(self.wait_for(r"^ports (.*)$")[1])
+
+    def wait_for(self, pattern: str, timeout_s: float = 20.0) -> re.Match:
+        """The next line that matches, after those matched before."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            while self._seen < len(self.lines):
+                line = self.lines[self._seen]
+                self._seen += 1
+                if found := re.search(pattern, line):
+                    return found
+            left = deadline - time.monotonic()
+            assert left > 0, f"{pattern!r} not in\n" + "\n".join(self.lines)
+            self._read(left)
+
+    def _read(self, timeout_s: float) -> None:
+        ready, _, _ = select.select([self.process.stdout], [], [], timeout_s)
+        if not ready:
+            return
+        data = os.read(self.process.stdout.fileno(), 65536)
+        assert data, "the supervisor ended:\n" + "\n".join(self.lines)
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        for line in whole:
+            self.lines.append(line.decode())
+            if found := re.search(r"^(control|worker \d+) started, process (\d+)$", self.lines[-1]):
+                self.pids[found[1]] = int(found[2])
+
+    def ready(self) -> None:
+        """Until every worker said so and control has spoken."""
+        workers = {str(index) for index in range(len(self.ports))}
+        while workers:
+            workers.discard(self.wait_for(r"^said (\d+) READY")[1])
+
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 20.0) -> int:
+        self.process.send_signal(number)
+        return self.drain(timeout_s)
+
+    def drain(self, timeout_s: float = 20.0) -> int:
+        """Reads to the end; the exit status."""
+        output, _ = self.process.communicate(timeout=timeout_s)
+        self.lines += (self._rest + output).decode().splitlines()
+        return self.process.returncode
+
+    def close(self) -> None:
+        """Nothing of ours stays, whatever the test did."""
+        for pid in (self.process.pid, *self.pids.values()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def alive(pid: int) -> bool:
+    """Running, and not only waiting to be collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+if __name__ == "__main__":
+    role, argument = sys.argv[1:]
+    sys.exit(serve(json.loads(argument)) if role == "serve" else control(argument))

@@ -1,0 +1,245 @@
+"""Real processes under the real supervisor: each is killed, hung or stopped; what must outlive it does."""
+
+import itertools
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from control.config import Config, MediaConfig
+from control.io.sockets import BindError, bind_media
+from control.supervisor import Supervisor
+from fastpath_ext.counters import Counters
+from tests.io.processes import Server, alive
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture
+def start() -> Iterator[StartServer]:
+    servers: list[Server] = []
+
+    def started(**options) -> Server:
+        servers.append(Server(**options))
+        return servers[-1]
+
+    yield started
+    for server in servers:
+        server.close()
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> float:
+    """Waits; returns how long it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < timeout_s
+        time.sleep(0.001)
+    return time.monotonic() - began
+
+
+def counters_of(pid: int) -> Counters:
+    """The counters of a running worker, read through its own descriptor of the state segment."""
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        if "sotto-state" in os.readlink(fd):
+            opened = os.open(fd, os.O_RDONLY)
+            try:
+                return Counters(opened)
+            finally:
+                os.close(opened)
+    raise AssertionError("no state segment")
+
+
+def is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def test_starts_and_stops_in_order(start: StartServer):
+    server = start()
+    server.ready()
+    ports = [port for sockets in server.ports for _host, port in sockets]
+    assert not any(is_free(port) for port in ports)
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 3
+    assert server.lines[-1] == "control says goodbye"
+    assert not any(alive(pid) for pid in server.pids.values())
+    assert all(is_free(port) for port in ports)
+
+
+def test_a_killed_worker_costs_no_datagram_but_those_in_its_hands(start: StartServer):
+    server = start(workers=1)
+    server.ready()
+    first = server.pids["worker 0"]
+    counters = counters_of(first)
+    sent, stop = 0, threading.Event()
+
+    def flood() -> None:
+        nonlocal sent
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not stop.is_set():
+                sender.sendto(b"\x80 nobody knows this address", ("127.0.0.1", server.ports[0][0][1]))
+                sent += 1
+                time.sleep(0.0002)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        gaps = []
+        for _ in range(5):
+            time.sleep(0.1)  # the backlog of the last one is read
+            killed, began = server.pids["worker 0"], time.monotonic()
+            os.kill(killed, signal.SIGKILL)
+            server.wait_for("^worker 0 ended by SIGKILL")
+            server.wait_for("^worker 0 started")
+            server.wait_for("^said 0 READY")
+            gaps.append(time.monotonic() - began)
+            assert server.pids["worker 0"] != killed
+    finally:
+        stop.set()
+        flooding.join()
+    until(lambda: counters.values()["rx_datagrams"] >= sent - 5 * 64)
+    time.sleep(0.3)  # what is still in the socket
+    lost = sent - counters.values()["rx_datagrams"]
+    print(f"5 kills, {sent} datagrams, {lost} lost; back after {[round(gap * 1000) for gap in gaps]} ms")
+    assert 0 <= lost <= 5 * 64
+    assert server.pids["control"]
+    assert server.stop() == 0
+
+
+def test_killed_control_costs_the_workers_nothing(start: StartServer):
+    server = start()
+    server.ready()
+    before = dict(server.pids)
+    os.kill(before["control"], signal.SIGKILL)
+    server.wait_for("^control ended by SIGKILL")
+    server.wait_for(r"^control ready, worker 0 has \[3\], generation [1-9]")
+    server.wait_for(r"^control ready, worker 1 has \[3\], generation [1-9]")
+    assert server.pids["control"] != before["control"]
+    assert alive(before["worker 0"])
+    assert alive(before["worker 1"])
+    assert server.stop() == 0
+    assert not any(alive(pid) for pid in (*before.values(), *server.pids.values()))
+
+
+def test_what_keeps_dying_is_started_ever_later(start: StartServer):
+    server = start(workers=1, control="dead")  # not a role control knows: ends at once with a traceback
+    times = []
+    for _ in range(4):
+        server.wait_for("^control started")
+        os.kill(server.pids["control"], signal.SIGKILL)
+        server.wait_for("^control ended")
+        times.append(time.monotonic())
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert pauses[0] >= 0.09
+    assert pauses[2] >= pauses[0] * 2
+    assert server.stop() == 0
+
+
+def test_a_hung_worker_is_killed_and_replaced(start: StartServer):
+    server = start()
+    server.ready()
+    before = dict(server.pids)
+    os.kill(before["worker 1"], signal.SIGSTOP)
+    began = time.monotonic()
+    server.wait_for("^worker 1 hangs and is killed")
+    assert 2.0 <= time.monotonic() - began < 5.0
+    server.wait_for("^said 1 READY")
+    assert server.pids["worker 0"] == before["worker 0"]
+    assert server.stop() == 0
+
+
+def test_children_do_not_outlive_a_killed_supervisor(start: StartServer):
+    server = start()
+    server.ready()
+    ports = [port for sockets in server.ports for _host, port in sockets]
+    server.process.kill()
+    until(lambda: not any(alive(pid) for pid in server.pids.values()))
+    assert all(is_free(port) for port in ports)
+
+
+def test_a_second_signal_hurries(start: StartServer):
+    server = start(workers=1, control="stubborn")
+    server.wait_for("^control ready")
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert server.stop(signal.SIGINT) == 0
+    assert time.monotonic() - began < 5
+    assert "control does not end and is killed" in server.lines
+    assert not any(alive(pid) for pid in server.pids.values())
+
+
+def test_what_cannot_be_helped_ends_everything(start: StartServer):
+    server = start(workers=1, control="hopeless")
+    assert server.drain() == 78
+    assert "control ended with status 78" in server.lines
+    assert not any(alive(pid) for pid in server.pids.values())
+
+
+def test_what_each_process_holds(start: StartServer):
+    server = start()
+    server.ready()
+    for name, pid in server.pids.items():
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert "Max core file size        1                    1" in limits, name
+        mapped = Path(f"/proc/{pid}/maps").read_text()
+        held = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+        segments = [link for link in held if "sotto-" in link]
+        if name == "control":
+            assert len(segments) >= 4
+        else:
+            assert len(segments) == 2, held
+            assert len(os.sched_getaffinity(pid)) == 1
+            # A worker is the core and its shell: nothing of Matrix, of DTLS or of an event loop.
+            for library in ("uvloop", "_ssl", "cryptography", "libav", "_asyncio"):
+                assert library not in mapped, library
+    supervisor = Path(f"/proc/{server.process.pid}/maps").read_text()
+    for library in ("uvloop", "_ssl", "cryptography", "libav", "_asyncio"):
+        assert library not in supervisor, library
+    cpus = {next(iter(os.sched_getaffinity(server.pids[f"worker {index}"]))) for index in (0, 1)}
+    assert len(cpus) == min(2, len(os.sched_getaffinity(0)))
+    assert server.stop() == 0
+
+
+class TestSockets:
+    def test_one_socket_for_both_families(self):
+        (both,) = bind_media(("::",), 0)
+        with both, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"four", ("127.0.0.1", both.getsockname()[1]))
+            data, control, _flags, address = both.recvmsg(100, 200)
+            assert data == b"four"
+            assert address[0] == "::ffff:127.0.0.1"
+            assert control  # where it arrived
+            assert not both.getblocking()
+
+    def test_one_per_address(self):
+        bound = bind_media(("127.0.0.1", "::1"), 0)
+        assert [one.family for one in bound] == [socket.AF_INET, socket.AF_INET6]
+        for one in bound:
+            assert one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= 2 << 20
+            one.close()
+
+    def test_a_taken_port_is_named(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("127.0.0.1", 0))
+            port = other.getsockname()[1]
+            with pytest.raises(BindError, match=rf"127\.0\.0\.1 port {port}: Address already in use"):
+                bind_media(("127.0.0.1",), port)
+
+    def test_nothing_stays_open_when_one_of_them_fails(self):
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(BindError):
+            bind_media(("127.0.0.1", "192.0.2.1"), 0)
+        with pytest.raises(BindError):
+            Supervisor(Config(media=MediaConfig(listen=("127.0.0.1", "192.0.2.1"), port=0)))
+        assert len(os.listdir("/proc/self/fd")) == before
