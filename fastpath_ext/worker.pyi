@@ -1,8 +1,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+from typing_extensions import disjoint_base
+
 BACKENDS: Final[dict[str | None, int]]
 
+@disjoint_base
 class Forwarder:
     """The core without its sockets, for tests and simulations: time is an argument, datagrams are bytes.
 
@@ -29,6 +32,7 @@ class Forwarder:
     def messages(self) -> list[bytes]:
         """Empties the outbox of messages to control."""
 
+@disjoint_base
 class Worker(Forwarder):
     """The core at its sockets. The descriptors stay the caller's and must stay open."""
 

@@ -1,0 +1,285 @@
+"""A worker process at real UDP sockets on loopback, with synthetic participants around it."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fastpath_ext.counters import Counters
+from fastpath_ext.uplink import MAX_MESSAGE, Kind, decode, encode
+from tests.synthetic import Endpoint, Meeting, pump
+import itertools
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import sys
+from fastpath_ext.worker import Worker
+config, state, uplink, *sockets = map(int, sys.argv[1:])
+Worker(config, state, uplink, sockets).run()
+"""
+
+
+def media_socket(host: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+    if family == socket.AF_INET6:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    bound.bind((host, 0))
+    return bound
+
+
+class Rig:
+    """What the supervisor holds: tables, sockets, the uplink. Workers come and go."""
+
+    def __init__(self, count: int, hosts: tuple[str, ...] = ("::",), reach: str = "127.0.0.1") -> None:
+        self.meeting = Meeting.of(count)
+        self.sockets = [media_socket(host) for host in hosts]
+        self.uplink, self.worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.uplink.settimeout(10)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.endpoints = [
+            Endpoint(one, (reach, self.sockets[one.handle % len(hosts)].getsockname()[1]))
+            for one in self.meeting.participants
+        ]
+        self.people = self.meeting.participants
+
+    def start(self) -> None:
+        fds = [*self.meeting.table.fds, self.worker_end.fileno(), *(s.fileno() for s in self.sockets)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *map(str, fds)], pass_fds=fds, cwd=ROOT
+        )
+        assert self.wait_for(Kind.READY)["a"] == self.process.pid
+
+    def wait_for(self, kind: Kind) -> dict[str, int]:
+        """The next message of this kind; others are passed over."""
+        while True:
+            message = decode(self.uplink.recv(MAX_MESSAGE))
+            if message.kind == kind:
+                return message._asdict()
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def join(self) -> None:
+        """Everyone checks until answered, and nobody goes on before."""
+        for one in self.endpoints:
+            one.send(one.participant.check())
+        assert self.pump(lambda: all(one.answers for one in self.people))
+
+    def publish(self) -> None:
+        self.meeting.put()
+        self.uplink.send(encode(Kind.DOWN_WAKE))
+        table, deadline = self.meeting.table, time.monotonic() + 10
+        while table.adopted != table.current:  # no event says so
+            assert time.monotonic() < deadline
+            time.sleep(0.0005)
+
+    def pump(self, until, timeout: float = 10.0) -> bool:
+        return pump(self.endpoints, until, timeout)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return Counters(self.meeting.table.fds[1]).values()
+
+    def got(self, receiver: int, sender: int, camera: bool) -> list:
+        return self.people[receiver].of(self.meeting.ssrc(receiver, sender, camera))
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        for one in (*self.sockets, *self.endpoints, self.uplink, self.worker_end):
+            one.close()
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig(3)
+    made.start()
+    yield made
+    made.close()
+
+
+def test_three_join_and_hear_and_see_each_other(rig: Rig) -> None:
+    rig.join()
+    assert {rig.wait_for(Kind.CONNECTED)["transport"] for _ in range(3)} == {0, 1, 2}
+    for i in range(10):
+        for one in rig.endpoints:
+            one.send(one.participant.opus())
+            for encoding in range(3):
+                one.send(*one.participant.frame(encoding, key=i == 0, packets=1 + encoding * 4, size=1000))
+    pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
+    assert rig.pump(lambda: all(len(rig.got(a, b, c)) >= 10 for a, b in pairs for c in (False, True)))
+    for a, b in pairs:
+        assert {got.payload[7] for got in rig.got(a, b, True)} == {0}, "everyone sees thumbnails"
+    assert all(one.refused == [] for one in rig.people)
+    rig.meeting.subscribe(0, 1, 2)  # member 0 puts member 1 into focus
+    rig.publish()
+    sender = rig.endpoints[1]
+    assert rig.pump(
+        lambda: (
+            rig.people[1].key_requests() > 0
+            or bool(sender.send(*sender.participant.frame(2, key=False, packets=4, size=1000)))
+        )
+    )
+    sender.send(*sender.participant.frame(2, key=True, packets=8, size=1000))
+    assert rig.pump(lambda: sum(got.payload[7] == 2 for got in rig.got(0, 1, True)) == 8)
+    sequences = [got.sequence for got in rig.got(0, 1, True)]
+    assert {b - a for a, b in itertools.pairwise(sequences)} == {1}
+    assert {got.payload[7] for got in rig.got(2, 1, True)} == {0}, "nobody else pays for it"
+    counters = rig.counters
+    assert counters["tx_messages"] < counters["tx_datagrams"], "frames leave as runs"
+    assert counters["internal_errors"] == counters["tx_kernel_refused_dropped"] == 0
+
+
+def test_key_requests_of_all_are_one_and_mute_is_silence(rig: Rig) -> None:
+    rig.join()
+    sender = rig.endpoints[0]
+    sender.send(*sender.participant.frame(0, key=True))
+    assert rig.pump(lambda: bool(rig.got(1, 0, True)) and bool(rig.got(2, 0, True)))
+    sender.participant.forget()
+    for receiver in (1, 2):
+        for _ in range(5):
+            rig.endpoints[receiver].send(rig.people[receiver].pli(rig.meeting.ssrc(receiver, 0, True)))
+    assert rig.pump(lambda: rig.people[0].key_requests() > 0)
+    sender.send(*sender.participant.frame(0, key=True))
+    assert rig.pump(lambda: len(rig.got(1, 0, True)) == 2)
+    assert rig.pump(lambda: rig.counters["key_requests_received"] == 10)
+    assert not rig.pump(lambda: rig.people[0].key_requests() > 2, 0.7)
+    rig.meeting.muted.add(rig.meeting.camera(0))
+    rig.publish()
+    sender.send(*sender.participant.frame(0, key=True))
+    sender.send(sender.participant.opus())
+    assert rig.pump(lambda: bool(rig.got(1, 0, False)))
+    assert len(rig.got(1, 0, True)) == 2
+    assert rig.counters["rtp_muted_dropped"] == 1
+
+
+@pytest.mark.parametrize(
+    ("hosts", "reach"),
+    [
+        (("::",), "127.0.0.1"),
+        (("::",), "::1"),
+        (("0.0.0.0",), "127.0.0.2"),
+        (("127.0.0.1",), "127.0.0.1"),
+        (("127.0.0.1", "127.0.0.1"), "127.0.0.1"),
+    ],
+)
+def test_answers_leave_from_where_they_were_sent_to(hosts: tuple[str, ...], reach: str) -> None:
+    rig = Rig(2, hosts, reach)
+    try:
+        rig.start()
+        rig.join()
+        rig.endpoints[0].send(*rig.people[0].frame(0, key=True, packets=5))
+        assert rig.pump(lambda: len(rig.got(1, 0, True)) == 5)
+    finally:
+        rig.close()
+
+
+def test_garbage_and_strangers_stop_nobody(rig: Rig) -> None:
+    rig.join()
+    dice = random.Random(4)
+    server = rig.endpoints[0].server
+    forged = rig.people[0].opus()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.setblocking(False)
+        for length in range(1600):
+            stranger.sendto(dice.randbytes(length), server)
+            if length % 16 == 0:
+                stranger.sendto(forged, server)
+                rig.endpoints[0].send(dice.randbytes(length))
+                rig.endpoints[0].send(rig.people[0].opus())
+        assert rig.pump(lambda: len(rig.got(1, 0, False)) == 100)
+        with pytest.raises(BlockingIOError):
+            stranger.recv(2000)
+    assert rig.people[1].refused == []
+    counters = rig.counters
+    assert counters["unknown_address_dropped"] > 100
+    assert counters["internal_errors"] == 0
+    assert rig.process is not None
+    assert rig.process.poll() is None
+
+
+def test_kill_under_traffic() -> None:
+    """Workers die again and again; receivers that live on accept everything, and nobody checks anew."""
+    rig = Rig(3)
+    try:
+        rig.start()
+        rig.join()
+        audio, camera = rig.endpoints[0], rig.endpoints[1]
+        camera.send(*camera.participant.frame(0, key=True))
+        for life in range(8):
+            for i in range(60):
+                audio.send(audio.participant.opus())
+                audio.participant.skip_audio(400)
+                camera.send(*camera.participant.frame(0, key=i % 20 == 0, packets=3))
+                if i % 5 == 0:
+                    for one in rig.endpoints:
+                        one.drain()
+                if i == 40:
+                    rig.kill()
+                    rig.start()
+            assert rig.pump(lambda: counted(rig, audio))
+            assert [one.refused for one in rig.people] == [[], [], []], f"life {life}"
+        for receiver in (1, 2):
+            heard = rig.got(receiver, 0, False)
+            assert len(heard) > 8 * 40
+            wraps = sum(b.sequence < a.sequence for a, b in itertools.pairwise(heard))
+            assert wraps >= 2
+        assert rig.meeting.table.workers_started == 9
+        assert rig.counters["internal_errors"] == 0
+        assert rig.people[0].answers == 1
+    finally:
+        rig.close()
+
+
+def counted(rig: Rig, audio: Endpoint) -> bool:
+    """Has the last packet sent been heard by the others?"""
+    last = audio.participant.next[audio.participant.audio_ssrc] - 401
+    heard = [rig.got(receiver, 0, False) for receiver in (1, 2)]
+    return all(h and (h[-1].timestamp - h[0].timestamp) // 960 >= last - 110 - 1000 for h in heard)
+
+
+@pytest.mark.parametrize("way", ["signal", "message"])
+def test_it_stops_when_told(rig: Rig, way: str) -> None:
+    assert rig.process is not None
+    if way == "signal":
+        rig.process.send_signal(signal.SIGTERM)
+    else:
+        rig.uplink.send(encode(Kind.DOWN_STOP))
+    assert rig.process.wait(5) == 0
+
+
+def test_signals_reach_python() -> None:
+    """A handler of Python's runs while the loop runs."""
+    rig = Rig(1)
+    fds = [*rig.meeting.table.fds, rig.worker_end.fileno(), rig.sockets[0].fileno()]
+    program = "import os, signal\nsignal.signal(signal.SIGUSR1, lambda *_: os._exit(7))\n" + PROGRAM
+    process = subprocess.Popen([sys.executable, "-c", program, *map(str, fds)], pass_fds=fds, cwd=ROOT)
+    try:
+        rig.wait_for(Kind.READY)
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(5) == 7
+    finally:
+        process.kill()
+        rig.close()
+
+
+def test_media_goes_on_without_control(rig: Rig) -> None:
+    rig.join()
+    rig.uplink.close()
+    rig.worker_end.close()  # nobody holds the other end
+    rig.endpoints[0].send(rig.people[0].opus())
+    assert rig.pump(lambda: bool(rig.got(1, 0, False)))
+    rig.endpoints[0].send(bytes([22, 0xFE, 0xFD]) + os.urandom(30), rig.people[0].opus())
+    assert rig.pump(lambda: len(rig.got(1, 0, False)) == 2)
