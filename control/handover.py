@@ -70,5 +70,5 @@ class Handover:
         """Takes it out of the environment; HandoverError if there is none."""
         try:
             return cls.from_json(environment.pop(VARIABLE))
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise HandoverError(f"no usable {VARIABLE}: this process is started by `sotto serve`") from None

@@ -29,5 +29,5 @@ cdef class Table:
     cdef int take(self, int config_fd, int state_fd) except -1
     cdef int load(self, bint fresh) except -1
     cdef bint write_next(self, c.generation_view *next) noexcept nogil
-    cdef void distrust(self, unsigned int half) noexcept
+    cdef void clear_halves(self) noexcept
     cdef unsigned int lacking(self, unsigned int half) noexcept nogil

@@ -322,11 +322,13 @@ cdef class Table:
             raise MemoryError
         if fresh:
             return 0
-        # A predecessor may have been killed while it wrote there.
-        self.distrust(half ^ 1)
         if number == 0:
-            self.distrust(half)
+            self.clear_halves()
             return 0
+        # A predecessor may have been killed while it wrote there.
+        rows_distrust(&self.transports, half ^ 1)
+        rows_distrust(&self.sources, half ^ 1)
+        rows_distrust(&self.sinks, half ^ 1)
         current = c.table_generation(&self.config, number)
         # All rows, not only those below the limits: those above are zero, and nothing here checks the limits.
         self.damaged_rows = <int>(
@@ -335,10 +337,15 @@ cdef class Table:
             + rows_load(&self.sinks, current.sinks, self.sinks.capacity, half))
         return 0
 
-    cdef void distrust(self, unsigned int half) noexcept:
-        rows_distrust(&self.transports, half)
-        rows_distrust(&self.sources, half)
-        rows_distrust(&self.sinks, half)
+    cdef void clear_halves(self) noexcept:
+        """Nothing was ever published, so nobody reads either half; a predecessor may have written there."""
+        cdef c.generation_view half
+        cdef uint64_t number
+        for number in range(2):
+            half = c.table_generation(&self.config, number)
+            explicit_bzero(half.transports, self.transports.capacity * sizeof(c.transport_row))
+            explicit_bzero(half.sources, self.sources.capacity * sizeof(c.source_row))
+            explicit_bzero(half.sinks, self.sinks.capacity * sizeof(c.sink_row))
 
     cdef unsigned int lacking(self, unsigned int half) noexcept nogil:
         return self.transports.queued[half] + self.sources.queued[half] + self.sinks.queued[half]

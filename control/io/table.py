@@ -1,6 +1,7 @@
 """Puts what control decided into a worker's table and makes it current. Decides nothing."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -86,7 +87,8 @@ class TableWriter:
                 # Nothing of a row that cannot be written is forwarded: the old one goes too.
                 self.refused += 1
                 log.error("row refused by the table: %s", error)
-                remove(handle)
+                with contextlib.suppress(ValueError, OverflowError):
+                    remove(handle)
 
     def _soon(self) -> None:
         if self._closed:
