@@ -16,7 +16,7 @@ from aiohttp import ClientError
 from nio import AsyncClient
 
 from control.config import Config
-from control.handover import Handover
+from control.handover import EXIT_HOPELESS, Handover
 from control.io.conferences import ConferenceRuntime
 from control.io.http import HttpServer
 from control.io.matrix import BACKOFF_MAX_S, BACKOFF_MIN_S, MatrixBot
@@ -25,7 +25,6 @@ from control.io.workers import WorkerLink
 from control.metrics import Counts, Gauge, SottoCollector, registry
 from control.protocol.dtls import DtlsIdentity
 from control.protocol.events import MatrixCallEvent
-from control.supervisor import EXIT_HOPELESS
 from fastpath_ext.counters import DESCRIPTIONS
 from fastpath_ext.values import UplinkMessage
 

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 VARIABLE = "SOTTO_HANDOVER"
+EXIT_HOPELESS = 78
+"""EX_CONFIG of sysexits.h: control ends so when starting again cannot help, and everything ends with it."""
 
 
 class HandoverError(Exception):

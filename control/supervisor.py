@@ -17,7 +17,7 @@ from subprocess import DEVNULL, Popen
 from types import FrameType
 
 from control.config import Config
-from control.handover import VARIABLE, Handover, MediaSocket, WorkerHandover
+from control.handover import EXIT_HOPELESS, VARIABLE, Handover, MediaSocket, WorkerHandover
 from control.io.sockets import bind_media, uplink_pair
 from fastpath_ext.table import MAX_SINKS, MAX_SOURCES, MAX_TRANSPORTS, Table
 
@@ -39,8 +39,6 @@ PAUSE_S = 0.1, 10.0
 trouble is pressed, a core is busy with starting. Higher: back later."""
 HEALTHY_S = 10.0
 """Control that ran for so long is started again after the first pause."""
-EXIT_HOPELESS = 78
-"""EX_CONFIG: control ends so when starting again cannot help, and everything ends with it."""
 _STOP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 
