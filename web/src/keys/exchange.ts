@@ -75,6 +75,8 @@ export class KeyExchange {
         this.#members.set(member.member, member);
         for (const claim of early) this.#install(claim.member, claim.keys);
         if (news) this.#own.memberJoined();
+        // Those who were there before us sent their keys before this device could read them, as a rule: ask at once.
+        else if (early.length === 0) this.keyMissing(member.member, 0, 0, -Infinity);
     }
 
     memberLeft(member: number): void {
