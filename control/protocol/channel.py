@@ -3,7 +3,7 @@
 from control.protocol import names
 from control.protocol.budget import Budget, Verdict
 from control.protocol.checked import ContentError
-from control.protocol.conference import Conference, error_message
+from control.protocol.conference import Conference
 from control.protocol.content import (
     ChannelContentError,
     Hangup,
@@ -18,6 +18,7 @@ from control.protocol.content import (
 from control.protocol.events import CountMetric, Effect, SendChannel
 from control.protocol.member import Member
 from control.protocol.sdp import SdpError
+from control.protocol.telling import error_message
 
 
 def handle_message_untrusted(conference: Conference, member: Member, text: str, now: float) -> list[Effect]:

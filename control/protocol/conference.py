@@ -15,13 +15,15 @@ from control.protocol.call import Call, Step
 from control.protocol.checked import ContentError
 from control.protocol.content import Invite, Metadata, Negotiate, TrackSubscription, error_object
 from control.protocol.events import CloseTransport, CountMetric, Effect, OpenTransport, SendChannel
-from control.protocol.forwarding import Routes, carried, compile_routes, diff, occupants, wanted_encodings
+from control.protocol.forwarding import Routes, compile_routes, diff
 from control.protocol.member import Member
 from control.protocol.rows import HopKeys
 from control.protocol.sdp import Fingerprint, Offer
 from control.protocol.sdp_negotiate import Agreement, Features
-from control.protocol.slots import assign
+from control.protocol.slots import Occupant, assign
+from control.protocol.telling import Roster, error_message, tell
 from control.protocol.transport import Transport, agree_untrusted
+from control.protocol.view import View, occupants, see, view_key, wanted_encodings
 
 _MEMBER_NUMBERS = 0xFFFF
 
@@ -58,7 +60,9 @@ class Conference:
         self._settings = settings
         self._next_member = 1
         self._routes = Routes()
-        self._roster: dict[int, dict[str, Any]] = {}
+        self._roster = Roster()
+        self._occupants: list[Occupant] = []
+        self._views: dict[int, View] = {}
 
     # -- coming and going --
 
@@ -154,6 +158,7 @@ class Conference:
         if not member.call.advance(Step.DTLS, now):
             return [CountMetric("events_ignored", "dtls")]
         member.transport.keys = keys
+        member.version += 1
         return self.refresh(now)
 
     def channel_opened(self, member: Member, now: float) -> list[Effect]:
@@ -161,6 +166,7 @@ class Conference:
         if not member.call.advance(Step.CHANNEL_OPENED, now):
             return [CountMetric("events_ignored", "channel")]
         member.present = True
+        member.version += 1
         member.ping_at = now + limits.PING_INTERVAL
         member.told.welcome = False
         return self.refresh(now)
@@ -203,6 +209,7 @@ class Conference:
                 names.FULL, "The focus has no room for more slots: go on with those you have."
             ) from None
         member.mute(new.metadata)
+        member.version += 1
         effects = self.refresh(now)
         transport.drop_unused()
         return transport.answer(offer, self._settings.fingerprint), effects
@@ -245,86 +252,43 @@ class Conference:
 
     def refresh(self, now: float) -> list[Effect]:
         """Works out what should be and says what is new of it: first to the table, then to the members."""
-        for member in self.members.values():
-            member.pairs = assign(member.pairs, occupants(member, self.members), member.pair_indices)
-        for number, wanted in wanted_encodings(self.members).items():
-            self.members[number].sending.update(wanted, now)
+        members = self.members
+        self._assign_pairs()
+        views: dict[int, View] = {}
+        for number, member in members.items():
+            known = self._views.get(number)
+            same = known is not None and known.key == view_key(member, members)
+            views[number] = known if known is not None and same else see(member, members)
+        self._views = views
+        for number, wanted in wanted_encodings(members, views.values()).items():
+            members[number].sending.update(wanted, now)
         effects: list[Effect] = []
-        routes = compile_routes(self.members, self._number)
+        routes = compile_routes(members, self._number, views)
         change = diff(self.rows.worker, self._routes, routes)
         if change is not None:
             self._routes = routes
             effects.append(change)
-        roster = {number: each.roster_entry() for number, each in self.members.items() if each.present}
-        present = [entry for number, entry in roster.items() if self._roster.get(number) != entry]
-        gone = sorted(self._roster.keys() - roster.keys())
-        self._roster = roster
-        for member in self.members.values():
+        self._roster.update(members)
+        welcome = self._welcome()
+        for number, member in members.items():
             if member.channel_open:
-                effects += self._tell(member, present, gone)
+                effects += tell(member, self._roster, views[number], welcome)
         return effects
 
-    def _tell(self, member: Member, present: list[dict[str, Any]], gone: list[int]) -> list[Effect]:
-        """The roster before the slots: a slot never names somebody the client has not heard of."""
-        messages: list[tuple[str, dict[str, Any]]] = []
-        told = member.told
-        if not told.welcome:
-            told.welcome, told.slots, told.send = True, None, None
-            messages.append((names.WELCOME, self._welcome(member)))
-            messages += _roster_messages(list(self._roster.values()), [], reset=True)
-        elif present or gone:
-            messages += _roster_messages(present, gone, reset=False)
-        slots = self._slots(member)
-        if slots != told.slots:
-            told.slots = slots
-            told.revision += 1
-            messages.append((names.SLOTS, {"revision": told.revision, "slots": slots}))
-        rids = {
-            each.source: each.rids for each in member.transport.agreement.senders if each.active and each.rids
-        }
-        send = member.sending.content(rids)
-        if send != told.send:
-            told.send = send
-            messages.append((names.SEND, send))
-        return [SendChannel(member.transport.id, message_type, content) for message_type, content in messages]
+    def _assign_pairs(self) -> None:
+        everybody = occupants(self.members)
+        same = everybody == self._occupants
+        self._occupants = everybody
+        for number, member in self.members.items():
+            if not same or member.assigned != member.version:
+                others = [each for each in everybody if each.member != number]
+                member.pairs = assign(member.pairs, others, member.pair_indices)
+                member.assigned = member.version
 
-    def _welcome(self, member: Member) -> dict[str, Any]:
+    def _welcome(self) -> dict[str, Any]:
         return {
             "version": 1,
-            "member": member.number,
             "conference_id": self.conference_id,
             "ping_interval_ms": int(limits.PING_INTERVAL * 1000),
             "epoch": self.admission.epoch,
         }
-
-    def _slots(self, member: Member) -> list[dict[str, Any]]:
-        carrying = carried(member, self.members)
-        slots: list[dict[str, Any]] = []
-        for slot in member.transport.agreement.slots:
-            found = carrying.get(slot.mid)
-            if found is not None and found[0].present:
-                slots.append({"mid": slot.mid, "member": found[0].number, "source": found[1].source})
-            else:
-                slots.append({"mid": slot.mid, "member": None, "source": None})
-        return slots
-
-
-def error_message(member: Member, code: str, message: str, in_reply_to: str) -> SendChannel:
-    """P.error: a message of theirs could not be used."""
-    content = error_object(code, message) | {"in_reply_to": in_reply_to}
-    return SendChannel(member.transport.id, names.ERROR, content)
-
-
-def _roster_messages(
-    present: list[dict[str, Any]], gone: list[int], reset: bool
-) -> list[tuple[str, dict[str, Any]]]:
-    """P.members in messages that stay under their size limit."""
-    size = limits.ROSTER_CHUNK
-    chunks = [present[start : start + size] for start in range(0, len(present), size)] or [[]]
-    return [
-        (
-            names.MEMBERS,
-            {"reset": reset and index == 0, "present": chunk, "gone": gone if index == 0 else []},
-        )
-        for index, chunk in enumerate(chunks)
-    ]

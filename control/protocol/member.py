@@ -47,6 +47,9 @@ class Member:
     messages: Budget
     negotiations: Budget
     present: bool = False  # in the roster: the data channel has been open
+    version: int = 0  # counts changes that others see on their slots, and of its own slots
+    assigned: int = -1  # the version for which its slot pairs were assigned
+    wishes: int = 0  # counts changes of what it wants to see
     ping_at: float | None = None
     muted: set[str] = field(default_factory=set)
     pairs: dict[int, Occupant] = field(default_factory=dict)
@@ -65,7 +68,7 @@ class Member:
     @property
     def sources(self) -> list[str]:
         """Names of what it sends, in the order of their numbers."""
-        return [source for source in names.SOURCES if self.transport.sender(source)]
+        return [source for source in names.SOURCES if source in self.transport.senders]
 
     @property
     def pair_indices(self) -> list[int]:
@@ -89,6 +92,7 @@ class Member:
             if track[0] not in present or track[0] == self.number:
                 continue
             if track in self._levels or len(self._levels) < limits.SUBSCRIPTIONS_MAX:
+                self.wishes += self.level(track) != level
                 self._levels[track] = level
             else:
                 complete = False

@@ -9,7 +9,7 @@ from control.protocol.events import TransportId
 from control.protocol.rows import ExtensionIds, HopKeys, IceCredentials
 from control.protocol.sdp import Fingerprint, Offer, parse_offer_untrusted
 from control.protocol.sdp_answer import AnswerTransport, SlotSsrc, write_answer
-from control.protocol.sdp_negotiate import Agreement, Features, SenderSection, negotiate
+from control.protocol.sdp_negotiate import Agreement, Features, negotiate
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,9 @@ class Transport:
             # Both sides' credentials change (RFC 8445 9); the old ones serve until the new path works.
             self.ice = (self._credentials(agreement), self.ice[0])
         self.agreement = agreement
+        # What it sends now, by source; sections that are inactive do not count.
+        self.senders = {each.source: each for each in agreement.senders if each.active}
+        self.extensions = _extensions(agreement)
 
     def drop_unused(self) -> None:
         """Give back rows of sections that an agreement closed. Only after the table no longer has them."""
@@ -105,23 +108,6 @@ class Transport:
             self._cname,
         )
 
-    def sender(self, source: str) -> SenderSection | None:
-        """The section that sends a source, unless it is inactive."""
-        return next((each for each in self.agreement.senders if each.source == source and each.active), None)
-
-    @property
-    def extensions(self) -> ExtensionIds:
-        """All agreed header extension ids; within a BUNDLE group one id means one thing."""
-        ids: dict[str, int] = {}
-        agreed = [slot.extension_ids for slot in self.agreement.slots]
-        agreed += [sender.extension_ids for sender in self.agreement.senders]
-        for section in agreed:
-            for each in fields(ExtensionIds):
-                found = getattr(section, each.name)
-                if found is not None:
-                    ids[each.name] = found
-        return ExtensionIds(**ids)
-
     def _credentials(self, agreement: Agreement) -> IceCredentials:
         return IceCredentials(
             local_ufrag=self._randomness.ufrag(self.row.handle),
@@ -139,3 +125,16 @@ class Transport:
             self._rows.sources.give_back(row)
         for row in sinks:
             self._rows.sinks.give_back(row)
+
+
+def _extensions(agreement: Agreement) -> ExtensionIds:
+    """All agreed header extension ids; within a BUNDLE group one id means one thing."""
+    ids: dict[str, int] = {}
+    agreed = [slot.extension_ids for slot in agreement.slots]
+    agreed += [sender.extension_ids for sender in agreement.senders]
+    for section in agreed:
+        for each in fields(ExtensionIds):
+            found = getattr(section, each.name)
+            if found is not None:
+                ids[each.name] = found
+    return ExtensionIds(**ids)
