@@ -5,7 +5,6 @@ from control.protocol.budget import Budget, Verdict
 from control.protocol.checked import ContentError
 from control.protocol.conference import Conference
 from control.protocol.content import (
-    ChannelContentError,
     Hangup,
     MetadataChanged,
     MissingKey,
@@ -13,10 +12,10 @@ from control.protocol.content import (
     Pong,
     TrackSubscription,
     error_object,
-    parse_channel_untrusted,
 )
 from control.protocol.events import CountMetric, Effect, SendChannel
 from control.protocol.member import Member
+from control.protocol.reading import ChannelContentError, parse_channel_untrusted
 from control.protocol.sdp import SdpError
 from control.protocol.telling import error_message
 

@@ -20,7 +20,6 @@ from control.protocol.content import (
     MetadataChanged,
     Negotiate,
     Unknown,
-    parse_matrix_untrusted,
 )
 from control.protocol.events import (
     ChannelClosed,
@@ -43,6 +42,7 @@ from control.protocol.events import (
 )
 from control.protocol.invites import Invites, Refusals
 from control.protocol.member import Member
+from control.protocol.reading import parse_matrix_untrusted
 from control.protocol.sdp import Fingerprint, SdpError
 from control.protocol.sdp_negotiate import Features
 

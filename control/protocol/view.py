@@ -1,4 +1,4 @@
-"""What one member gets to see: which source each of its slots carries, in which encoding, and what follows."""
+"""What one member gets to see: which source each of its slots carries, in which encoding."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

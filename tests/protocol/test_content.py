@@ -13,7 +13,6 @@ from control.protocol import limits, names
 from control.protocol.checked import ContentError
 from control.protocol.content import (
     Candidates,
-    ChannelContentError,
     Hangup,
     Invite,
     MetadataChanged,
@@ -23,11 +22,10 @@ from control.protocol.content import (
     StreamInfo,
     TrackSubscription,
     Unknown,
-    parse_channel_untrusted,
-    parse_matrix_untrusted,
     serialise,
 )
 from control.protocol.events import CountMetric, SendChannel, SendMatrix
+from control.protocol.reading import ChannelContentError, parse_channel_untrusted, parse_matrix_untrusted
 from tests.protocol.people import CREATOR, counted, invite, metadata, offer, people, world
 
 COMMON = {"call_id": "c", "party_id": "p", "version": "1"}
