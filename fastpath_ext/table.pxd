@@ -24,6 +24,7 @@ cdef class Table:
     cdef c.config_view config               # mapping, owned; written by us except `adopted`
     cdef c.state_view state                 # mapping, owned, read-only
     cdef rows transports, sources, sinks    # control's copy, owned
+    cdef unsigned int *removed              # per transport: the incarnation that was removed last, owned
     cdef readonly int damaged_rows          # rows not taken over by attach: their check value was wrong
 
     cdef int take(self, int config_fd, int state_fd) except -1

@@ -167,7 +167,8 @@ class Table:
     def put_transport(self, handle: int, row: _TransportRow, *, keep_keys: bool = False) -> None:
         """`keep_keys`: the keys in the table stay if the incarnation does, whatever row.keys says.
 
-        For control that was restarted and knows none of them.
+        For control that was restarted and knows none of them. An incarnation that was removed is refused:
+        what the worker knew of its keys is gone.
         """
     def put_source(self, handle: int, row: _SourceRow) -> None: ...
     def put_sink(self, handle: int, row: _SinkRow) -> None: ...

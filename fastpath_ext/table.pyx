@@ -4,6 +4,7 @@ import fcntl
 import os
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
@@ -241,6 +242,7 @@ cdef class Table:
         rows_destroy(&self.transports)
         rows_destroy(&self.sources)
         rows_destroy(&self.sinks)
+        free(self.removed)
         if self.config.header != NULL:
             munmap(self.config.header, self.config.size)
         if self.state.header != NULL:
@@ -320,6 +322,9 @@ cdef class Table:
                 or rows_create(&self.sources, header.source_capacity, sizeof(c.source_row))
                 or rows_create(&self.sinks, header.sink_capacity, sizeof(c.sink_row))):
             raise MemoryError
+        self.removed = <unsigned int *>calloc(header.transport_capacity + 1, sizeof(unsigned int))
+        if self.removed == NULL:
+            raise MemoryError
         if fresh:
             return 0
         if number == 0:
@@ -392,6 +397,9 @@ cdef class Table:
         memset(&filled, 0, sizeof(filled))
         try:
             fill_transport(&filled, row)
+            if held.incarnation == 0 and self.removed[<uint32_t>handle] == filled.incarnation:
+                # The worker forgot its SRTCP index and replay windows: under the same keys they would repeat.
+                raise ValueError("a removed incarnation never comes back")
             if keep_keys and held.incarnation == filled.incarnation:
                 filled.srtp_profile = held.srtp_profile
                 filled.rx_key = held.rx_key
@@ -415,7 +423,11 @@ cdef class Table:
         rows_put(&self.sinks, handle, &filled)
 
     def remove_transport(self, handle):
+        cdef const c.transport_row *held
         check_handle(&self.transports, handle)
+        held = <const c.transport_row *>rows_at(&self.transports, handle)
+        if held.incarnation != 0:
+            self.removed[<uint32_t>handle] = held.incarnation
         rows_remove(&self.transports, handle)
 
     def remove_source(self, handle):

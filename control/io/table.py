@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from control.protocol.events import PublishRoutes
 from fastpath_ext.table import Table
@@ -15,7 +15,14 @@ RETRY_S = 0.002, 0.1
 """First and longest pause before asking again whether the worker has moved on, doubling. It does so at every
 batch, and at once when woken. Lower: more turns for nothing while a worker is away. Higher: changes wait."""
 
-_Row = TypeVar("_Row")
+
+class _Occupied(Protocol):
+    @property
+    def incarnation(self) -> int: ...
+
+
+_Row = TypeVar("_Row", bound=_Occupied)
+_Held = TypeVar("_Held", bound=_Occupied)
 
 
 class TableWriter:
@@ -44,9 +51,9 @@ class TableWriter:
         self._remove(table.remove_sink, routes.gone_sinks)
         self._remove(table.remove_source, routes.gone_sources)
         self._remove(table.remove_transport, routes.gone_transports)
-        self._put(table.put_transport, table.remove_transport, routes.transports)
-        self._put(table.put_source, table.remove_source, routes.sources)
-        self._put(table.put_sink, table.remove_sink, routes.sinks)
+        self._put(table.put_transport, table.transport, table.remove_transport, routes.transports)
+        self._put(table.put_source, table.source, table.remove_source, routes.sources)
+        self._put(table.put_sink, table.sink, table.remove_sink, routes.sinks)
         self._soon()
 
     def clear(self) -> None:
@@ -78,17 +85,23 @@ class TableWriter:
                 log.error("no such row: %s", error)
 
     def _put(
-        self, put: Callable[[int, _Row], None], remove: Callable[[int], None], rows: Mapping[int, _Row]
+        self,
+        put: Callable[[int, _Row], None],
+        get: Callable[[int], _Held | None],
+        remove: Callable[[int], None],
+        rows: Mapping[int, _Row],
     ) -> None:
         for handle, row in rows.items():
             try:
                 put(handle, row)
             except (ValueError, OverflowError, TypeError, AttributeError) as error:
-                # Nothing of a row that cannot be written is forwarded: the old one goes too.
                 self.refused += 1
                 log.error("row refused by the table: %s", error)
+                # What was there before stays if it is of the same occupant, and goes if it is of another.
                 with contextlib.suppress(ValueError, OverflowError):
-                    remove(handle)
+                    held = get(handle)
+                    if held is not None and held.incarnation != row.incarnation:
+                        remove(handle)
 
     def _soon(self) -> None:
         if self._closed:

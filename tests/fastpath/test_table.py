@@ -161,6 +161,18 @@ class TestWiping:
         assert reader.verify() == 7
 
 
+def test_a_removed_transport_comes_back_only_as_another(table: Table, reader: Reader):
+    """The worker forgot its SRTCP index and replay windows: under the same keys they would begin again."""
+    table.put_transport(0, transport_row(incarnation=5))
+    publish(table, reader)
+    table.remove_transport(0)
+    with pytest.raises(ValueError, match="never comes back"):
+        table.put_transport(0, transport_row(incarnation=5))
+    table.put_transport(0, transport_row(incarnation=6))
+    table.put_transport(1, transport_row(incarnation=5))
+    assert table.transport_handles == [0, 1]
+
+
 class TestTakingOver:
     def test_a_successor_has_every_row(self, table: Table, reader: Reader):
         table.put_transport(3, transport_row(incarnation=5, sources=(2,)))

@@ -196,15 +196,21 @@ class TestWriting:
         worker.link.publish(
             PublishRoutes(
                 7,
-                {1: transport_row(ice=()), 2: transport_row(), 99: transport_row()},
+                {
+                    0: transport_row(incarnation=2, ice=()),
+                    1: transport_row(ice=()),
+                    2: transport_row(),
+                    99: transport_row(),
+                },
                 {},
                 {},
                 gone_sinks=frozenset({500}),
             )
         )
         await until(lambda: worker.table.current == 1)
-        assert worker.link.table.transport_handles == [0, 2]  # nothing of what was refused is forwarded
-        assert worker.link.writer.refused == 3
+        # A former occupant goes; the same one stays as it was.
+        assert worker.link.table.transport_handles == [1, 2]
+        assert worker.link.writer.refused == 4
 
     async def test_what_a_dead_control_left_is_cleared_and_wiped(self, worker: Worker):
         worker.link.publish(PublishRoutes(7, {0: transport_row()}, {}, {}))
