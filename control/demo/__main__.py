@@ -28,7 +28,7 @@ def main() -> int:
         return int(check.main(arguments))
     try:
         with Demo(
-            arguments.folder,
+            arguments.folder or Path("build/demo"),
             address=arguments.address,
             media_address=arguments.media_address,
             key_transport=arguments.key_transport,
@@ -53,7 +53,7 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m control.demo", description=__doc__)
     parser.add_argument("--check", action="store_true", help="let headless browsers hold the conference")
-    parser.add_argument("--folder", type=Path, default=Path("build/demo"), help="accounts, rooms and logs")
+    parser.add_argument("--folder", type=Path, help="accounts, rooms and logs; default build/demo[-check]")
     parser.add_argument("--address", default="127.0.0.1", help="of the homeserver and the web page")
     parser.add_argument("--media-address", help="of the media ports (this machine's own)")
     parser.add_argument("--key-transport", choices=("timeline", "to-device"), default="timeline")

@@ -147,9 +147,7 @@ class Browser:
         self._browsers = browsers
         self._number = number
 
-    async def open(
-        self, url: str, *, script: str = "", size: tuple[int, int] = (1280, 800)
-    ) -> Page:
+    async def open(self, url: str, *, script: str = "", size: tuple[int, int] = (1280, 800)) -> Page:
         """A page in a context of its own: no cookies, storage or cache in common with another.
 
         `script` runs in it before its own scripts do.

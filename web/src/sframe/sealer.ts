@@ -15,7 +15,7 @@ interface Current {
 export class SourceSealer {
     #current: Current | null = null;
     #counter = 0;
-    /** frames sealed, and frames dropped because there was no key yet */
+    /** frames sealed, and frames dropped because there was no key yet or the source is muted */
     sealed = 0;
     dropped = 0;
 

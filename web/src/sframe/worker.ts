@@ -95,7 +95,10 @@ function run(transformer: Transformer, transform: (frame: EncodedFrame, output: 
 }
 
 async function sendFrame(source: number, frame: EncodedFrame, output: Output): Promise<void> {
-    if (muted.has(source)) return;
+    if (muted.has(source)) {
+        sealerOf(source).dropped++;
+        return;
+    }
     const kind = "type" in frame ? (frame.type === "key" ? "key" : "delta") : "audio";
     const sealed = await sealerOf(source).seal(kind, new Uint8Array(frame.data) as Bytes);
     if (!sealed) return;
