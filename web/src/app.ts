@@ -93,6 +93,7 @@ export class App {
         this.conference = conference;
         this.left = false;
         conference.onchange = this.changed;
+        conference.onsuperseded = () => void this.#follow(conference);
         this.#show("call");
         await conference.join();
     }
@@ -117,6 +118,13 @@ export class App {
         this.conference = null;
         await this.openLobby(roomId);
         await this.join();
+    }
+
+    /** Into the room's other conference, with the same devices. */
+    async #follow(conference: Conference): Promise<void> {
+        conference.onsuperseded = () => undefined;
+        await conference.leave();
+        if (this.conference === conference) await this.again();
     }
 
     backToRooms(): void {

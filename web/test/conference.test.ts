@@ -4,6 +4,7 @@ import { Roster } from "../src/conference/roster.ts";
 import { pairsToAdd, Slots } from "../src/conference/slots.ts";
 import { Subscriptions } from "../src/conference/subscriptions.ts";
 import { applyWanted, firstEncodings } from "../src/call/encodings.ts";
+import { chooseConference } from "../src/matrix/announce.ts";
 import type { Member } from "../src/protocol/messages.ts";
 
 const member = (number: number, userId = `@u${number}:x`): Member => ({
@@ -78,5 +79,24 @@ describe("encodings", () => {
         assert.equal(encodings[2]!.maxBitrate, 900000);
         assert.equal(applyWanted(encodings, new Map([["t", { active: false }]])), true);
         assert.deepEqual(encodings.map(({ active, maxBitrate }) => [active, maxBitrate]), [[false, 150000], [false, 500000], [false, 1700000]]);
+    });
+});
+
+describe("announcements", () => {
+    const announcement = (sender: string, created: number, more: object = {}, stateKey: string | undefined = sender) => ({
+        stateKey: stateKey as string | undefined,
+        sender,
+        at: 0,
+        content: { conference_id: `${created}`.padStart(22, "x"), focus: { user_id: "@sotto:x" }, created_ts: created, ...more },
+    });
+
+    it("the newest that has not ended counts, under its writer's own key only", () => {
+        const chosen = (...all: ReturnType<typeof announcement>[]) => chooseConference(all)?.createdTs ?? null;
+        assert.equal(chosen(), null);
+        assert.equal(chosen(announcement("@a:x", 5), announcement("@b:x", 7)), 7);
+        assert.equal(chosen(announcement("@a:x", 5), announcement("@b:x", 7, { ended: true })), 5);
+        assert.equal(chosen(announcement("@a:x", 5), announcement("@b:x", 9, {}, "@a:x"), announcement("@b:x", 8, {}, "")), 5);
+        assert.equal(chosen(announcement("@a:x", 5), announcement("@b:x", 7, { focus: "nonsense" })), 5);
+        assert.equal(chosen(announcement("@a:x", 5, { ended: true }), { ...announcement("@a:x", 6), stateKey: undefined }), 6);
     });
 });

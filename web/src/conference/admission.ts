@@ -2,10 +2,9 @@
 
 import { RoomStateEvent, type MatrixClient, type Room } from "matrix-js-sdk";
 import { randomBytes, randomName } from "../bytes.ts";
-import { activeConference, announce } from "../matrix/announce.ts";
+import { activeConference, announce, standing } from "../matrix/announce.ts";
 import { sendTicket, TicketBox } from "../matrix/tickets.ts";
 import type { Conference, Ticket } from "../protocol/events.ts";
-import { EVENT } from "../protocol/names.ts";
 import { prove, ticketKey } from "../ticket.ts";
 
 export interface Pass {
@@ -13,7 +12,7 @@ export interface Pass {
     ticket: Ticket;
 }
 
-/** Our announcement is believed to have reached everybody this long after it came back to us, ms. */
+/** An announcement that has not come back to us by now is not waited for, ms. */
 const ECHO_MS = 5000;
 
 export class Admission {
@@ -91,6 +90,7 @@ export class Admission {
         const rival = await others;
         if (rival) {
             // Two pressed "join" at once. The one whose announcement the room saw first keeps it.
+            this.#dead.add(conference.conferenceId);
             await announce(this.#client, this.#room.roomId, null);
             return this.find(say, isOver);
         }
@@ -98,22 +98,19 @@ export class Admission {
         return (this.#own = { conference, ticket });
     }
 
-    /** Another living conference that the room's order of events puts before ours; null once ours came first. */
+    /** A living conference that the room's order of events puts before ours; null when ours came first. */
     #watchRivals(own: Conference): Promise<Conference | null> {
         return new Promise((resolve) => {
-            let rival: Conference | null = null;
-            const check = () => {
-                const active = this.running;
-                if (active && active.conferenceId !== own.conferenceId) rival = active;
-                const ours = this.#room.currentState.getStateEvents(EVENT.conference, own.creator);
-                if (ours?.getContent().conference_id === own.conferenceId || active?.conferenceId === own.conferenceId) finish();
-            };
-            const finish = () => {
+            const finish = (before: Conference | null) => {
                 clearTimeout(timer);
                 this.#client.off(RoomStateEvent.Update, check);
-                resolve(rival);
+                resolve(before && !this.#dead.has(before.conferenceId) && before.focus === own.focus ? before : null);
             };
-            const timer = setTimeout(finish, ECHO_MS);
+            const check = () => {
+                const { arrived, before } = standing(this.#room, own);
+                if (arrived) finish(before);
+            };
+            const timer = setTimeout(() => finish(null), ECHO_MS);
             this.#client.on(RoomStateEvent.Update, check);
         });
     }

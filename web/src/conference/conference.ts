@@ -1,7 +1,7 @@
 // One membership in one conference, from "join" to "left": what the focus says becomes state, what the person does
 // becomes messages. It renders nothing; the screens read it and are told of changes.
 
-import type { MatrixClient, Room } from "matrix-js-sdk";
+import { RoomStateEvent, type MatrixClient, type Room } from "matrix-js-sdk";
 import type { LocalMedia } from "../call/localmedia.ts";
 import { Peer, type Kind } from "../call/peer.ts";
 import type { Config } from "../config.ts";
@@ -51,6 +51,8 @@ export class Conference {
     readonly peer = new Peer(this.worker);
     keys: KeyExchange | null = null;
     onchange: () => void = () => undefined;
+    /** The others are in another conference of the room: join that. */
+    onsuperseded: () => void = () => undefined;
 
     readonly #options: ConferenceOptions;
     readonly #received = new Received(this.peer, this.worker);
@@ -176,9 +178,20 @@ export class Conference {
         const { client, room, config, ignoreKeys } = this.#options;
         const link = linkKeys({ client, room, kind: config.keyTransport, pass, worker: this.worker, ignoreOthers: ignoreKeys });
         this.keys = link.keys;
-        const rank = () => this.roster.list.findIndex(({ member }) => member === this.member);
-        const serve = serveTickets(client, room, pass.ticket, rank);
-        this.#stops = [link.stop, listen(client, room.roomId, (event) => this.phase === "joined" && serve(event))];
+        // Who starts a conference answers for it from the start; others once they are in.
+        const mine = pass.conference.creator === client.getUserId();
+        const rank = () => (this.phase === "joined" ? this.roster.list.findIndex(({ member }) => member === this.member) : mine ? 0 : -1);
+        const watch = () => this.#lookForAnother();
+        client.on(RoomStateEvent.Update, watch);
+        this.#stops = [link.stop, listen(client, room.roomId, serveTickets(client, room, pass.ticket, rank)), () => client.off(RoomStateEvent.Update, watch)];
+    }
+
+    /** Alone in here while the room has moved on to another conference: two were started at once. */
+    #lookForAnother(): void {
+        const running = this.#options.admission.running;
+        const own = this.#entered?.pass.conference;
+        if (this.phase !== "joined" || !running || !own || running.conferenceId === own.conferenceId) return;
+        if (running.createdTs > own.createdTs && this.roster.others(this.member ?? 0).length === 0) this.onsuperseded();
     }
 
     #receive(data: unknown): void {
@@ -241,6 +254,7 @@ export class Conference {
         }
         for (const member of joined) if (member.member !== this.member) this.keys?.memberJoined(member, !first);
         if (first && this.#options.config.keyTransport !== "timeline") this.keys?.start(this.member);
+        if (left.length > 0) this.#lookForAnother();
         this.#subscribe();
         void this.#negotiation.growFor(() => this.roster.others(this.member ?? 0).length);
     }

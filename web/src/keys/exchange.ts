@@ -85,10 +85,15 @@ export class KeyExchange {
         this.#own.memberLeft();
     }
 
+    /** Keys of other conferences of the room are none of ours. */
+    concerns(keys: MediaKeys): boolean {
+        return keys.conferenceId === this.#options.conferenceId && keys.member !== this.#member;
+    }
+
     /** `from` is what the encryption proved, not what the event says. */
     keysArrived(keys: MediaKeys, from: Device): void {
-        if (keys.conferenceId !== this.#options.conferenceId || keys.deviceId !== from.deviceId) return count("media keys refused");
-        if (keys.member === this.#member || this.#options.ignoreOthers) return;
+        if (!this.concerns(keys) || this.#options.ignoreOthers) return;
+        if (keys.deviceId !== from.deviceId) return count("media keys refused");
         const verdict = this.#owners.offer({ member: keys.member, userId: from.userId, deviceId: from.deviceId, keys: keys.keys });
         if (verdict === "refused") count("media keys refused");
         if (verdict === "accepted") this.#install(keys.member, keys.keys);

@@ -10,6 +10,8 @@ interface Announcement {
     stateKey: string | undefined;
     sender: string;
     content: unknown;
+    /** Place in the part of the room's timeline that is known here; -1: before it. */
+    at: number;
 }
 
 /** The announcement that counts: the newest that has not ended, of members who are still in the room. */
@@ -39,11 +41,25 @@ export function chooseConference(all: Announcement[]): Conference | null {
     return newest;
 }
 
+/**
+ * Whether `own` has come back to us, and the living conference of somebody else that the room's order of events puts
+ * before it. Everyone sees the same order, so of several started at once all but the first give way.
+ */
+export function standing(room: Room, own: Conference): { arrived: boolean; before: Conference | null } {
+    const all = announcements(room);
+    const ours = all.find(({ sender, content }) => sender === own.creator && (content as { conference_id?: unknown }).conference_id === own.conferenceId);
+    if (!ours) return { arrived: false, before: null };
+    const present = (userId: string) => room.getMember(userId)?.membership === "join";
+    return { arrived: true, before: chooseConference(all.filter(({ sender, at }) => sender !== own.creator && at < ours.at && present(sender))) };
+}
+
 /** State events, then timeline events of the same type in their order (where power levels refused the state). */
 function announcements(room: Room): Announcement[] {
     const state = room.getLiveTimeline().getState(EventTimeline.FORWARDS);
-    const timeline = room.getLiveTimeline().getEvents().filter((event) => event.getType() === EVENT.conference && !event.isState());
+    const known = room.getLiveTimeline().getEvents();
+    const timeline = known.filter((event) => event.getType() === EVENT.conference && !event.isState());
     return [...(state?.getStateEvents(EVENT.conference) ?? []), ...timeline].map((event) => ({
+        at: known.findIndex((one) => one.getId() === event.getId()),
         stateKey: event.isState() ? event.getStateKey() : undefined,
         sender: event.getSender() ?? "",
         content: event.getContent(),

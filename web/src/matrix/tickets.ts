@@ -121,8 +121,8 @@ export async function sendTicket(client: MatrixClient, room: Room, ticket: Ticke
 }
 
 /**
- * While in a conference: gives its ticket to those of the room who ask. `rank` is our place among the members present,
- * by number; the first answers at once, each next one 3 s later unless somebody did.
+ * Gives the ticket of our conference to those of the room who ask. `rank` is our place among the members present, by
+ * number, or -1 while it is not ours to answer; the first answers at once, each next one 3 s later unless somebody did.
  */
 export function serveTickets(client: MatrixClient, room: Room, ticket: Ticket, rank: () => number): (event: Incoming) => void {
     let waiting: ReturnType<typeof setTimeout> | null = null;

@@ -53,6 +53,7 @@ export class KeyTransport {
     async timelineKeys(event: Incoming, exchange: KeyExchange): Promise<void> {
         if (event.senderKey === null) return count("media keys in clear");
         const keys = parseMediaKeys(event.content);
+        if (!exchange.concerns(keys)) return;
         if (!(await isDevice(this.#client, event.sender, keys.deviceId, event.senderKey))) return count("media keys refused");
         exchange.keysArrived(keys, { userId: event.sender, deviceId: keys.deviceId });
     }
