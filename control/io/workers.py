@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from aioice.ice import get_host_addresses
 
 from control.handover import WorkerHandover
+from control.io.inherited import Inherited
 from control.io.table import TableWriter
 from control.protocol.allocation import WorkerPlace
 from control.protocol.events import PublishRoutes
@@ -19,6 +20,8 @@ from fastpath_ext.values import UplinkMessage
 
 log = logging.getLogger(__name__)
 
+SWEEP_S = 5.0
+"""Between two looks at what a former control process left. Higher: rows of gone members stay longer."""
 MESSAGES_PER_TURN = 64
 """Messages of one worker taken before others get their turn. Higher: a flood of DTLS delays all else in
 control. Lower: more turns of the event loop."""
@@ -37,23 +40,31 @@ class WorkerLink:
         """Messages that were malformed, or that made `on_message` fail; each is a bug."""
         self.unsent = 0
         """Messages lost because the worker does not take them. DTLS repeats its own."""
+        self._inherited = Inherited(self.table)
+        self._sweep: asyncio.TimerHandle | None = None
         self._given = given
         self._on_message = on_message
         self._socket = socket.socket(fileno=given.uplink_fd)
         self._socket.setblocking(False)
 
     def start(self) -> None:
-        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._socket, self._readable)
+        self._sweep = loop.call_later(SWEEP_S, self._sweep_inherited)
 
     def close(self) -> None:
         """Leaves the table and the worker as they are."""
+        if self._sweep is not None:
+            self._sweep.cancel()
         asyncio.get_running_loop().remove_reader(self._socket)
         self.writer.close()
         self._socket.close()
 
     def place(self, advertise: Sequence[str]) -> WorkerPlace:
         """What it has room for, and the addresses clients are told, `advertise` instead of its own."""
-        return WorkerPlace(_candidates(self._given, advertise), *self.table.capacities)
+        return WorkerPlace(
+            _candidates(self._given, advertise), *self.table.capacities, self._inherited.occupied
+        )
 
     def publish(self, routes: PublishRoutes) -> None:
         self.writer.apply(routes)
@@ -69,6 +80,14 @@ class WorkerLink:
     def wake(self) -> bool:
         """Makes the worker look at its table now."""
         return self._send(uplink.encode(uplink.Kind.DOWN_WAKE, time_ns=time.monotonic_ns()))
+
+    def _sweep_inherited(self) -> None:
+        gone = self._inherited.expired(self.index, time.monotonic_ns())
+        if gone is not None:
+            self.publish(gone)
+        self._sweep = None
+        if self._inherited.left:
+            self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_inherited)
 
     def _send(self, message: bytes) -> bool:
         try:

@@ -29,11 +29,12 @@ class RowAllocator:
     An incarnation never repeats.
     """
 
-    def __init__(self, capacity: int, first_incarnation: int) -> None:
+    def __init__(self, capacity: int, first_incarnation: int, occupied: Collection[int] = ()) -> None:
+        """`occupied` handles are never given out."""
         self._capacity = capacity
         self._incarnation = first_incarnation
-        self._unused = 0  # handles from here on were never given out
-        self._free: list[int] = []
+        self._unused = max(occupied, default=-1) + 1  # handles from here on were never given out
+        self._free = [handle for handle in range(self._unused) if handle not in occupied]
         self.in_use = 0
 
     def take(self) -> Row:
@@ -63,6 +64,8 @@ class WorkerPlace:
     transports: int  # rows in its table
     sources: int
     sinks: int
+    # Transports, sources and sinks that members of a former control process still use.
+    occupied: tuple[frozenset[int], frozenset[int], frozenset[int]] = (frozenset(), frozenset(), frozenset())
 
 
 @dataclass(slots=True)
@@ -106,9 +109,14 @@ class Randomness:
         Incarnations begin anywhere: state rows of a former control process may still be there.
         """
 
-        def allocator(capacity: int) -> RowAllocator:
-            return RowAllocator(capacity, int.from_bytes(self.random_bytes(4), "big"))
+        def allocator(capacity: int, occupied: frozenset[int]) -> RowAllocator:
+            return RowAllocator(capacity, int.from_bytes(self.random_bytes(4), "big"), occupied)
 
+        transports, sources, sinks = place.occupied
         return Rows(
-            worker, place, allocator(place.transports), allocator(place.sources), allocator(place.sinks)
+            worker,
+            place,
+            allocator(place.transports, transports),
+            allocator(place.sources, sources),
+            allocator(place.sinks, sinks),
         )

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from control.handover import Handover, HandoverError, MediaSocket, WorkerHandover
+from control.io.inherited import CONSENT_NS, Inherited
 from control.io.sockets import uplink_pair
 from control.io.table import TableWriter
 from control.io.workers import MESSAGES_PER_TURN, WorkerLink
+from control.protocol.allocation import FullError, Row, RowAllocator
 from control.protocol.events import PublishRoutes
 from fastpath_ext import uplink
 from fastpath_ext.table import NONE, Table
@@ -225,6 +227,41 @@ class TestWriting:
         await until(lambda: successor.settled)
         assert not worker.reader.finds(RX_KEY)
         writer.close()
+
+
+class TestInherited:
+    """Members of a control process that died keep their media; their rows go when they are gone."""
+
+    async def test_they_are_left_alone_until_their_consent_ends(self, worker: Worker):
+        table = worker.table
+        for handle in (0, 2):
+            table.put_transport(handle, transport_row(incarnation=5))
+        table.put_source(1, source_row(transport_incarnation=5))
+        table.put_sink(3, sink_row(transport_incarnation=5, source=1))
+        table.publish()
+        worker.reader.adopt()
+        now = 100_000_000_000
+        worker.reader.serve(0, 1, 3, now_ns=now)  # and nobody ever came to transport 2
+        successor = Table.attach(*table.fds)
+        inherited = Inherited(successor)
+        assert inherited.occupied == ({0, 2}, {1}, {3})
+        assert inherited.expired(7, now + CONSENT_NS) == PublishRoutes(
+            7, {}, {}, {}, gone_transports=frozenset({2})
+        )
+        assert inherited.left == {0}
+        assert inherited.expired(7, now + CONSENT_NS) is None
+        assert inherited.expired(7, now + CONSENT_NS + 1) == PublishRoutes(
+            7, {}, {}, {}, frozenset({0}), frozenset({1}), frozenset({3})
+        )
+        assert not inherited.left
+
+    async def test_their_handles_are_not_given_out(self):
+        rows = RowAllocator(5, 77, occupied={0, 3})
+        assert [rows.take() for _ in range(3)] == [(1, 78), (2, 79), (4, 80)]
+        with pytest.raises(FullError):
+            rows.take()
+        rows.give_back(Row(2, 79))
+        assert rows.take() == (2, 81)
 
 
 class TestHandover:
