@@ -70,7 +70,7 @@ def test_starts_and_stops_in_order(start: StartServer):
     assert not any(is_free(port) for port in ports)
     began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 9  # control has 10 s at most
     assert server.lines[-1] == "control says goodbye"
     assert not any(alive(pid) for pid in server.pids.values())
     assert all(is_free(port) for port in ports)
@@ -152,7 +152,7 @@ def test_a_hung_worker_is_killed_and_replaced(start: StartServer):
     os.kill(before["worker 1"], signal.SIGSTOP)
     began = time.monotonic()
     server.wait_for("^worker 1 hangs and is killed")
-    assert 2.0 <= time.monotonic() - began < 5.0
+    assert 1.5 <= time.monotonic() - began < 15.0
     server.wait_for("^said 1 READY")
     assert server.pids["worker 0"] == before["worker 0"]
     assert server.stop() == 0
@@ -174,7 +174,7 @@ def test_a_second_signal_hurries(start: StartServer):
     server.process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     assert server.stop(signal.SIGINT) == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     assert "control does not end and is killed" in server.lines
     assert not any(alive(pid) for pid in server.pids.values())
 

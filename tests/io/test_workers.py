@@ -176,7 +176,7 @@ class TestWriting:
         await asyncio.sleep(0.3)  # the pauses have grown
         worker.reader.adopt()
         worker.uplink.send(uplink.encode(uplink.Kind.READY))
-        await until(lambda: worker.table.current == 2, 0.05)
+        await until(lambda: worker.table.current == 2)
 
     async def test_removed_keys_are_wiped_without_another_change(self, worker: Worker):
         worker.link.publish(PublishRoutes(7, {0: transport_row()}, {}, {0: sink_row(source=NONE)}))
