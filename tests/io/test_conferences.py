@@ -141,6 +141,37 @@ async def test_deadlines_are_met(where: World, monkeypatch: pytest.MonkeyPatch) 
     await where.until(lambda: len([kind for kind, _ in alice.said if kind == names.PING]) >= 3)
 
 
+async def test_a_lost_flight_of_dtls_is_sent_again(where: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "DTLS_RETRANSMIT_FIRST", 0.02)
+    alice = await Member(where, CREATOR, "device0").call()
+    send, lost = where.worker.send_dtls, 3
+
+    def lossy(transport: int, incarnation: int, datagram: bytes) -> bool:
+        nonlocal lost
+        lost -= 1
+        return True if lost >= 0 else send(transport, incarnation, datagram)
+
+    monkeypatch.setattr(where.worker, "send_dtls", lossy)
+    await alice.connect()
+    assert alice.dtls.connected
+    assert lost < 0
+
+
+async def test_a_fault_is_logged_without_what_people_sent(
+    where: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fault(*_: object) -> None:
+        raise RuntimeError("a secret that somebody sent")
+
+    monkeypatch.setattr(where.runtime.focus, "handle", fault)
+    event = MatrixCallEvent("!r", "@x:y", names.INVITE, {}, 0, False)
+    where.runtime.matrix_event(event)
+    assert "RuntimeError at test_conferences.py" in caplog.text
+    assert "secret" not in caplog.text
+    assert where.counts["internal_errors", "MatrixCallEvent"] == 1
+    monkeypatch.undo()
+
+
 async def test_stopping_silently_says_nothing(where: World) -> None:
     await members(where, 2)
     sent, rows = where.worker.sent, dict(where.worker.rows)

@@ -3,6 +3,7 @@
 import pytest
 
 from control.protocol import limits, names
+from control.protocol.content import serialise
 from control.protocol.events import (
     ChannelClosed,
     ChannelOpened,
@@ -12,6 +13,8 @@ from control.protocol.events import (
     PeerClosed,
     PublishRoutes,
     SendChannel,
+    SinkSwitched,
+    SourceLive,
 )
 from control.protocol.rows import NONE, SourceKind
 from tests.protocol.people import CONFERENCE_ID, KEYS, Person, counted, metadata, offer, people, world
@@ -387,3 +390,48 @@ def test_rows_are_gone_before_their_handles_are_given_out_again() -> None:
     back = max(index for index, each in enumerate(changes) if carol.transport.handle in each.transports)
     assert gone < back
     assert alice.slots["v0"] == (3, "camera")
+
+
+def test_more_slots_than_the_worker_has_rows_for() -> None:
+    where = world(rows=(8, 64, 20))
+    alice, _ = people(where, 2)
+    before = where.tables[0]
+    alice.say(names.NEGOTIATE, {"description": {"type": "offer", "sdp": offer(pairs=12)}})
+    assert alice.last(names.NEGOTIATE)["error"]["code"] == "full"
+    assert where.tables[0] == before
+    alice.say(names.NEGOTIATE, {"description": {"type": "offer", "sdp": offer(pairs=5)}})
+    assert "description" in alice.last(names.NEGOTIATE)
+
+
+def test_a_large_roster_comes_in_messages_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    where = world()
+    everybody = people(where, 60, sdp=offer(pairs=1))
+    told = [content for kind, content in everybody[-1].said if kind == names.MEMBERS]
+    assert [content["reset"] for content in told] == [True, False, False]
+    assert all(len(serialise(names.MEMBERS, content)) < limits.MESSAGE_MAX_BYTES for content in told)
+    assert len(everybody[-1].roster) == 60
+    # Even where every identifier is as long as it may be.
+    longest = everybody[0].roster[1] | {
+        "user_id": "x" * 255,
+        "device_id": "y" * 255,
+        "sources": names.SOURCES,
+    }
+    content = {"reset": True, "present": [longest] * limits.ROSTER_CHUNK, "gone": []}
+    assert len(serialise(names.MEMBERS, content)) < limits.MESSAGE_MAX_BYTES
+
+
+def test_what_the_worker_tells_of_media_is_counted() -> None:
+    where = world()
+    (alice,) = people(where, 1)
+    assert counted(where.handle(SourceLive(alice.transport, 0, 1)), "sources_live") == [""]
+    assert counted(where.handle(SinkSwitched(alice.transport, 0, 1)), "sinks_switched") == [""]
+
+
+def test_nothing_secret_is_written_by_repr() -> None:
+    where = world()
+    people(where, 2)
+    text = (
+        repr(where.effects) + repr(list(where.focus._by_transport.values())) + repr(HandshakeDone(None, KEYS))
+    )
+    for secret in ("v=0", "rrrr", "tttt", where.tables[0].transports[0].ice[0].local_pwd):
+        assert secret not in text
