@@ -71,6 +71,7 @@ static void note_live(struct worker *worker, uint32_t transport, const struct ss
     if (source->live_told & bit) return;
     if (worker_tell(worker, UPLINK_SOURCE_LIVE, transport, binding->source, binding->encoding, NULL, 0, now_ns)) {
         source->live_told |= bit;
+        worker_hasten_report(worker, transport, now_ns);
         worker->state.sources[binding->source].encodings[binding->encoding].live = 1;
     }
 }

@@ -98,6 +98,10 @@ static void adopt_one(struct worker *worker, uint32_t handle, uint64_t now_ns)
         timer->report_due_ns = now_ns + worker_random(worker) % LIMIT_REPORT_INTERVAL_NS;
     }
     expand_keys(worker, cache, row);
+    if (cache->remb_bps != row->remb_bps) { /* a new limit counts at once */
+        cache->remb_bps = row->remb_bps;
+        worker_hasten_report(worker, handle, now_ns);
+    }
 }
 
 void transports_adopt(struct worker *worker, uint64_t now_ns)

@@ -102,6 +102,14 @@ static uint64_t scan_timers(struct worker *worker, uint64_t now_ns)
     return next < now_ns + WORKER_SCAN_NS ? now_ns + WORKER_SCAN_NS : next;
 }
 
+void worker_hasten_report(struct worker *worker, uint32_t transport, uint64_t now_ns)
+{
+    uint64_t due = now_ns + WORKER_SCAN_NS;
+    if (worker->timers[transport].report_due_ns > due)
+        worker->timers[transport].report_due_ns = due;
+    if (worker->scan_due_ns > due) worker->scan_due_ns = due;
+}
+
 void worker_tick(struct worker *worker, uint64_t now_ns)
 {
     if (!worker->generation_number) return;

@@ -68,6 +68,9 @@ uint64_t worker_sleep_ns(const struct worker *worker, uint64_t now_ns);
 /* True when the next datagram might find the slab full: flush first. */
 bool worker_must_flush(const struct worker *worker);
 
+/* The transport's next report goes out within WORKER_SCAN_NS, because a sender waits for it to raise its rate. */
+void worker_hasten_report(struct worker *worker, uint32_t transport, uint64_t now_ns);
+
 /* A message from control: `length` bytes with its head. 1 = stop, 2 = look at the table, 0 = done or refused (counted). */
 enum { DOWNLINK_DONE = 0, DOWNLINK_MUST_STOP = 1, DOWNLINK_MUST_ADOPT = 2 };
 int worker_downlink_untrusted(struct worker *worker, const void *message, size_t length, uint64_t now_ns);

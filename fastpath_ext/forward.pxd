@@ -34,6 +34,7 @@ cdef extern from "fastpath/egress.h" nogil:
     struct egress_destination:
         endpoint remote
         uint8_t local_address[16]
+        uint32_t local_interface
         uint32_t socket
         uint32_t transport
         uint32_t count
@@ -95,7 +96,8 @@ cdef extern from "fastpath/worker.h" nogil:
         outbox_t outbox
         uint64_t realtime_offset_ns
 
-    int worker_open(worker_t *worker, void *config, size_t config_size, void *state, size_t state_size, uint64_t seed)
+    int worker_open(
+        worker_t *worker, void *config, size_t config_size, void *state, size_t state_size, uint64_t seed)
     void worker_close(worker_t *worker)
     int worker_adopt(worker_t *worker, uint64_t now_ns)
     void worker_tick(worker_t *worker, uint64_t now_ns)

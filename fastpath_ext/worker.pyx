@@ -7,7 +7,7 @@ import os
 import socket
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOMEM, EOPNOTSUPP, EPROTO, errno
+from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOMEM, EOPNOTSUPP, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -169,7 +169,7 @@ cdef class Worker(Forwarder):
         shell_close(&self.io)
 
     def run(self):
-        """Forwards until SIGTERM or DOWNLINK_STOP. Python's other signal handlers run within a quarter of a second."""
+        """Forwards until SIGTERM or DOWNLINK_STOP; Python's other handlers run within a quarter of a second."""
         cdef p.sigaction_t stop, before
         cdef int result
         global stop_asked

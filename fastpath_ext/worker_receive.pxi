@@ -167,7 +167,9 @@ cdef size_t fill_local(p.msghdr *message, f.datagram *to) noexcept nogil:
     return <size_t>size if size > 0 else 0
 
 
-cdef void take_message(shell *io, f.worker_t *core, uint32_t number, int which, uint64_t now_ns) noexcept nogil:
+cdef void take_message(
+    shell *io, f.worker_t *core, uint32_t number, int which, uint64_t now_ns
+) noexcept nogil:
     cdef p.mmsghdr *message = &io.in_messages[which]
     cdef f.datagram taken
     cdef size_t length = message.msg_len, at = 0, segment

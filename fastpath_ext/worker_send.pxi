@@ -1,4 +1,4 @@
-# From the egress slab to the kernel: each run one message, with its segment size and the address it leaves from.
+# From the egress slab to the kernel: each run one message, with its segment size and where it leaves from.
 
 cdef void put_control(p.msghdr *message, int level, int kind, const void *data, size_t size) noexcept nogil:
     cdef p.cmsghdr *control = <p.cmsghdr *>(<uint8_t *>message.msg_control + message.msg_controllen)
@@ -36,6 +36,9 @@ cdef void address_message(
     if via.ipv6:
         memset(&info6, 0, sizeof(info6))
         memcpy(info6.ipi6_addr.s6_addr, to.local_address, 16)
+        # Routing chooses the interface, except where an address means nothing without one.
+        if to.local_address[0] == 0xfe and to.local_address[1] & 0xc0 == 0x80:
+            info6.ipi6_ifindex = to.local_interface
         put_control(message, p.IPPROTO_IPV6, p.IPV6_PKTINFO, &info6, sizeof(info6))
     else:
         memset(&info4, 0, sizeof(info4))

@@ -276,7 +276,7 @@ class Meeting:
     def subscribe(
         self, receiver: int, sender: int | None, max_encoding: int, *, pair: int | None = None
     ) -> None:
-        """A slot pair of the receiver (that of the sender if not said) shall carry the sender, None = nothing."""
+        """A slot pair of the receiver (that of the sender if not said) carries the sender, None = nothing."""
         pair = sender if pair is None else pair
         assert pair is not None
         for camera in (False, True):

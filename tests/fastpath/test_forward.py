@@ -1,5 +1,6 @@
 """The forwarding core without sockets, against others: aioice checks, pylibsrtp encrypts and decrypts."""
 
+import itertools
 import os
 import struct
 
@@ -12,7 +13,6 @@ from fastpath_ext.counters import Counters
 from fastpath_ext.uplink import Kind, decode, encode
 from fastpath_ext.worker import Forwarder
 from tests.synthetic import Meeting, Participant
-import itertools
 
 MS = 1_000_000
 
@@ -137,7 +137,7 @@ def test_restarts_lose_and_repeat_nothing(data: st.DataObject) -> None:
     assert receiver.refused == []
     got = receiver.of(room.meeting.ssrc(1, 0, False))
     assert len(got) == sent
-    assert all(0 < (b.sequence - a.sequence) & 0xFFFF <= 1001 for a, b in itertools.pairwise(got))
+    assert all(0 < (b.sequence - a.sequence) & 0xFFFF <= 1025 for a, b in itertools.pairwise(got))
     assert room.counters["rtp_replayed_dropped"] == 0
 
 
@@ -147,8 +147,11 @@ def test_rollover_of_the_counter_across_restarts() -> None:
     for i in range(300):
         if i % 7 == 0:
             room.restart()
+            for one in room.people:
+                room.send(one, one.check())
         room.send(sender, sender.opus())
         sender.skip_audio(999)
+        room.now += 300 * MS  # a hole so large is believed only when time has passed
     got = receiver.of(room.meeting.ssrc(1, 0, False))
     assert len(got) == 300
     assert receiver.refused == []

@@ -85,12 +85,13 @@ void scene_member(struct scene *scene, uint32_t member)
     struct transport_row *row = &scene->transports[member];
     struct member *self = &scene->members[member];
     uint64_t random = 77 + member;
-    *row = (struct transport_row){.incarnation = member + 1,
-                                  .srtp_profile = (uint16_t)scene_profile,
-                                  .rtcp_ssrc = 0x90000 + member,
-                                  .remb_bps = 2000000,
-                                  .sources = {TABLE_NONE, TABLE_NONE, TABLE_NONE, TABLE_NONE},
-                                  .ext = {.mid = MID_EXT, .rid = RID_EXT, .repaired_rid = REPAIRED_EXT, .audio_level = LEVEL_EXT}};
+    *row = (struct transport_row){
+        .incarnation = member + 1,
+        .srtp_profile = (uint16_t)scene_profile,
+        .rtcp_ssrc = 0x90000 + member,
+        .remb_bps = 2000000,
+        .sources = {TABLE_NONE, TABLE_NONE, TABLE_NONE, TABLE_NONE},
+        .ext = {.mid = MID_EXT, .rid = RID_EXT, .repaired_rid = REPAIRED_EXT, .audio_level = LEVEL_EXT}};
     struct ice_credentials *ice = &row->ice[0];
     stun_ufrag_write(member, ice->local_ufrag);
     memcpy(ice->local_ufrag + 4, "abcd", 4);
@@ -295,8 +296,8 @@ void scene_send(struct scene *scene, uint32_t member, const struct packet *packe
     scene_datagram(scene, scene->members[member].port, out, length);
 }
 
-void scene_vp8(struct scene *scene, uint32_t member, const char *mid, unsigned encoding, uint64_t index, bool key, bool first,
-               bool last, size_t size)
+void scene_vp8(struct scene *scene, uint32_t member, const char *mid, unsigned encoding,
+               uint64_t index, bool key, bool first, bool last, size_t size)
 {
     uint8_t payload[1500];
     uint16_t picture = (uint16_t)((scene->members[member].picture[encoding] += first) & 0x7fff);
@@ -353,7 +354,8 @@ static void keep_rtp(struct scene *scene, struct received *got, const uint8_t *b
     uint8_t copy[1700];
     memcpy(copy, bytes, length);
     CHECK_EQUAL(rtp_parse_untrusted(copy, length, &header), 0);
-    if (srtp_unprotect_untrusted(&self->rx, self->rx_state, copy, &length, header.payload_offset, &got->index) != 0) {
+    if (srtp_unprotect_untrusted(&self->rx, self->rx_state, copy, &length, header.payload_offset,
+                                 &got->index) != 0) {
         scene->refused++;
         return;
     }
@@ -383,7 +385,8 @@ static void keep(struct scene *scene, const struct egress_destination *to, const
     }
     CHECK(length <= sizeof got->payload);
     memcpy(got->payload, bytes, length);
-    if (got->rtcp && srtcp_unprotect_untrusted(&scene->members[to->transport].rx, scene->members[to->transport].rtcp_state,
+    if (got->rtcp && srtcp_unprotect_untrusted(&scene->members[to->transport].rx,
+                                               scene->members[to->transport].rtcp_state,
                                                got->payload, &length) != 0)
         scene->refused++;
     got->payload_length = (uint16_t)length;
@@ -400,7 +403,8 @@ void scene_flush(struct scene *scene)
         for (uint32_t k = 0; k < run->count; k++, sent++) {
             const struct egress_packet *packet = &egress->packets[egress->order[run->first + k]];
             CHECK(k + 1 == run->count ? packet->length <= run->segment_size : packet->length == run->segment_size);
-            keep(scene, &egress->destinations[run->destination], egress->slab + packet->offset, packet->length);
+            keep(scene, &egress->destinations[run->destination], egress->slab + packet->offset,
+                 packet->length);
         }
     }
     CHECK_EQUAL(sent, egress->packet_count);
@@ -415,9 +419,7 @@ void scene_flush(struct scene *scene)
 }
 
 void scene_forget(struct scene *scene)
-{
-    scene->received_count = scene->told_count = 0;
-}
+{ scene->received_count = scene->told_count = 0; }
 
 void scene_advance(struct scene *scene, uint64_t ns)
 {
@@ -427,9 +429,7 @@ void scene_advance(struct scene *scene, uint64_t ns)
 }
 
 uint64_t scene_counter(const struct scene *scene, enum counter which)
-{
-    return atomic_load(&scene->worker.state.header->counters[which]);
-}
+{ return atomic_load(&scene->worker.state.header->counters[which]); }
 
 unsigned scene_told(const struct scene *scene, uint32_t kind, uint32_t transport)
 {
@@ -450,7 +450,8 @@ unsigned scene_packets(const struct scene *scene, uint32_t member, uint32_t ssrc
 const struct received *scene_last(const struct scene *scene, uint32_t member, uint32_t ssrc)
 {
     for (uint32_t i = scene->received_count; i-- > 0;)
-        if (scene->received[i].member == member && scene->received[i].ssrc == ssrc) return &scene->received[i];
+        if (scene->received[i].member == member && scene->received[i].ssrc == ssrc)
+            return &scene->received[i];
     return NULL;
 }
 

@@ -83,8 +83,8 @@ struct packet { /* an RTP packet a member sends */
 size_t scene_make(struct scene *scene, uint32_t member, const struct packet *packet, uint8_t *out);
 void scene_send(struct scene *scene, uint32_t member, const struct packet *packet);
 /* One VP8 packet of `size` bytes with a 6 byte descriptor: `key` or delta, first of its frame or not. */
-void scene_vp8(struct scene *scene, uint32_t member, const char *mid, unsigned encoding, uint64_t index, bool key, bool first,
-               bool last, size_t size);
+void scene_vp8(struct scene *scene, uint32_t member, const char *mid, unsigned encoding,
+               uint64_t index, bool key, bool first, bool last, size_t size);
 void scene_opus(struct scene *scene, uint32_t member, const char *mid, uint64_t index);
 /* Encrypts and sends a compound. */
 void scene_rtcp(struct scene *scene, uint32_t member, uint8_t *compound, size_t length);
@@ -104,8 +104,11 @@ const struct received *scene_last(const struct scene *scene, uint32_t member, ui
 unsigned scene_blocks(const struct scene *scene, uint32_t member, uint8_t type, int count);
 
 /* SSRCs as the helpers above use them. */
-static inline uint32_t video_ssrc(uint32_t member, unsigned encoding) { return 0x10000 + member * 16 + encoding; }
-static inline uint32_t audio_ssrc(uint32_t member) { return 0x20000 + member; }
-static inline uint32_t sink_ssrc(uint32_t sink) { return 0x50000 + sink; }
+static inline uint32_t video_ssrc(uint32_t member, unsigned encoding)
+{ return 0x10000 + member * 16 + encoding; }
+static inline uint32_t audio_ssrc(uint32_t member)
+{ return 0x20000 + member; }
+static inline uint32_t sink_ssrc(uint32_t sink)
+{ return 0x50000 + sink; }
 
 #endif

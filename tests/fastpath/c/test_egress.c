@@ -76,10 +76,11 @@ static void test_any_mixture(void)
         unsigned packets = (unsigned)(random_next(&random) % 600);
         unsigned sizes = 1 + (unsigned)(random_next(&random) % 4);
         for (unsigned i = 0; i < destinations; i++)
-            egress_add_destination(&egress, &(struct egress_destination){.single = random_next(&random) % 8 == 0});
+            egress_add_destination(
+                &egress, &(struct egress_destination){.single = random_next(&random) % 8 == 0});
         for (unsigned i = 0; i < packets; i++)
-            put(&egress, (uint32_t)(random_next(&random) % destinations), (char)('a' + random_next(&random) % 9),
-                1 + (unsigned)(random_next(&random) % sizes) * 499);
+            put(&egress, (uint32_t)(random_next(&random) % destinations),
+                (char)('a' + random_next(&random) % 9), 1 + (unsigned)(random_next(&random) % sizes) * 499);
         egress_plan(&egress);
         uint8_t *seen = calloc(LIMIT_EGRESS, 1);
         uint32_t total = 0, last[8][16];
@@ -97,7 +98,8 @@ static void test_any_mixture(void)
                 seen[number] = 1;
                 CHECK(number + 1 > *before);
                 *before = number + 1;
-                CHECK(k + 1 == run->count ? packet->length <= run->segment_size : packet->length == run->segment_size);
+                CHECK(k + 1 == run->count ? packet->length <= run->segment_size
+                                          : packet->length == run->segment_size);
                 bytes += packet->length;
             }
             CHECK(bytes <= LIMIT_RUN_BYTES);

@@ -1,6 +1,6 @@
 /* RTCP both ways: key-frame requests merged, reports about a sender's own hop, sender reports on the server's clock. */
-#include "check.h"
 #include "bytes.h"
+#include "check.h"
 #include "scene.h"
 
 enum { VIEWERS = 20 };
@@ -33,12 +33,14 @@ static void send_pli(struct scene *scene, uint32_t member, uint32_t ssrc)
     scene_rtcp(scene, member, bytes, (size_t)length);
 }
 
-static unsigned asked(const struct scene *scene) { return scene_blocks(scene, 0, RTCP_PSFB, RTCP_FMT_PLI); }
+static unsigned asked(const struct scene *scene)
+{ return scene_blocks(scene, 0, RTCP_PSFB, RTCP_FMT_PLI); }
 
 static void test_requests_of_many_are_one(void)
 {
     struct scene *scene = audience();
-    for (uint32_t member = 1; member <= VIEWERS; member++) send_pli(scene, member, sink_ssrc(2 * member));
+    for (uint32_t member = 1; member <= VIEWERS; member++)
+        send_pli(scene, member, sink_ssrc(2 * member));
     scene_flush(scene);
     CHECK_EQUAL(asked(scene), 1); /* at once, without waiting for a timer */
     scene_advance(scene, 50 * MS);
@@ -75,7 +77,7 @@ static void test_an_unanswered_request_is_repeated_and_given_up(void)
     send_pli(scene, 1, sink_ssrc(2));
     for (int i = 0; i < 100; i++) scene_advance(scene, 50 * MS);
     unsigned sent = asked(scene);
-    CHECK(sent >= 3 && sent <= 6); /* 0, 200, 400, 800, 1600 ms */
+    CHECK(sent >= 3 && sent <= 6);     /* 0, 200, 400, 800, 1600 ms */
     send_pli(scene, 1, sink_ssrc(3));  /* audio has no key frames */
     send_pli(scene, 1, sink_ssrc(99)); /* not ours */
     send_pli(scene, 1, sink_ssrc(4));  /* another member's slot */
@@ -119,7 +121,9 @@ static void test_reports_tell_a_sender_about_its_own_hop(void)
     for (uint32_t i = 0; i < scene->received_count; i++) {
         const struct received *got = &scene->received[i];
         size_t offset = 0;
-        if (got->member || !got->rtcp || rtcp_next_untrusted(got->payload, got->payload_length, &offset, &block) != 1) continue;
+        if (got->member || !got->rtcp ||
+            rtcp_next_untrusted(got->payload, got->payload_length, &offset, &block) != 1)
+            continue;
         int count = rtcp_reports_untrusted(&block, &ssrc);
         for (int k = 0; k < count; k++) {
             CHECK_EQUAL(rtcp_report_untrusted(&block, (unsigned)k, &report), 0);
@@ -141,6 +145,25 @@ static void test_reports_tell_a_sender_about_its_own_hop(void)
     CHECK(rate > 1990000 && rate <= 2000000);
     CHECK_EQUAL(ssrcs, 2);
     CHECK(!find_block(scene, 1, RTCP_PSFB, &block)); /* who sends nothing has nothing to be told */
+    scene_close(scene);
+}
+
+/* A browser without transport-wide feedback raises its rate only once REMB names what it sends. */
+static void test_a_new_encoding_and_a_new_limit_are_told_soon(void)
+{
+    struct scene *scene = audience();
+    scene_advance(scene, 400 * MS);
+    scene_forget(scene);
+    scene_vp8(scene, 0, "1", 2, 1, true, true, true, 300);
+    scene_advance(scene, WORKER_SCAN_NS);
+    CHECK_EQUAL(scene_blocks(scene, 0, RTCP_PSFB, RTCP_FMT_REMB), 1);
+    scene_forget(scene);
+    scene->transports[0].remb_bps = 500000;
+    scene_publish(scene);
+    scene_advance(scene, WORKER_SCAN_NS);
+    CHECK_EQUAL(scene_blocks(scene, 0, RTCP_PSFB, RTCP_FMT_REMB), 1);
+    scene_advance(scene, 500 * MS);
+    CHECK_EQUAL(scene_blocks(scene, 0, RTCP_PSFB, RTCP_FMT_REMB), 1);
     scene_close(scene);
 }
 
@@ -167,7 +190,8 @@ static void test_sender_reports_at_a_switch_and_every_second(void)
         scene_opus(scene, 0, "0", 10 + (uint64_t)i);
         scene_advance(scene, 20 * MS);
     }
-    for (uint32_t member = 1; member <= VIEWERS; member++) CHECK_EQUAL(scene_blocks(scene, member, RTCP_SR, -1), 2);
+    for (uint32_t member = 1; member <= VIEWERS; member++)
+        CHECK_EQUAL(scene_blocks(scene, member, RTCP_SR, -1), 2);
     /* A receiver's report brings the round trip. */
     struct rtcp_block mine;
     CHECK(find_block(scene, 5, RTCP_SR, &mine));
@@ -210,6 +234,7 @@ int main(void)
     test_one_receiver_cannot_drive_a_sender();
     test_an_unanswered_request_is_repeated_and_given_up();
     test_reports_tell_a_sender_about_its_own_hop();
+    test_a_new_encoding_and_a_new_limit_are_told_soon();
     test_sender_reports_at_a_switch_and_every_second();
     test_bad_rtcp_changes_nothing();
     return 0;

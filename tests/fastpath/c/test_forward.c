@@ -1,6 +1,6 @@
 /* The packet's way through a worker, without sockets: who is answered, what is forwarded, and what changes nothing. */
-#include "check.h"
 #include "bytes.h"
+#include "check.h"
 #include "scene.h"
 
 /* Members 0 to 2, each with microphone (source 2m, mid 0) and camera (source 2m+1, mid 1). */
@@ -177,8 +177,10 @@ static void test_dtls_goes_both_ways(void)
     scene_datagram(scene, 10001, dtls, sizeof dtls);
     scene_flush(scene);
     CHECK_EQUAL(scene_told(scene, UPLINK_DTLS, 1), 1);
-    struct { struct uplink_head head; uint8_t payload[104]; } down = {
-        {.kind = DOWNLINK_DTLS, .transport = 1, .incarnation = 2, .length = 104}, {22, 0xfe, 0xfd}};
+    struct {
+        struct uplink_head head;
+        uint8_t payload[104];
+    } down = {{.kind = DOWNLINK_DTLS, .transport = 1, .incarnation = 2, .length = 104}, {22, 0xfe, 0xfd}};
     CHECK_EQUAL(worker_downlink_untrusted(&scene->worker, &down, sizeof down, scene->now), DOWNLINK_DONE);
     scene_flush(scene);
     CHECK_EQUAL(scene->received_count, 1);
@@ -210,7 +212,8 @@ static void test_bad_datagrams_change_nothing(void)
     uint32_t before = state_print(scene);
     uint64_t random = 99;
     uint8_t bytes[1600], request[300];
-    struct packet opus = {.ssrc = audio_ssrc(0), .index = 2, .payload_type = 111, .payload = bytes, .length = 80, .mid = "0"};
+    struct packet opus = {
+        .ssrc = audio_ssrc(0), .index = 2, .payload_type = 111, .payload = bytes, .length = 80, .mid = "0"};
     size_t stun = stun_request_make(&scene->transports[1].ice[0], true, request);
     for (size_t length = 0; length <= 1500; length++) { /* garbage of every length, from strangers and from a member */
         random_fill(&random, bytes, length);

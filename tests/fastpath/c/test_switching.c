@@ -1,6 +1,6 @@
 /* Which encoding and which source a slot carries, packet by packet. A camera's encodings t, m, f are numbered 0, 1, 2. */
-#include "check.h"
 #include "bytes.h"
+#include "check.h"
 #include "scene.h"
 
 enum { VIEWER = 2, SINK = 7 };
@@ -25,7 +25,8 @@ static void frame(struct scene *scene, uint32_t member, unsigned encoding, uint6
         scene_vp8(scene, member, "1", encoding, (*index)++, key, i == 0, i + 1 == packets, 300 + 100 * encoding);
 }
 
-static unsigned carried(const struct scene *scene) { return scene_packets(scene, VIEWER, sink_ssrc(SINK)); }
+static unsigned carried(const struct scene *scene)
+{ return scene_packets(scene, VIEWER, sink_ssrc(SINK)); }
 
 /* Sequence numbers without a hole, timestamps never back, picture ids by frame. */
 static void check_continuous(const struct scene *scene)
@@ -185,7 +186,8 @@ static void test_padding_leaves_no_hole_and_lateness_is_refused(void)
     struct scene *scene = watching(0);
     uint64_t t = 10;
     frame(scene, 0, 0, &t, true, 2);
-    struct packet padding = {.ssrc = video_ssrc(0, 0), .index = t++, .mid = "1", .rid = "t", .payload_type = 96, .padding = 200};
+    struct packet padding = {
+        .ssrc = video_ssrc(0, 0), .index = t++, .mid = "1", .rid = "t", .payload_type = 96, .padding = 200};
     scene_send(scene, 0, &padding);
     frame(scene, 0, 0, &t, false, 2);
     scene_flush(scene);
@@ -197,7 +199,8 @@ static void test_padding_leaves_no_hole_and_lateness_is_refused(void)
     frame(scene, 0, 0, &lost, false, 1);
     scene_flush(scene);
     CHECK_EQUAL(carried(scene), 6);
-    CHECK_EQUAL(scene->received[scene->received_count - 1].index + 1, scene->received[scene->received_count - 2].index);
+    CHECK_EQUAL(scene->received[scene->received_count - 1].index + 1,
+                scene->received[scene->received_count - 2].index);
     uint64_t late = 5; /* of before the run */
     frame(scene, 0, 0, &late, false, 1);
     scene_flush(scene);
