@@ -16,6 +16,8 @@ const SENT = [
 export interface PeerStats {
     receivers: Row[];
     senders: Row[];
+    /** The camera as the browser gets it. */
+    camera: Row;
     transport: Row;
 }
 
@@ -31,7 +33,8 @@ export async function digest(peer: Peer): Promise<PeerStats> {
         .filter((row) => row.type === "outbound-rtp")
         .map((row) => ({ kind: row.kind, ...pick(row, SENT) }));
     const pair = report.find((row) => row.type === "candidate-pair" && row.state === "succeeded" && row.nominated !== false) ?? {};
-    return { receivers, senders, transport: pick(pair, ["availableOutgoingBitrate", "currentRoundTripTime", "bytesReceived", "bytesSent"]) };
+    const camera = pick(report.find((row) => row.type === "media-source" && row.kind === "video") ?? {}, ["width", "height", "frames", "framesPerSecond"]);
+    return { receivers, senders, camera, transport: pick(pair, ["availableOutgoingBitrate", "currentRoundTripTime", "bytesReceived", "bytesSent"]) };
 }
 
 function pick(row: Row, names: readonly string[]): Row {

@@ -94,7 +94,8 @@ export class Entry {
         }
         if (error.code !== "conference_unknown" || pass.conference.creator === client.getUserId()) return false;
         // Its creator's own call may still be on the way; otherwise nobody is in it any more.
-        if (unknown >= UNKNOWN_RETRIES) admission.conferenceOver(pass);
+        const young = Date.now() - pass.conference.createdTs < CONFERENCE_YOUNG_MS;
+        if (!young || unknown >= UNKNOWN_RETRIES) admission.conferenceOver(pass);
         else await new Promise((resolve) => setTimeout(resolve, UNKNOWN_RETRY_MS));
         return true;
     }

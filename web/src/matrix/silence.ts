@@ -1,10 +1,14 @@
 // The Matrix library logs user ids, room ids and event types. Nothing of that belongs into a console that people copy
-// into bug reports, so its logger here only counts warnings and errors.
+// into bug reports. Its client takes a logger of ours, which counts; its modules, when they load, make methods through
+// loglevel, so this must be imported before them.
 
-import { logger, type Logger } from "matrix-js-sdk/lib/logger";
+import loglevel from "loglevel";
+import type { Logger } from "matrix-js-sdk/lib/logger";
 import { count } from "../guard.ts";
 
 const nothing = (): void => undefined;
+
+Object.defineProperty(loglevel, "methodFactory", { get: () => () => nothing, set: nothing });
 
 export const silentLogger: Logger = {
     trace: nothing,
@@ -14,10 +18,3 @@ export const silentLogger: Logger = {
     error: () => count("matrix library error"),
     getChild: () => silentLogger,
 };
-
-/** Parts of the library that take no logger ask the global one for children, which inherit how it makes its methods. */
-export function silenceLibrary(): void {
-    const root = logger as unknown as Logger & { methodFactory: () => () => void; rebuild(): void };
-    root.methodFactory = () => nothing;
-    root.rebuild();
-}
