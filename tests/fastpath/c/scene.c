@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "bytes.h"
 #include "check.h"
@@ -13,6 +14,14 @@
 
 static enum srtp_profile scene_profile;
 
+/* Zeroed, and shared with children as the segments of real workers are. */
+static void *shared_memory(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    return memory;
+}
+
 struct scene *scene_open(enum srtp_profile profile)
 {
     struct table_capacities capacities = {SCENE_MEMBERS, SCENE_SOURCES, SCENE_SINKS};
@@ -21,10 +30,8 @@ struct scene *scene_open(enum srtp_profile profile)
     scene->now = 1000000 * MS;
     scene->config_size = table_config_size(capacities);
     scene->state_size = table_state_size(capacities);
-    scene->config = aligned_alloc(4096, (scene->config_size + 4095) & ~4095ull);
-    scene->state = aligned_alloc(4096, (scene->state_size + 4095) & ~4095ull);
-    memset(scene->config, 0, scene->config_size);
-    memset(scene->state, 0, scene->state_size);
+    scene->config = shared_memory(scene->config_size);
+    scene->state = shared_memory(scene->state_size);
     table_config_format(scene->config, capacities);
     table_state_format(scene->state, capacities);
     CHECK_EQUAL(table_config_attach(scene->config, scene->config_size, &scene->control), 0);
@@ -43,8 +50,8 @@ void scene_close(struct scene *scene)
         srtp_keys_wipe(&scene->members[i].tx);
         srtp_keys_wipe(&scene->members[i].rx);
     }
-    free(scene->config);
-    free(scene->state);
+    munmap(scene->config, scene->config_size);
+    munmap(scene->state, scene->state_size);
     free(scene->received);
     free(scene);
 }
@@ -57,10 +64,10 @@ void scene_restart(struct scene *scene)
     CHECK_EQUAL(worker_adopt(&scene->worker, scene->now), 1);
 }
 
-void scene_publish(struct scene *scene)
+bool scene_offer(struct scene *scene)
 {
     struct generation_view next;
-    CHECK_EQUAL(table_next_generation(&scene->control, &next), 0);
+    if (table_next_generation(&scene->control, &next) != 0) return false;
     for (unsigned i = 0; i < SCENE_MEMBERS; i++) {
         scene->transports[i].check = row_check(&scene->transports[i], sizeof scene->transports[i]);
         next.transports[i] = scene->transports[i];
@@ -77,6 +84,12 @@ void scene_publish(struct scene *scene)
     next.head->source_limit = SCENE_SOURCES;
     next.head->sink_limit = SCENE_SINKS;
     table_publish(&scene->control, &next);
+    return true;
+}
+
+void scene_publish(struct scene *scene)
+{
+    CHECK(scene_offer(scene));
     CHECK_EQUAL(worker_adopt(&scene->worker, scene->now), 1);
 }
 
@@ -369,7 +382,7 @@ static void keep_rtp(struct scene *scene, struct received *got, const uint8_t *b
     memcpy(got->payload, copy + header.payload_offset, got->payload_length);
 }
 
-static void keep(struct scene *scene, const struct egress_destination *to, const uint8_t *bytes, size_t length)
+void scene_keep(struct scene *scene, const struct egress_destination *to, const uint8_t *bytes, size_t length)
 {
     CHECK(scene->received_count < SCENE_RECEIVED);
     struct received *got = &scene->received[scene->received_count++];
@@ -403,8 +416,8 @@ void scene_flush(struct scene *scene)
         for (uint32_t k = 0; k < run->count; k++, sent++) {
             const struct egress_packet *packet = &egress->packets[egress->order[run->first + k]];
             CHECK(k + 1 == run->count ? packet->length <= run->segment_size : packet->length == run->segment_size);
-            keep(scene, &egress->destinations[run->destination], egress->slab + packet->offset,
-                 packet->length);
+            scene_keep(scene, &egress->destinations[run->destination],
+                       egress->slab + packet->offset, packet->length);
         }
     }
     CHECK_EQUAL(sent, egress->packet_count);

@@ -54,7 +54,9 @@ struct scene {
 
 struct scene *scene_open(enum srtp_profile profile);
 void scene_close(struct scene *scene);
-/* Publishes all rows and lets the worker adopt them. */
+/* Publishes all rows; false while the worker has not adopted those before. */
+bool scene_offer(struct scene *scene);
+/* The same, and lets the worker adopt them. */
 void scene_publish(struct scene *scene);
 /* Another worker on the same segments; the old one's private memory is thrown away as by a kill. */
 void scene_restart(struct scene *scene);
@@ -89,6 +91,8 @@ void scene_opus(struct scene *scene, uint32_t member, const char *mid, uint64_t 
 /* Encrypts and sends a compound. */
 void scene_rtcp(struct scene *scene, uint32_t member, uint8_t *compound, size_t length);
 
+/* Decrypts one datagram that was sent to a member and appends it to received[], or counts it in refused. */
+void scene_keep(struct scene *scene, const struct egress_destination *to, const uint8_t *bytes, size_t length);
 /* Plans, decrypts and clears what stands in the slab, gathers what was told to control. Appends to received[]. */
 void scene_flush(struct scene *scene);
 /* Forgets received[] and told[]. */
