@@ -39,7 +39,8 @@
 
 /* ---- config rows: immutable within a generation; `incarnation` 0 = no such row ---- */
 
-enum srtp_profile { /* values of RFC 5764 4.1.2 and RFC 7714 14.2 */
+/* values of RFC 5764 4.1.2 and RFC 7714 14.2 */
+enum srtp_profile {
     SRTP_NONE = 0,
     SRTP_AES128_CM_SHA1_80 = 0x0001,
     SRTP_AEAD_AES_128_GCM = 0x0007,
@@ -64,21 +65,26 @@ struct extension_ids { /* ids of RFC 8285 in this transport's BUNDLE group, 0 = 
 };
 
 struct transport_row { /* one member's connection; handle = index. local_ufrag begins with the handle: see stun.h */
-    uint32_t check;    /* row_check over the rest of the row */
+    uint32_t check; /* row_check over the rest of the row */
     uint32_t incarnation;
-    uint32_t conference; /* number for grouping, not an identifier anybody else knows */
+    uint32_t conference;   /* number for grouping, not an identifier anybody else knows */
     uint16_t srtp_profile; /* enum srtp_profile; SRTP_NONE until DTLS is done */
     uint8_t reserved0[2];
-    struct ice_credentials ice[2]; /* [1] is used during an ICE restart */
+    struct ice_credentials ice[2];  /* [1] is used during an ICE restart */
     struct srtp_key rx_key, tx_key; /* theirs, ours */
     uint32_t rtcp_ssrc; /* our SSRC for reports and requests on this transport; first in every compound we send */
-    uint32_t remb_bps;  /* REMB sent to it, 0 = none */
+    uint32_t remb_bps;                             /* REMB sent to it, 0 = none */
     uint32_t sources[LIMIT_SOURCES_PER_TRANSPORT]; /* handles of what it sends, TABLE_NONE = none */
     struct extension_ids ext;
     uint8_t reserved1[8];
 };
 
-enum source_kind { SOURCE_AUDIO = 0, SOURCE_CAMERA = 1, SOURCE_SCREEN = 2, SOURCE_SCREEN_AUDIO = 3 };
+enum source_kind {
+    SOURCE_AUDIO = 0,
+    SOURCE_CAMERA = 1,
+    SOURCE_SCREEN = 2,
+    SOURCE_SCREEN_AUDIO = 3
+};
 enum codec { CODEC_OPUS = 0, CODEC_VP8 = 1, CODEC_VP9 = 2, CODEC_H264 = 3, CODEC_AV1 = 4 };
 
 struct source_row { /* one microphone, camera or screen that arrives on `transport` */
@@ -88,7 +94,7 @@ struct source_row { /* one microphone, camera or screen that arrives on `transpo
     uint32_t member; /* written into the CSRC list of what is forwarded */
     uint32_t clock_rate;
     uint8_t kind, codec, payload_type, rtx_payload_type; /* rtx 0 = none */
-    uint8_t muted; /* 1 = the member said so: nothing of it is forwarded */
+    uint8_t muted;          /* 1 = the member said so: nothing of it is forwarded */
     uint8_t encoding_count; /* 1 for audio and for video without rids */
     uint8_t mid_length;
     uint8_t rid_length[LIMIT_ENCODINGS];
@@ -103,8 +109,8 @@ struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and
     uint32_t check;
     uint32_t incarnation;
     uint32_t transport, transport_incarnation; /* the receiver */
-    uint32_t source, source_incarnation;       /* wanted; TABLE_NONE = nothing: an old source stops at once */
-    uint32_t ssrc, rtx_ssrc;                   /* constant for the incarnation */
+    uint32_t source, source_incarnation; /* wanted; TABLE_NONE = nothing: an old source stops at once */
+    uint32_t ssrc, rtx_ssrc;             /* constant for the incarnation */
     uint32_t clock_rate;
     uint8_t payload_type, rtx_payload_type, kind;
     uint8_t max_encoding; /* 0 t, 1 m, 2 f: never a higher one */
@@ -149,40 +155,40 @@ struct srtcp_rx_state {
     uint64_t window[LIMIT_RTCP_REPLAY_WINDOW / 64];
 };
 
-struct path { /* an address that passed an authenticated check */
+struct path {       /* an address that passed an authenticated check */
     uint8_t family; /* 0 = unused, 4 or 6 */
     uint8_t nominated;
-    uint16_t port;            /* host order */
-    uint32_t scope;           /* IPv6 scope id, or 0 */
-    uint8_t address[16];      /* IPv4 in the first four bytes */
+    uint16_t port;       /* host order */
+    uint32_t scope;      /* IPv6 scope id, or 0 */
+    uint8_t address[16]; /* IPv4 in the first four bytes */
     uint8_t local_address[16]; /* where its packets arrive, to answer from (IPV6_PKTINFO); all 0 = unknown */
     uint32_t local_interface;
-    uint32_t socket; /* number of the worker's UDP socket they arrive at */
+    uint32_t socket;  /* number of the worker's UDP socket they arrive at */
     uint64_t seen_ns; /* last authenticated request */
 };
 
 struct transport_state {
     _Atomic uint32_t incarnation; /* 0 = nobody */
-    uint32_t selected;            /* index of the path media goes to, TABLE_NONE before the first check */
-    uint64_t consent_ns;          /* last authenticated request on any path; 0 = none yet */
-    uint64_t consent_lost_ns;     /* when its expiry was told to control, 0 = not */
-    uint32_t connected;           /* 1 once UPLINK_CONNECTED was sent */
-    uint32_t srtcp_tx_index;      /* next index to use with rtcp_ssrc (31 bits) */
+    uint32_t selected;   /* index of the path media goes to, TABLE_NONE before the first check */
+    uint64_t consent_ns; /* last authenticated request on any path; 0 = none yet */
+    uint64_t consent_lost_ns; /* when its expiry was told to control, 0 = not */
+    uint32_t connected;       /* 1 once UPLINK_CONNECTED was sent */
+    uint32_t srtcp_tx_index;  /* next index to use with rtcp_ssrc (31 bits) */
     struct path paths[LIMIT_PATHS];
     struct srtp_rx_state rx[LIMIT_RX_SSRCS];
     struct srtcp_rx_state rtcp_rx[LIMIT_RX_SSRCS];
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
     uint64_t report_due_ns;
-    uint32_t reported_lost;    /* last cumulative loss and jitter its receiver reports told of our slots, summed */
-    uint32_t round_trip_us;    /* from the last LSR and DLSR, 0 = unknown */
+    uint32_t reported_lost; /* last cumulative loss and jitter its receiver reports told of our slots, summed */
+    uint32_t round_trip_us; /* from the last LSR and DLSR, 0 = unknown */
 };
 
-struct encoding_state { /* what arrives of one encoding; RFC 3550 6.4.1 and appendix A */
+struct encoding_state {      /* what arrives of one encoding; RFC 3550 6.4.1 and appendix A */
     uint32_t ssrc, rtx_ssrc; /* learned or declared, 0 = not known */
     uint32_t base_sequence, received;
     uint32_t expected_prior, received_prior;
     uint64_t highest_index; /* extended sequence number of the newest packet, as SRTP counts it */
-    uint32_t jitter; /* in timestamp units, scaled by 16 as in appendix A.8 */
+    uint32_t jitter;        /* in timestamp units, scaled by 16 as in appendix A.8 */
     uint32_t transit;
     uint32_t last_timestamp;
     uint32_t live; /* 1 once UPLINK_SOURCE_LIVE was sent */
@@ -199,18 +205,18 @@ struct source_state {
     uint32_t fir_sequence;
     uint64_t key_request_sent_ns;    /* last request upstream */
     uint64_t key_request_pending_ns; /* since when somebody waits for one, 0 = nobody */
-    uint64_t audio_level_smoothed;   /* RFC 6464 level, fixed point, reserved for speaker decisions */
+    uint64_t audio_level_smoothed; /* RFC 6464 level, fixed point, reserved for speaker decisions */
     struct encoding_state encodings[LIMIT_ENCODINGS];
 };
 
 /* One continuous outgoing RTP stream. All of what must survive a kill, in one cache line; see projection.h. */
 struct projection {
-    uint32_t version;    /* 0 = never written or half written; the copy with the later version counts (wraps) */
+    uint32_t version; /* 0 = never written or half written; the copy with the later version counts (wraps) */
     uint32_t input_ssrc; /* whose indices the current run maps: a new SSRC has an index space of its own */
-    uint64_t highest_index;  /* greatest SRTP index (ROC << 16 | SEQ) used so far */
-    uint64_t first_input;    /* input index (of the current encoding) at which the current run began */
-    uint64_t index_offset;   /* output index = input index + this (wraps) */
-    uint64_t last_sent_ns;   /* when the first packet with last_timestamp was sent */
+    uint64_t highest_index; /* greatest SRTP index (ROC << 16 | SEQ) used so far */
+    uint64_t first_input; /* input index (of the current encoding) at which the current run began */
+    uint64_t index_offset;               /* output index = input index + this (wraps) */
+    uint64_t last_sent_ns;               /* when the first packet with last_timestamp was sent */
     uint32_t source, source_incarnation; /* what it carries, TABLE_NONE = nothing */
     uint32_t timestamp_offset;
     uint32_t last_timestamp; /* output timestamp of the packet with the greatest index */
@@ -311,8 +317,7 @@ void state_row_reset(void *row, size_t size, uint32_t incarnation);
 static inline void counter_add(const struct state_view *state, enum counter which, uint64_t amount)
 {
     _Atomic uint64_t *counter = &state->header->counters[which];
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
-                          memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
 }
 
 #endif

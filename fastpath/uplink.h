@@ -9,13 +9,13 @@
 
 enum uplink_kind {
     /* worker -> control */
-    UPLINK_DTLS = 1,            /* payload: a DTLS datagram from an address that passed an authenticated check */
+    UPLINK_DTLS = 1, /* payload: a DTLS datagram from an address that passed an authenticated check */
     UPLINK_CONNECTED = 2,       /* first authenticated check of a transport */
     UPLINK_PATH_CHANGED = 3,    /* the selected address changed; no address is told */
     UPLINK_CONSENT_EXPIRED = 4, /* 30 s without an authenticated request */
     UPLINK_SOURCE_LIVE = 5,     /* first packet of an encoding: a = source handle, b = encoding */
     UPLINK_SINK_SWITCHED = 6,   /* a = sink handle, b = source handle now carried */
-    UPLINK_READY = 7,           /* the worker runs its loop; transport and incarnation are 0; a = process id */
+    UPLINK_READY = 7, /* the worker runs its loop; transport and incarnation are 0; a = process id */
     /* control -> worker */
     DOWNLINK_DTLS = 64, /* payload: a DTLS datagram for the selected address of the transport */
     DOWNLINK_WAKE = 65, /* look at the table now (a generation was published) */
@@ -30,6 +30,7 @@ struct uplink_head {
     uint32_t a, b;        /* by kind */
     uint64_t time_ns;     /* CLOCK_MONOTONIC of the sender */
 };
-_Static_assert(sizeof(struct uplink_head) == 32, "the head is part of the hand-over between builds");
+_Static_assert(sizeof(struct uplink_head) == 32,
+               "the head is part of the hand-over between builds");
 
 #endif

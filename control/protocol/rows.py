@@ -1,7 +1,7 @@
 """What control decides for the fast path, as values: one dataclass per row of fastpath/table.h.
 
-`forwarding.compile_routes` makes them, `control.io.table` writes them; nobody else knows either. Handles are small integers, the
-index of a row; `incarnation` is never 0 and never used twice for one handle.
+`forwarding.compile_routes` makes them, `control.io.table` writes them; nobody else knows either. Handles are
+small integers, the index of a row; `incarnation` is never 0 and never used twice for one handle.
 """
 
 from dataclasses import dataclass, field
