@@ -22,6 +22,17 @@ export function exposeForTests(app: App): void {
     Object.defineProperty(window, "sotto", { value: Object.freeze(sotto) });
 }
 
+/** The last digest, renewed in the background while somebody looks: not every browser counts frames at the element. */
+let lately: { at: number; stats: PeerStats | null } = { at: 0, stats: null };
+
+function decoded(app: App, receiver: string | null): number {
+    if (app.conference && Date.now() - lately.at > 500) {
+        lately = { at: Date.now(), stats: lately.stats };
+        digest(app.conference.peer).then((stats) => (lately.stats = stats), () => undefined);
+    }
+    return Number(lately.stats?.receivers.find((row) => row.receiver === receiver)?.framesDecoded ?? 0);
+}
+
 function state(app: App): object {
     const { conference } = app;
     return {
@@ -49,7 +60,7 @@ function state(app: App): object {
             user_id: tile.userId,
             audio: { verdict: tile.verdict.audio, muted: tile.muted.audio, receiver: tile.receiver.audio, ...tile.report.audio },
             camera: { verdict: tile.verdict.video, muted: tile.muted.video, receiver: tile.receiver.video, ...tile.report.video },
-            ...picture(tile.member),
+            ...picture(tile.member, decoded(app, tile.receiver.video)),
         })),
         encoder: conference?.senders ?? [],
         keys: { held: conference?.worker.receiveKeys ?? 0, received: conference?.keys?.received ?? 0 },
@@ -58,11 +69,10 @@ function state(app: App): object {
 }
 
 /** What the tile's video element shows. */
-function picture(member: number): object {
+function picture(member: number, decodedByStats: number): object {
     const video = document.querySelector<HTMLVideoElement>(`[data-member="${member}"] video`);
-    const quality = video?.getVideoPlaybackQuality?.();
     return {
-        framesDecoded: quality?.totalVideoFrames ?? 0,
+        framesDecoded: Math.max(decodedByStats, video?.getVideoPlaybackQuality?.().totalVideoFrames ?? 0),
         frameWidth: video?.videoWidth ?? 0,
         frameHeight: video?.videoHeight ?? 0,
         shown: video !== null && video !== undefined && !video.hidden,
