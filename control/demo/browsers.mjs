@@ -35,6 +35,8 @@ function chromium(fps, args) {
             // In a namespace without a network there is nothing but loopback.
             "--allow-loopback-in-peer-connection",
             "--mute-audio",
+            // Without one, drawing by the processor is cheaper than pretending to have one.
+            "--disable-gpu",
             ...args,
         ],
     };

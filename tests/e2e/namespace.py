@@ -1,0 +1,68 @@
+"""A network namespace of the test's own: what is started in it sees nothing outside, and the other way round.
+
+    with Namespace("192.0.2.7") as namespace:
+        namespace.call(homeserver.start)
+        namespace.spawn(["ping", "192.0.2.7"])
+
+It has no name, so it ends with its last process. Firefox does not connect to a server on a loopback address: the
+address is on a device that is none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, Self, TypeVar
+
+import pytest
+
+_NEW_NETWORK = 0x40000000  # CLONE_NEWNET
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Namespace:
+    """One thread lives in it, which is what `call` runs on; processes and sockets made there stay there.
+
+    The thread lives as long as the namespace: children that are to end with their parent end with that thread.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="namespace")
+
+    def __enter__(self) -> Self:
+        if os.geteuid() != 0 or shutil.which("ip") is None:
+            pytest.skip("making a network namespace needs root and iproute2")
+        self.call(self._enter)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs it inside; waits."""
+        return self._thread.submit(function, *args, **kwargs).result()
+
+    def spawn(self, *args: Any, **kwargs: Any) -> subprocess.Popen[Any]:
+        """subprocess.Popen, inside."""
+        return self.call(lambda: subprocess.Popen(*args, **kwargs))
+
+    def _enter(self) -> None:
+        library = ctypes.CDLL(None, use_errno=True)
+        if library.unshare(_NEW_NETWORK) != 0:
+            pytest.skip(f"no network namespace to be had here: {os.strerror(ctypes.get_errno())}")
+        for command in (
+            "link set lo up",
+            "link add media0 type veth peer name media1",
+            f"address add {self._address}/24 dev media0",
+            "link set media0 up",
+            "link set media1 up",
+            f"route add default via {self._address[: self._address.rindex('.')]}.1 dev media0",
+        ):
+            subprocess.run(["ip", *command.split()], check=True)

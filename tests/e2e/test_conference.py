@@ -1,0 +1,258 @@
+"""One conference of three Chromium and one Firefox, through everything that happens in a call."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from control.demo.browsers import Browser
+from control.demo.participants import FULL_HEIGHT, Participant
+from tests.e2e.stage import ADDRESS, Stage, stage
+from tests.e2e.strangers import Caller
+from tests.e2e.watching import (
+    all_goes_well,
+    bytes_sent,
+    everyone_sees_everyone,
+    gaps,
+    private_matters,
+    receptions,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
+
+CHROMIUM, FIREFOX = ("alice", "bob", "carol"), "dave"
+LATER = ("erin", "frank")
+CONSENT_S = 30.0
+
+
+@dataclass
+class Call:
+    """The four who stay for the whole file, and where others may come from."""
+
+    stage: Stage
+    chromium: Browser
+    people: dict[str, Participant]
+
+    @property
+    def all(self) -> list[Participant]:
+        return list(self.people.values())
+
+
+@pytest.fixture(scope="module")
+def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
+    with stage(tmp_path_factory.mktemp("stage"), (*CHROMIUM, FIREFOX, *LATER)) as where:
+
+        async def arrive() -> Call:
+            chromium, firefox = await asyncio.gather(
+                where.browsers.launch(fps=20), where.browsers.launch("firefox")
+            )
+            people = {CHROMIUM[0]: await where.join(chromium, CHROMIUM[0])}
+            others = [*((name, chromium) for name in CHROMIUM[1:]), (FIREFOX, firefox)]
+            arriving = (where.join(browser, name) for name, browser in others)
+            for (name, _browser), person in zip(others, await asyncio.gather(*arriving), strict=True):
+                people[name] = person
+            return Call(where, chromium, people)
+
+        yield asyncio.run(arrive())
+
+
+async def test_all_see_and_hear_each_other(call: Call) -> None:
+    await everyone_sees_everyone(call.all)
+    await all_goes_well(call.all)
+    assert len({person.member for person in call.all}) == len(call.all)
+
+
+@pytest.mark.parametrize(("viewer", "whom"), [("alice", "bob"), ("bob", "dave"), ("dave", "carol")])
+async def test_the_chosen_one_comes_in_full_and_goes_back(call: Call, viewer: str, whom: str) -> None:
+    person, member = call.people[viewer], call.people[whom].member
+    took = await person.focus(member)
+    assert took is not None, "no full picture"
+    assert took < 3
+
+    got = {one.member: one for one in (await receptions([person], 1.0))[viewer]}
+    assert got[member].height == FULL_HEIGHT
+    assert {one.height for number, one in got.items() if number != member} == {FULL_HEIGHT // 4}
+    assert all(one.frames_not_opened == 0 for one in got.values())
+
+    await person.unfocus()
+    await person.page.wait(
+        f"sotto.state().tiles.find(({{ member }}) => member === {member}).frameHeight === {FULL_HEIGHT // 4}"
+    )
+
+
+@pytest.mark.parametrize("name", ["alice", "dave"])
+async def test_who_is_muted_sends_nothing_and_all_see_it(call: Call, name: str) -> None:
+    muted, others = call.people[name], [one for one in call.all if one.name != name]
+
+    def others_see(kind: str, on: bool) -> list[object]:
+        tile = f"sotto.state().tiles.find(({{ member }}) => member === {muted.member})"
+        return [one.page.wait(f"{tile}.{kind}.muted === {str(on).lower()}") for one in others]
+
+    begun = time.monotonic()
+    await asyncio.gather(muted.mute("audio"), muted.mute("video"))
+    await asyncio.gather(*others_see("audio", True), *others_see("camera", True))
+    assert time.monotonic() - begun < 2
+
+    # Padding of what the encoder had planned ends within the time a browser takes to see that it is idle.
+    deadline, sent = time.monotonic() + 6, -1
+    while (now := await bytes_sent(muted)) != sent:
+        assert time.monotonic() < deadline, "it goes on sending"
+        sent = now
+        await asyncio.sleep(1)
+    quiet = [one for got in (await receptions(others, 1.0)).values() for one in got if one.member == muted.member]
+    assert [one.packets for one in quiet] == [0] * len(others)
+
+    await asyncio.gather(muted.mute("audio", False), muted.mute("video", False))
+    await asyncio.gather(*others_see("audio", False), *others_see("camera", False))
+    await everyone_sees_everyone(call.all)
+    await all_goes_well(call.all)
+
+
+async def test_bad_input_is_noticed_by_nobody_in_the_call(call: Call) -> None:
+    """Refused with a reason where Matrix carries one, counted everywhere, and no picture stops for it."""
+    where = call.stage
+    before = await where.metrics()
+    errors = await where.total("internal_errors") + await where.total("worker_internal_errors")
+    async with gaps(call.all) as watched:
+        mallory = await asyncio.to_thread(where.namespace.call, Caller.arrive, where.demo)
+        refused = await asyncio.to_thread(where.namespace.call, mallory.try_everything)
+        await asyncio.to_thread(where.namespace.call, rubbish, where)
+        await all_goes_well(call.all)
+    assert refused == {
+        "no ticket": "ticket_missing",
+        "unknown conference": "conference_unknown",
+        "forged proof": "ticket_invalid",
+        "malformed description": "sdp_malformed",
+        "no description": "invite_malformed",
+        "oversized description": "too_large",
+    }
+    assert watched.worst < 1.5, watched.longest
+
+    after = await where.metrics()
+    grown = {name: value - before.get(name, 0) for name, value in after.items()}
+    for counter in ("demux_unknown_dropped", "unknown_address_dropped", "stun_malformed_dropped"):
+        for worker in range(2):
+            assert grown[f'sotto_worker_{counter}_total{{worker="{worker}"}}'] > 0, counter
+    assert sum(n for name, n in grown.items() if name.startswith("sotto_invites_refused_total")) >= len(refused)
+    assert await where.total("internal_errors") + await where.total("worker_internal_errors") == errors
+
+
+def rubbish(where: Stage) -> None:
+    """On every port: bytes of all lengths and of all kinds by their first byte, and half of the HTTP there is."""
+    source = secrets.SystemRandom()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for port in where.media_ports():
+            for first in (0, 1, 3, 16, 20, 22, 63, 64, 79, 80, 127, 128, 144, 191, 192, 200, 255):
+                for length in (0, 1, 8, 11, 12, 13, 19, 20, 27, 28, 200, 1400, 9000):
+                    body = bytes([first]) + source.randbytes(max(0, length - 1))
+                    sender.sendto(body[:length], (ADDRESS, port))
+            # A STUN request that is well formed up to its attributes.
+            sender.sendto(bytes.fromhex("000100082112a442") + bytes(12) + b"\0\6\0\4ab:c", (ADDRESS, port))
+    host, _colon, port_text = where.url("").rstrip("/").partition("//")[2].partition(":")
+    for request in (b"\0" * 100, b"GET " + b"/" * 20000, b"GET /../../etc/passwd HTTP/1.1\r\n\r\n", b"POST /"):
+        with socket.create_connection((host, int(port_text)), timeout=5) as client:
+            client.sendall(request)
+
+
+async def test_a_late_joiner_sees_pictures_and_leaving_changes_the_keys(call: Call) -> None:
+    begun = time.monotonic()
+    erin = await call.stage.join(call.chromium, "erin")
+    await everyone_sees_everyone([*call.all, erin])
+    assert time.monotonic() - begun < 15
+    epochs = {person.name: await epoch(person) for person in call.all}
+
+    left = asyncio.gather(*(person.sees(others(call, person)) for person in call.all))
+    await asyncio.gather(left, click_leave(erin))
+    await erin.page.close()
+    for person in call.all:
+        await person.page.wait(
+            f"sotto.state().encoder.every(({{ epoch }}) => epoch > {epochs[person.name]})", timeout_s=15
+        )
+    await everyone_sees_everyone(call.all)
+    await all_goes_well(call.all)
+
+
+async def test_leaving_is_seen_at_once(call: Call) -> None:
+    frank = await call.stage.join(call.chromium, "frank")
+    await everyone_sees_everyone([*call.all, frank])
+    gone = f"!sotto.state().tiles.some(({{ member }}) => member === {frank.member}) && Date.now()"
+    seen = [asyncio.create_task(person.page.wait(gone)) for person in call.all]
+    at = await click_leave(frank)
+    took = [float(time_ms) - at for time_ms in await asyncio.gather(*seen)]
+    assert max(took) < 1000, took
+    await frank.page.wait("sotto.state().screen === 'lobby'")
+    await frank.page.close()
+
+
+async def test_a_machine_that_loses_power_is_gone_after_the_consent_time(call: Call) -> None:
+    doomed = await call.stage.browsers.launch(fps=10)
+    erin = await call.stage.join(doomed, "erin")
+    await everyone_sees_everyone([*call.all, erin])
+    begun = time.monotonic()
+    await doomed.kill()
+    async with gaps(call.all) as watched:
+        gone = f"!sotto.state().tiles.some(({{ member }}) => member === {erin.member})"
+        await asyncio.gather(*(person.page.wait(gone, CONSENT_S + 5) for person in call.all))
+    took = time.monotonic() - begun
+    assert CONSENT_S - 6 < took < CONSENT_S + 5
+    assert all(gap < 1.5 for of in watched.longest.values() for who, gap in of.items() if who != erin.member)
+    await all_goes_well(call.all)
+
+
+async def test_a_wrong_clock_is_refused_with_a_reason_on_the_page(call: Call) -> None:
+    late = "(() => { const now = Date.now; Date.now = () => now() - 20 * 60000; })()"
+    page = await call.chromium.open(call.stage.demo.urls["frank"] + "&join", script=late)
+    await page.wait("window.sotto && sotto.state().error?.code === 'ticket_expired'")
+    assert "clock" in await page.evaluate("document.body.innerText")
+    await page.close()
+    await all_goes_well(call.all)
+
+
+async def test_a_stranger_is_refused_with_a_reason_on_the_page(call: Call) -> None:
+    """Somebody with an account of this homeserver who was never asked into the room."""
+    mallory = await asyncio.to_thread(call.stage.namespace.call, Caller.arrive, call.stage.demo)
+    page = await call.chromium.open(
+        call.stage.demo.urls["alice"] + "&join", script=mallory.instead_of("alice")
+    )
+    await page.wait("window.sotto && sotto.state().error")
+    state = await page.evaluate("sotto.state()")
+    text = await page.evaluate("document.body.innerText")
+    assert state["user_id"] == mallory.account.user_id
+    assert state["member"] is None
+    assert "invite" in text.lower() or "room" in text.lower(), text
+    await page.close()
+    await all_goes_well(call.all)
+
+
+async def test_nothing_private_is_in_the_logs(call: Call) -> None:
+    """Last in this file: after all of the above."""
+    log = call.stage.log()
+    assert "control started" in log
+    assert private_matters(log) == []
+    assert "Traceback" not in log
+
+
+def others(call: Call, person: Participant) -> list[int]:
+    return [one.member for one in call.all if one is not person]
+
+
+async def epoch(person: Participant) -> int:
+    return max(one["epoch"] for one in (await person.state())["encoder"])
+
+
+async def click_leave(person: Participant) -> float:
+    """Presses the button; the moment of it, in ms of the machine's clock."""
+    return float(
+        await person.page.evaluate(
+            """(() => {
+                document.querySelector("[aria-label='Leave'], [title='Leave']").click();
+                return Date.now();
+            })()"""
+        )
+    )

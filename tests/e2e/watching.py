@@ -1,0 +1,108 @@
+"""What a test measures while a call goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+from control.demo import figures
+from control.demo.figures import Reception
+from control.demo.participants import Participant
+
+# Longest time without a newly decoded picture of each member, in ms, until the page is told to stop.
+GAPS = """(() => {
+    const watch = globalThis.gapWatch = { on: true, longest: {}, states: [] };
+    const seen = {};
+    watch.done = (async () => {
+        while (watch.on) {
+            const stats = await sotto.stats();
+            const now = performance.now();
+            for (const { member, camera } of sotto.state().tiles) {
+                const frames = stats?.receivers.find(({ receiver }) => receiver === camera.receiver)?.framesDecoded ?? 0;
+                const last = (seen[member] ??= { frames, at: now });
+                if (frames !== last.frames) Object.assign(last, { frames, at: now });
+                watch.longest[member] = Math.max(watch.longest[member] ?? 0, now - last.at);
+            }
+            await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+        return watch.longest;
+    })();
+})()"""
+
+
+class Gaps:
+    """Longest times in seconds that a viewer waited for another's next picture."""
+
+    def __init__(self) -> None:
+        self.longest: dict[str, dict[int, float]] = {}
+
+    @property
+    def worst(self) -> float:
+        return max((gap for of in self.longest.values() for gap in of.values()), default=float("inf"))
+
+
+@asynccontextmanager
+async def gaps(viewers: Collection[Participant]) -> AsyncIterator[Gaps]:
+    """Watches pictures while the block runs."""
+    found = Gaps()
+    await asyncio.gather(*(viewer.page.evaluate(GAPS) for viewer in viewers))
+    yield found
+    stop = "(gapWatch.on = false, gapWatch.done)"
+    results = await asyncio.gather(*(viewer.page.evaluate(stop) for viewer in viewers))
+    for viewer, result in zip(viewers, results, strict=True):
+        found.longest[viewer.name] = {int(member): gap / 1000 for member, gap in result.items()}
+
+
+async def receptions(viewers: Collection[Participant], seconds: float) -> dict[str, list[Reception]]:
+    """What each of them gets of every other in so much time."""
+    before = await asyncio.gather(*(viewer.sample() for viewer in viewers))
+    await asyncio.sleep(seconds)
+    after = await asyncio.gather(*(viewer.sample() for viewer in viewers))
+    return {
+        viewer.name: figures.receptions(first, last)
+        for viewer, first, last in zip(viewers, before, after, strict=True)
+    }
+
+
+async def everyone_sees_everyone(people: Collection[Participant], timeout_s: float = 30.0) -> None:
+    numbers = {person.member for person in people}
+    await asyncio.gather(*(person.sees(numbers - {person.member}, timeout_s) for person in people))
+
+
+async def all_goes_well(people: Collection[Participant], seconds: float = 2.0) -> None:
+    """Everybody decodes pictures and hears sound of everybody else, and opens every frame."""
+    for viewer, got in (await receptions(people, seconds)).items():
+        assert len(got) == len(people) - 1, viewer
+        for one in got:
+            told = f"{viewer} of member {one.member}: {one}"
+            assert one.frames_per_s >= 4, told
+            assert one.audio_s >= seconds / 2, told
+            assert one.audio_concealed_percent < 50, told
+            assert one.verdicts == ("decrypting", "decrypting"), told
+            assert one.frames_not_opened == 0, told
+
+
+async def bytes_sent(person: Participant) -> int:
+    """All RTP of a person, payload of every source and encoding."""
+    stats: dict[str, Any] = await person.page.evaluate("sotto.stats()")
+    return sum(row["packetsSent"] for row in stats["senders"])
+
+
+PRIVATE = {
+    "a user id": re.compile(r"@[\w.=/+-]+:[\w.-]+"),
+    "a room id": re.compile(r"![\w-]{10,}"),
+    "an address": re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b|\b[0-9a-f]{0,4}(:[0-9a-f]{0,4}){4,7}\b"),
+    "session descriptions": re.compile(r"\bv=0\b|\ba=(ice|fingerprint|candidate)|ice-(ufrag|pwd)"),
+}
+
+
+def private_matters(log: str, *secrets: str) -> list[str]:
+    """What a log should not tell: kinds of `PRIVATE`, with the line."""
+    found = []
+    for line in log.splitlines():
+        found += [f"{kind}: {line}" for kind, pattern in PRIVATE.items() if pattern.search(line)]
+        found += [f"a secret: {line}" for secret in secrets if secret in line]
+    return found
