@@ -27,6 +27,8 @@ import { Subscriptions } from "./subscriptions.ts";
 
 export type Phase = "idle" | "admission" | "calling" | "connecting" | "joined" | "left" | "failed";
 
+const SILENT = "The conference server does not answer. Sound and picture go on as they are; leave and join again to bring everything back.";
+
 export interface ConferenceOptions {
     client: MatrixClient;
     room: Room;
@@ -65,6 +67,8 @@ export class Conference {
     /** The mute state as the focus was told last. */
     #told = "";
     #rosterSeen = false;
+    #pingIntervalMs = 10000;
+    #silence: ReturnType<typeof setTimeout> | undefined;
 
     constructor(options: ConferenceOptions) {
         this.#options = options;
@@ -80,7 +84,7 @@ export class Conference {
         });
         this.peer.onmessage = (data) => this.#receive(data);
         this.peer.onconnection = (state) => this.#connectionChanged(state);
-        this.peer.channel.onclose = () => this.#notify("The control connection was lost. Sound and picture go on as long as they can.");
+        this.peer.channel.onclose = () => this.#notify(SILENT);
         this.worker.onreceiver = (receiver, report) => {
             this.#received.reported(receiver, report);
             this.onchange();
@@ -221,7 +225,7 @@ export class Conference {
                 break;
             case "ping":
                 this.#send({ type: MESSAGE.pong, content: {} });
-                return;
+                return this.#heard();
             case "error":
                 return count(`focus error ${message.content.code}`);
             case "hangup":
@@ -238,9 +242,18 @@ export class Conference {
         this.member = welcome.member;
         // Olm needs the roster's devices; the timeline reaches everybody by itself.
         if (this.#options.config.keyTransport === "timeline") this.keys?.start(welcome.member);
+        this.#pingIntervalMs = welcome.pingIntervalMs;
+        this.#heard();
         this.#welcomed(welcome);
         // Muted or unmuted while the call was being set up.
         this.#tellMuted();
+    }
+
+    /** The focus pings; when it stops, people hear of it. Media need no more than the worker, so the call goes on. */
+    #heard(): void {
+        clearTimeout(this.#silence);
+        if (this.notice === SILENT) this.#notify("");
+        this.#silence = setTimeout(() => this.#notify(SILENT), 3.5 * this.#pingIntervalMs);
     }
 
     #membersChanged(members: Members): void {
@@ -338,6 +351,7 @@ export class Conference {
     }
 
     async #close(): Promise<void> {
+        clearTimeout(this.#silence);
         this.#unlisten();
         this.#entered?.call.close();
         await this.peer.close();

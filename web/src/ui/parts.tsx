@@ -31,7 +31,8 @@ export function Waiting({ status, children }: { status: string; children?: Compo
 export function Problem({ trouble, children }: { trouble: Trouble | null; children?: ComponentChildren }) {
     if (!trouble) return null;
     const { cause, next } = explain(trouble.code, trouble.message);
-    const detail = trouble.message && trouble.message !== cause ? trouble.message : "";
+    // What the server says of itself helps where our own sentence cannot know more.
+    const detail = trouble.code === "internal" && trouble.message !== cause ? trouble.message : "";
     return (
         <div class="problem" role="alert">
             <Icon name="warning" />
