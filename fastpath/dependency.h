@@ -36,10 +36,15 @@ struct dependency_structure { /* plain data; template_count 0 = not known */
     uint8_t max_spatial, max_temporal;
 };
 
+/* A frame number at most this far behind the newest is late, one further away a sender that began anew. Higher: such a sender's
+   structure is refused for longer. Lower: a structure repaired late replaces a newer one; nothing else comes so late. */
+#define DEPENDENCY_LATE 1024u
+
 struct dependency_state { /* all zero at first and for another SSRC. Lost with its worker: nothing is dropped up to the next key frame. */
     struct dependency_structure structure;
     uint32_t active_targets; /* as told last; all when never */
-    uint16_t structure_frame, newest_frame; /* frame numbers */
+    uint16_t newest_frame;   /* frame number */
+    uint16_t structure_age;  /* frames since the structure came, at most UINT16_MAX */
 };
 
 struct dependency_frame {
@@ -56,9 +61,9 @@ struct dependency_frame {
     uint16_t width, height; /* 0 = not told */
 };
 
-/* Reads the extension of an authenticated packet and moves the state (only forwards: a late packet with an older structure is read with
-   its own and leaves the state alone). 0; -ENODATA: needs a structure that never came, only number, start, end and template are set (ask
-   for a key frame if anybody needs layers); -EBADMSG: malformed, or of a template the structure does not have; the state is unchanged. */
+/* Reads the extension of an authenticated packet and moves the state (only forwards). 0; -ENODATA: its structure
+   never came or has been replaced, only number, start, end and template are set (if none came, ask for a key frame when anybody needs
+   layers); -EBADMSG: malformed, or of a template the structure does not have; the state is unchanged. */
 int dependency_read_untrusted(struct dependency_state *state, const uint8_t *bytes, size_t length,
                               struct dependency_frame *frame);
 

@@ -51,10 +51,9 @@ struct nack {
 
 /* Begins, and again for another SSRC: packets up to `highest` are not asked for. */
 void nack_restart(struct nack *nack, uint64_t highest);
-/* A packet came, of the stream or out of RTX. 1 = it was missing and is now repaired, 0 = it is the next or new, and -EALREADY when it
-   was older than everything that is missing or had been given up. */
-int nack_received(struct nack *nack, uint64_t index, uint64_t now_ns);
-/* `index` begins a key frame that somebody waits for: what is missing before it is not needed any more. */
+/* A packet came, of the stream or out of RTX, once (the replay window saw to that). True: it was missing, and is now repaired. */
+bool nack_received(struct nack *nack, uint64_t index, uint64_t now_ns);
+/* `index` begins a key frame: what is missing before it is still asked for, and no reason for another key frame. */
 void nack_key_frame(struct nack *nack, uint64_t index);
 /* What has to be asked for now: at most `room` sequence numbers in ascending order (as rtcp_write_nack takes them), whose number is
    returned; they count as asked. `round_trip_us` 0 = not known. *key_wanted becomes true when a key frame should be asked for (feedback

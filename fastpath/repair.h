@@ -33,9 +33,10 @@
 /* Sequence numbers looked up in a second, and at once; about 20 ns each. */
 #define REPAIR_LOOKUPS_PER_SECOND 2000u
 #define REPAIR_LOOKUPS_AT_ONCE 512u
-/* Repairs remembered for one receiver, 12 B each, a power of two. Lower: more repairs wait for a round trip because another took
-   their place (about as many as were repaired in one round trip, of this). */
-#define REPAIR_RECENT 256u
+/* Moments of repairs remembered for one receiver, 4 B each, a power of two; a packet's place follows from its number. Higher: memory.
+   Lower: more repairs wait for a round trip, because another packet's of less than one ago stands in their place: with 20 repairs in
+   a round trip, one in 50. */
+#define REPAIR_RECENT 1024u
 /* Bounds of the round trip, and its value when not known. Lower min: a receiver on a LAN is answered twice. Higher max: a receiver
    that claims a long one is answered late. */
 #define REPAIR_ROUND_TRIP_MIN_US 10000u
@@ -44,16 +45,11 @@
 /* Requests one call hands out. */
 #define REPAIR_REQUESTS 128u
 
-struct repair_recent {
-    uint32_t sink, index; /* low 32 bits of the outgoing index */
-    uint32_t time_ms;     /* of its last repair, 0 = unused */
-};
-
 struct repair_receiver { /* private memory, one a transport; all zero at first */
     uint64_t refilled_ns;
     uint64_t byte_credit; /* in bits times nanoseconds, so that nothing is rounded away */
     uint64_t packet_credit, lookup_credit; /* in nanoseconds of their rates */
-    struct repair_recent recent[REPAIR_RECENT];
+    uint32_t recent_ms[REPAIR_RECENT]; /* 0 = unused */
 };
 
 /* Reads a NACK (its feedback head is already read) about the slot `sink` of this receiver, and picks what may be repaired now: how many
