@@ -5,6 +5,7 @@ import { randomBytes, randomName } from "../bytes.ts";
 import { activeConference, announce, standing } from "../matrix/announce.ts";
 import { sendTicket, TicketBox } from "../matrix/tickets.ts";
 import type { Conference, Ticket } from "../protocol/events.ts";
+import { TICKET_ROUNDS } from "../protocol/limits.ts";
 import { prove, ticketKey } from "../ticket.ts";
 
 export interface Pass {
@@ -50,9 +51,15 @@ export class Admission {
         if (!conference) return this.#start(say, isOver);
         if (this.#own?.conference.conferenceId === conference.conferenceId) return this.#own;
         say("Looking for the ticket to the running conference");
-        const ticket = await this.#tickets(conference).find(this.#canReadHistory, () => isOver(conference));
-        if (ticket) return { conference, ticket };
-        // Nobody inside answered, so nobody is inside.
+        let over = false;
+        for (let round = 0; round < TICKET_ROUNDS && !over; round++) {
+            const ticket = await this.#tickets(conference).find(this.#canReadHistory, async () => (over = await isOver(conference)));
+            if (ticket) return { conference, ticket };
+            if (this.running?.conferenceId !== conference.conferenceId) return this.find(say, isOver);
+            // A slow answer is no reason to begin a second conference beside the first.
+            say("Waiting for somebody inside to send the ticket");
+        }
+        // Nobody inside answers, so nobody is inside.
         this.#dead.add(conference.conferenceId);
         return this.#start(say, isOver);
     }

@@ -38,6 +38,8 @@ export const TICKET_PATIENCE_MS = 2000;
 export const TICKET_ANSWER_MS = 5000;
 /** After this much of it the focus is asked whether it knows the conference at all, ms. */
 export const TICKET_DOUBT_MS = 1000;
+/** So often the ticket is asked for while the focus knows the conference: until a vanished last member's consent is over. */
+export const TICKET_ROUNDS = 5;
 /** A conference announced more recently may not have reached the focus yet, ms. */
 export const CONFERENCE_YOUNG_MS = 15000;
 /** Between two answers to ticket requests, by rank of the answering member, ms. */
