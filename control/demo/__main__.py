@@ -23,10 +23,10 @@ def main() -> int:
     arguments = parse_arguments()
     for number in STOP_SIGNALS:
         signal.signal(number, _raise_stopped)
-    if arguments.check:
-        check = importlib.import_module("control.demo.check")
-        return int(check.main(arguments))
     try:
+        if arguments.check:
+            check = importlib.import_module("control.demo.check")
+            return int(check.main(arguments))
         with Demo(
             arguments.folder or Path("build/demo"),
             address=arguments.address,
@@ -45,7 +45,7 @@ def main() -> int:
         return 1
     except Stopped:
         say("Everything has stopped.")
-        return 0
+        return 1 if arguments.check else 0
     say(f"!!! {ended}")
     return 1
 

@@ -1,11 +1,12 @@
-"""Real browsers for the check and for tests: Chromium and Firefox, headless, with fake cameras and microphones.
+"""Real browsers for the check and for tests: headless, with fake cameras and microphones.
 
     with Browsers() as browsers:
         chromium = await browsers.launch()
         page = await chromium.open("http://127.0.0.1:8448/?demo=alice&join")
         await page.wait("sotto.state().phase === 'joined'")
 
-One Node process (browsers.mjs) drives all of them. Whatever was started ends with the `with`, profile folders too.
+One Node process (browsers.mjs) drives all of them. Whatever was started ends with the `with`, profile folders
+too.
 """
 
 from __future__ import annotations

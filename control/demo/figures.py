@@ -68,7 +68,7 @@ def receptions(before: Sample, after: Sample) -> list[Reception]:
         video = _grown(before, after, old["camera"]["receiver"], tile["camera"]["receiver"])
         audio = _grown(before, after, old["audio"]["receiver"], tile["audio"]["receiver"])
         samples = audio.get("totalSamplesReceived", 0)
-        frames = {name: 0 for name in ("decrypted", *BAD_FRAMES)}
+        frames = dict.fromkeys(("decrypted", *BAD_FRAMES), 0)
         for kind in ("audio", "camera"):
             for name in frames:
                 counted = (side.get("counts", {}).get(name, 0) for side in (tile[kind], old[kind]))

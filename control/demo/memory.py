@@ -3,8 +3,8 @@
     needles = [Needle("alice's camera", key), ...]
     found = scan([pid, ...], needles)
 
-Writable and anonymous memory is read through /proc/PID/mem, shared memory through its descriptors, each page that
-is there once. Code and data of files that nobody can have written to are left out.
+Writable and anonymous memory is read through /proc/PID/mem, shared memory through its descriptors, each page
+that is there once. Code and data of files that nobody can have written to are left out.
 """
 
 from __future__ import annotations

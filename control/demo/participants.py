@@ -9,8 +9,8 @@ from typing import Any
 
 from control.demo.browsers import WAIT_S, Browser, Page
 
-# Runs in a page before its own scripts. Media keys cannot be read from the client, and shall not: so whoever drives the
-# browser watches what goes to the media worker, and the passwords of the connection from both descriptions.
+# Runs in a page before its own scripts. Media keys cannot be read from the client, and shall not: so whoever
+# drives the browser watches what goes to the media worker, and the passwords in the focus' descriptions.
 WATCH = """(() => {
     const seen = { keys: [], passwords: [] };
     Object.defineProperty(globalThis, "sottoWatch", { value: seen });
@@ -88,23 +88,24 @@ class Participant:
         self.member = await self.page.wait("sotto.state().phase === 'joined' && sotto.state().member", 0.1)
 
     async def sees(self, members: Collection[int], timeout_s: float = WAIT_S) -> None:
-        """Returns when exactly these others are there, with moving pictures and sound that their keys open."""
+        """Returns when exactly these others are there, with pictures and sound that their keys open."""
         await self.page.wait(
             f"""(async () => {{
             const tiles = sotto.state().tiles, wanted = {sorted(members)};
-            if (JSON.stringify(tiles.map((tile) => tile.member).sort((a, b) => a - b)) !== JSON.stringify(wanted))
-                return false;
+            const there = tiles.map(({{ member }}) => member).sort((a, b) => a - b);
+            if (JSON.stringify(there) !== JSON.stringify(wanted)) return false;
             const stats = await sotto.stats();
             const row = (name) => stats.receivers.find(({{ receiver }}) => receiver === name) ?? {{}};
             return tiles.every(({{ audio, camera }}) =>
                 audio.verdict === "decrypting" && camera.verdict === "decrypting" &&
-                row(camera.receiver).framesDecoded > 0 && row(audio.receiver).totalSamplesReceived > 0) || !wanted.length;
+                row(camera.receiver).framesDecoded > 0 &&
+                row(audio.receiver).totalSamplesReceived > 0) || wanted.length === 0;
         }})()""",
             timeout_s,
         )
 
     async def focus(self, member: int, height: int = FULL_HEIGHT, timeout_s: float = 10.0) -> float | None:
-        """Asks for this member in full; seconds until the picture is, None when it is not within `timeout_s`."""
+        """Asks for this member in full; seconds until the picture is, None if not within `timeout_s`."""
         passed = await self.page.evaluate(FOCUS % (member, member, height, round(timeout_s * 1000)))
         return None if passed is None else float(passed) / 1000
 

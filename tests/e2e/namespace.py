@@ -4,8 +4,8 @@
         namespace.call(homeserver.start)
         namespace.spawn(["ping", "192.0.2.7"])
 
-It has no name, so it ends with its last process. Firefox does not connect to a server on a loopback address: the
-address is on a device that is none.
+It has no name, so it ends with its last process. Firefox does not connect to a server on a loopback address:
+the address is on a device that is none.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ T = TypeVar("T")
 
 
 class Namespace:
-    """One thread lives in it, which is what `call` runs on; processes and sockets made there stay there.
+    """One thread lives in it, which `call` runs things on; processes and sockets made there stay there.
 
-    The thread lives as long as the namespace: children that are to end with their parent end with that thread.
+    The thread lives as long as the namespace: children that end with their parent end with that thread.
     """
 
     def __init__(self, address: str) -> None:

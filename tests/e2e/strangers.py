@@ -21,7 +21,7 @@ PREFIX = "org.matrix.msc2359"
 CLIENT = "/_matrix/client/v3"
 ANSWER_S = 10.0
 
-# The page asks its server for the names and passwords of demo people; this person answers in the server's place.
+# The page asks its server for names and passwords of demo people; this person answers in the server's place.
 INSTEAD = """(() => {
     const ask = globalThis.fetch;
     globalThis.fetch = async (...request) => {
@@ -56,8 +56,13 @@ class Caller:
         room = {"invite": [bot], "is_direct": True, "preset": "trusted_private_chat"}
         room_id = (await client.request("POST", f"{CLIENT}/createRoom", account, room))["room_id"]
         caller = cls(client, account, demo, room_id, "")
-        await caller._until(lambda event: event["type"] == "m.room.member" and event["state_key"] == bot
-                            and event["content"]["membership"] == "join")
+        await caller._until(
+            lambda event: (
+                event["type"] == "m.room.member"
+                and event["state_key"] == bot
+                and event["content"]["membership"] == "join"
+            )
+        )
         return caller
 
     def instead_of(self, name: str) -> str:
@@ -81,9 +86,13 @@ class Caller:
             "no ticket": await self._call(join=None),
             "unknown conference": await self._call(join=(unknown, own)),
             "forged proof": await self._call(join=(conference, own)),
-            "malformed description": await second._call(join=(of_second, own), sdp="v=0\r\nm=audio nonsense\r\n"),
+            "malformed description": await second._call(
+                join=(of_second, own), sdp="v=0\r\nm=audio nonsense\r\n"
+            ),
             "no description": await second._call(join=(of_second, own), sdp=None),
-            "oversized description": await second._call(join=(of_second, own), sdp="v=0\r\na=" + "x" * 50_000),
+            "oversized description": await second._call(
+                join=(of_second, own), sdp="v=0\r\na=" + "x" * 50_000
+            ),
         }
         assert mine["conference_id"] != of_second["conference_id"]
         with pytest.raises(HomeserverRefused, match="M_TOO_LARGE"):
@@ -109,9 +118,11 @@ class Caller:
         path = f"{CLIENT}/rooms/{quote(self.room_id)}/send/m.call.invite/{call_id}"
         await self.client.request("PUT", path, self.account, content)
         answer = await self._until(
-            lambda event: event["type"].startswith("m.call.")
-            and event["sender"] != self.account.user_id
-            and event["content"].get("call_id") == call_id
+            lambda event: (
+                event["type"].startswith("m.call.")
+                and event["sender"] != self.account.user_id
+                and event["content"].get("call_id") == call_id
+            )
         )
         assert answer["type"] == "m.call.reject", answer
         error = answer["content"][f"{PREFIX}.error"]
@@ -164,9 +175,7 @@ class Caller:
         deadline = time.monotonic() + ANSWER_S
         while time.monotonic() < deadline:
             since = f"&since={quote(self.since)}" if self.since else ""
-            answer = await self.client.request(
-                "GET", f"{CLIENT}/sync?timeout=2000{since}", self.account
-            )
+            answer = await self.client.request("GET", f"{CLIENT}/sync?timeout=2000{since}", self.account)
             self.since = answer["next_batch"]
             room = answer.get("rooms", {}).get("join", {}).get(self.room_id, {})
             for part in ("state", "timeline"):

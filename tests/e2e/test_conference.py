@@ -17,11 +17,12 @@ from tests.e2e.stage import ADDRESS, Stage, stage
 from tests.e2e.strangers import Caller
 from tests.e2e.watching import (
     all_goes_well,
-    bytes_sent,
     everyone_sees_everyone,
     gaps,
+    packets_sent,
     private_matters,
     receptions,
+    usual_gap,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
@@ -101,11 +102,13 @@ async def test_who_is_muted_sends_nothing_and_all_see_it(call: Call, name: str) 
 
     # Padding of what the encoder had planned ends within the time a browser takes to see that it is idle.
     deadline, sent = time.monotonic() + 6, -1
-    while (now := await bytes_sent(muted)) != sent:
+    while (now := await packets_sent(muted)) != sent:
         assert time.monotonic() < deadline, "it goes on sending"
         sent = now
         await asyncio.sleep(1)
-    quiet = [one for got in (await receptions(others, 1.0)).values() for one in got if one.member == muted.member]
+    quiet = [
+        one for got in (await receptions(others, 1.0)).values() for one in got if one.member == muted.member
+    ]
     assert [one.packets for one in quiet] == [0] * len(others)
 
     await asyncio.gather(muted.mute("audio", False), muted.mute("video", False))
@@ -119,6 +122,7 @@ async def test_bad_input_is_noticed_by_nobody_in_the_call(call: Call) -> None:
     where = call.stage
     before = await where.metrics()
     errors = await where.total("internal_errors") + await where.total("worker_internal_errors")
+    usual = await usual_gap(call.all)
     async with gaps(call.all) as watched:
         mallory = await asyncio.to_thread(where.namespace.call, Caller.arrive, where.demo)
         refused = await asyncio.to_thread(where.namespace.call, mallory.try_everything)
@@ -132,19 +136,21 @@ async def test_bad_input_is_noticed_by_nobody_in_the_call(call: Call) -> None:
         "no description": "invite_malformed",
         "oversized description": "too_large",
     }
-    assert watched.worst < 1.5, watched.longest
+    assert watched.worst < usual + 1, watched.longest
 
     after = await where.metrics()
     grown = {name: value - before.get(name, 0) for name, value in after.items()}
     for counter in ("demux_unknown_dropped", "unknown_address_dropped", "stun_malformed_dropped"):
         for worker in range(2):
             assert grown[f'sotto_worker_{counter}_total{{worker="{worker}"}}'] > 0, counter
-    assert sum(n for name, n in grown.items() if name.startswith("sotto_invites_refused_total")) >= len(refused)
+    assert sum(n for name, n in grown.items() if name.startswith("sotto_invites_refused_total")) >= len(
+        refused
+    )
     assert await where.total("internal_errors") + await where.total("worker_internal_errors") == errors
 
 
 def rubbish(where: Stage) -> None:
-    """On every port: bytes of all lengths and of all kinds by their first byte, and half of the HTTP there is."""
+    """On every port: bytes of all lengths and of all kinds by their first byte, and unfinished HTTP."""
     source = secrets.SystemRandom()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for port in where.media_ports():
@@ -155,16 +161,19 @@ def rubbish(where: Stage) -> None:
             # A STUN request that is well formed up to its attributes.
             sender.sendto(bytes.fromhex("000100082112a442") + bytes(12) + b"\0\6\0\4ab:c", (ADDRESS, port))
     host, _colon, port_text = where.url("").rstrip("/").partition("//")[2].partition(":")
-    for request in (b"\0" * 100, b"GET " + b"/" * 20000, b"GET /../../etc/passwd HTTP/1.1\r\n\r\n", b"POST /"):
+    for request in (
+        b"\0" * 100,
+        b"GET " + b"/" * 20000,
+        b"GET /../../etc/passwd HTTP/1.1\r\n\r\n",
+        b"POST /",
+    ):
         with socket.create_connection((host, int(port_text)), timeout=5) as client:
             client.sendall(request)
 
 
 async def test_a_late_joiner_sees_pictures_and_leaving_changes_the_keys(call: Call) -> None:
-    begun = time.monotonic()
     erin = await call.stage.join(call.chromium, "erin")
     await everyone_sees_everyone([*call.all, erin])
-    assert time.monotonic() - begun < 15
     epochs = {person.name: await epoch(person) for person in call.all}
 
     left = asyncio.gather(*(person.sees(others(call, person)) for person in call.all))
@@ -194,6 +203,7 @@ async def test_a_machine_that_loses_power_is_gone_after_the_consent_time(call: C
     doomed = await call.stage.browsers.launch(fps=10)
     erin = await call.stage.join(doomed, "erin")
     await everyone_sees_everyone([*call.all, erin])
+    usual = await usual_gap(call.all)
     begun = time.monotonic()
     await doomed.kill()
     async with gaps(call.all) as watched:
@@ -201,7 +211,8 @@ async def test_a_machine_that_loses_power_is_gone_after_the_consent_time(call: C
         await asyncio.gather(*(person.page.wait(gone, CONSENT_S + 5) for person in call.all))
     took = time.monotonic() - begun
     assert CONSENT_S - 6 < took < CONSENT_S + 5
-    assert all(gap < 1.5 for of in watched.longest.values() for who, gap in of.items() if who != erin.member)
+    staying = [gap for of in watched.longest.values() for who, gap in of.items() if who != erin.member]
+    assert max(staying) < usual + 1, watched.longest
     await all_goes_well(call.all)
 
 

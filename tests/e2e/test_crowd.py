@@ -1,0 +1,83 @@
+"""Six people, more than the first offer has slots for, keys by to-device; then parts of the server die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from control.demo.participants import Participant
+from tests.e2e.stage import Stage, stage
+from tests.e2e.watching import all_goes_well, everyone_sees_everyone, gaps, private_matters, usual_gap
+
+pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
+
+NAMES = ("alice", "bob", "carol", "dave", "erin", "frank")
+FIRST_SLOT_PAIRS = 4
+# Counters that grow when somebody connects anew.
+NEW_CONNECTIONS = ("invites_accepted", "worker_dtls_up", "worker_path_nominated")
+
+
+@dataclass
+class Crowd:
+    stage: Stage
+    people: list[Participant]
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
+    with stage(tmp_path_factory.mktemp("stage"), NAMES, key_transport="to-device") as where:
+
+        async def arrive() -> Crowd:
+            browser = await where.browsers.launch(fps=8)
+            people = [await where.join(browser, NAMES[0])]
+            people += await asyncio.gather(*(where.join(browser, name) for name in NAMES[1:]))
+            return Crowd(where, people)
+
+        yield asyncio.run(arrive())
+
+
+async def test_slots_grow_with_the_crowd_and_keys_go_from_device_to_device(crowd: Crowd) -> None:
+    await everyone_sees_everyone(crowd.people, timeout_s=60)
+    await all_goes_well(crowd.people)
+    for person in crowd.people:
+        sample = await person.sample()
+        assert sample["state"]["keys"]["held"] >= 2 * (len(NAMES) - 1)
+        receivers = [row["receiver"] for row in sample["stats"]["receivers"]]
+        assert len(receivers) == 2 * 2 * FIRST_SLOT_PAIRS, "one step of more slots"
+        used = {tile["camera"]["receiver"] for tile in sample["state"]["tiles"]}
+        assert len(used) == len(NAMES) - 1
+
+
+async def test_media_go_on_while_control_is_dead(crowd: Crowd) -> None:
+    (control,) = crowd.stage.processes("control")
+    usual = await usual_gap(crowd.people)
+    async with gaps(crowd.people) as watched:
+        os.kill(control, signal.SIGKILL)
+        await all_goes_well(crowd.people, seconds=5)
+    assert watched.worst < usual + 1, watched.longest
+
+
+async def test_a_worker_that_dies_is_replaced_and_nobody_connects_anew(crowd: Crowd) -> None:
+    where = crowd.stage
+    before = [await where.total(name) for name in NEW_CONNECTIONS]
+    for worker in where.processes("worker"):
+        usual = await usual_gap(crowd.people)
+        async with gaps(crowd.people) as watched:
+            os.kill(worker, signal.SIGKILL)
+            await all_goes_well(crowd.people, seconds=4)
+        assert watched.worst < usual + 2, watched.longest
+    assert [await where.total(name) for name in NEW_CONNECTIONS] == before
+    assert len(where.processes("worker")) == 2
+
+
+async def test_nothing_private_is_in_the_logs(crowd: Crowd) -> None:
+    """Last in this file: after all of the above."""
+    log = crowd.stage.log()
+    assert log.count("control started") == 2
+    assert private_matters(log) == []
+    assert "Traceback" not in log
