@@ -58,7 +58,8 @@
       "STUN requests from an address that belongs to another live member")                      \
     X(rtx_received, "RTP packets of retransmission streams that authenticated")                 \
     X(nacks_received, "NACK messages from receivers")                                           \
-    X(remb_received, "REMB messages from receivers")
+    X(remb_received, "REMB messages from receivers")                                                   \
+    X(dtls_limited_dropped, "DTLS datagrams beyond what one transport may pass up at once")
 
 enum counter {
 #define X(name, help) COUNTER_##name,

@@ -60,10 +60,10 @@ void egress_commit(struct egress *egress, uint32_t destination, uint32_t stream,
     to->count++;
 }
 
-struct window { /* what is left of up to EGRESS_WINDOW packets of one destination, in their order */
-    uint32_t packet[EGRESS_WINDOW];
-    uint16_t length[EGRESS_WINDOW];
-    uint8_t stream[EGRESS_WINDOW]; /* numbered from 0 within the window */
+struct window { /* what is left of up to LIMIT_RUN_WINDOW packets of one destination, in their order */
+    uint32_t packet[LIMIT_RUN_WINDOW];
+    uint16_t length[LIMIT_RUN_WINDOW];
+    uint8_t stream[LIMIT_RUN_WINDOW]; /* numbered from 0 within the window */
     unsigned count;
 };
 
@@ -89,13 +89,13 @@ static uint16_t largest_head(const struct window *window)
 }
 
 /* Takes one run out of the window. */
-static unsigned take_run(struct window *window, uint32_t taken[EGRESS_WINDOW], uint16_t *size)
+static unsigned take_run(struct window *window, uint32_t taken[LIMIT_RUN_WINDOW], uint16_t *size)
 {
     uint16_t segment = largest_head(window);
     unsigned limit = (unsigned)LIMIT_RUN_BYTES / segment;
     if (limit > LIMIT_RUN_SEGMENTS) limit = LIMIT_RUN_SEGMENTS;
     uint64_t blocked = 0; /* streams whose next packet stays */
-    unsigned count = 0, kept = 0, tail = EGRESS_WINDOW;
+    unsigned count = 0, kept = 0, tail = LIMIT_RUN_WINDOW;
     for (unsigned i = 0; i < window->count; i++) {
         uint64_t bit = 1ull << window->stream[i];
         if (!(blocked & bit) && window->length[i] == segment && count < limit) {
@@ -104,7 +104,7 @@ static unsigned take_run(struct window *window, uint32_t taken[EGRESS_WINDOW], u
         }
         /* The largest of the smaller ones that could go next may end the run. */
         if (!(blocked & bit) && window->length[i] < segment &&
-            (tail == EGRESS_WINDOW || window->length[i] > window->length[tail]))
+            (tail == LIMIT_RUN_WINDOW || window->length[i] > window->length[tail]))
             tail = kept;
         blocked |= bit;
         window->packet[kept] = window->packet[i];
@@ -112,7 +112,7 @@ static unsigned take_run(struct window *window, uint32_t taken[EGRESS_WINDOW], u
         window->stream[kept] = window->stream[i];
         kept++;
     }
-    if (tail != EGRESS_WINDOW && count < limit) {
+    if (tail != LIMIT_RUN_WINDOW && count < limit) {
         taken[count++] = window->packet[tail];
         for (unsigned i = tail + 1; i < kept; i++) {
             window->packet[i - 1] = window->packet[i];
@@ -128,7 +128,7 @@ static unsigned take_run(struct window *window, uint32_t taken[EGRESS_WINDOW], u
 
 static void plan_window(struct egress *egress, uint32_t destination, struct window *window, uint32_t *at)
 {
-    uint32_t taken[EGRESS_WINDOW];
+    uint32_t taken[LIMIT_RUN_WINDOW];
     while (window->count) {
         uint16_t size;
         unsigned count = take_run(window, taken, &size);
@@ -148,9 +148,9 @@ static void plan_destination(struct egress *egress, uint32_t number, uint32_t *a
             continue;
         }
         struct window window = {.count = 0};
-        uint32_t streams[EGRESS_WINDOW];
+        uint32_t streams[LIMIT_RUN_WINDOW];
         unsigned stream_count = 0;
-        for (; next != TABLE_NONE && window.count < EGRESS_WINDOW; next = packet->next) {
+        for (; next != TABLE_NONE && window.count < LIMIT_RUN_WINDOW; next = packet->next) {
             packet = &egress->packets[next];
             unsigned stream = 0;
             while (stream < stream_count && streams[stream] != packet->stream) stream++;

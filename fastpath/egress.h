@@ -15,10 +15,6 @@
 /* Room for the largest packet with what encryption and our header add to it. */
 #define EGRESS_PACKET_MAX (LIMIT_DATAGRAM + 100)
 #define EGRESS_SLAB ((size_t)LIMIT_EGRESS * 1600)
-/* Packets of one destination that are planned together. Higher: longer runs out of many small streams, at a cost that grows with
-   its square. Lower: runs end sooner. 64 is also the longest run. */
-#define EGRESS_WINDOW 64
-
 struct egress_destination {
     struct endpoint remote;
     uint8_t local_address[16]; /* as in struct path: the address to send from */

@@ -169,12 +169,13 @@ static void count_and_place(struct worker *worker)
 
 void fanout_adopt(struct worker *worker, uint64_t now_ns)
 {
-    for (uint32_t handle = 0; handle < worker->capacities.sources; handle++)
-        adopt_source(worker, handle);
+    const struct config_generation *head = worker->generation.head;
+    uint32_t sources =
+        head->source_limit > worker->reach.sources ? head->source_limit : worker->reach.sources;
+    uint32_t sinks = head->sink_limit > worker->reach.sinks ? head->sink_limit : worker->reach.sinks;
+    for (uint32_t handle = 0; handle < sources; handle++) adopt_source(worker, handle);
     transports_rebind(worker);
-    for (uint32_t handle = 0; handle < worker->capacities.sinks; handle++)
-        if (handle < worker->generation.head->sink_limit || worker->sinks[handle].incarnation)
-            adopt_sink(worker, handle);
+    for (uint32_t handle = 0; handle < sinks; handle++) adopt_sink(worker, handle);
     count_and_place(worker);
     for (uint32_t handle = 0; handle < worker->generation.head->sink_limit; handle++) {
         const struct sink_cache *sink = &worker->sinks[handle];

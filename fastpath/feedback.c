@@ -97,7 +97,7 @@ uint64_t key_requests_tick(struct worker *worker, uint64_t now_ns)
         send_if_due(worker, source, now_ns);
         uint64_t due = request_due(worker, source);
         if (due <= now_ns) /* it has no path or SSRC yet: look again later */
-            due = now_ns + WORKER_SCAN_NS;
+            due = now_ns + LIMIT_SCAN_NS;
         if (due < next) next = due;
         worker->waiting[kept++] = source;
     }

@@ -6,10 +6,6 @@
 
 #include "worker.h"
 
-/* Who waits for a key frame stops waiting after this. Higher: a camera that cannot answer is asked longer. Lower: a request lost
-   several times on a bad uplink is given up, and browsers repeat theirs only after 3 s. */
-#define LIMIT_KEY_WAIT_NS (3000ull * 1000000ull)
-
 /* Somebody needs a key frame of this source: asked at once, or when the interval is over, and again with growing pauses until one comes. */
 void key_request(struct worker *worker, uint32_t source, uint64_t now_ns);
 /* The same because a receiver asked for its slot; within that receiver's allowance. */

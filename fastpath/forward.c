@@ -7,6 +7,15 @@
 
 static void take_dtls(struct worker *worker, uint32_t transport, const struct datagram *in, uint64_t now_ns)
 {
+    struct transport_cache *cache = &worker->transports[transport];
+    if (now_ns - cache->dtls_window_ns >= LIMIT_SCAN_NS) {
+        cache->dtls_window_ns = now_ns;
+        cache->dtls_count = 0;
+    }
+    if (cache->dtls_count++ >= LIMIT_DTLS_PER_SCAN) {
+        worker_count(worker, COUNTER_dtls_limited_dropped, 1);
+        return;
+    }
     if (worker_tell(worker, UPLINK_DTLS, transport, 0, 0, in->bytes, in->length, now_ns))
         worker_count(worker, COUNTER_dtls_up, 1);
 }

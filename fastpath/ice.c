@@ -54,6 +54,7 @@ static uint32_t path_of(struct worker *worker, uint32_t transport, const struct 
             memcpy(path->local_address, in->local_address, sizeof path->local_address);
             path->local_interface = in->local_interface;
         }
+        path->socket = in->socket;
         return entry->path;
     }
     if (entry) {

@@ -47,6 +47,21 @@
 #define LIMIT_RUN_SEGMENTS 64
 #define LIMIT_RUN_BYTES 65000
 
+/* Packets of one destination that are planned into runs together. Higher: longer runs out of many small streams, at a cost
+   that grows with its square. Lower: runs end sooner. At most 64. */
+#define LIMIT_RUN_WINDOW 64
+
+/* Shortest time between two looks at all timers. Higher: reports and expiry come later. Lower: an idle worker scans more. */
+#define LIMIT_SCAN_NS (20ull * 1000000ull)
+/* Longest sleep of a worker's loop. Higher: an older heartbeat, a later look at a generation nobody announced. Lower: wakes. */
+#define LIMIT_SLEEP_NS (250ull * 1000000ull)
+/* Messages held for control while it does not read. Higher: 2 KiB each. Lower: DTLS flights of a burst of joins are lost
+   (their senders repeat them after a second; events are said again). */
+#define LIMIT_OUTBOX 512
+/* DTLS datagrams of one transport passed up in LIMIT_SCAN_NS: 3200 a second. Higher: one member can fill the queue that all
+   share. Lower: a data channel carries less. */
+#define LIMIT_DTLS_PER_SCAN 64
+
 /* Consent (RFC 7675): nothing is sent to a peer whose last authenticated request is older. Higher: longer sending at a
    gone peer. Lower: a short radio hole ends the call. */
 #define LIMIT_CONSENT_NS (30ull * 1000000000ull)
@@ -57,6 +72,9 @@
 /* Key-frame requests to one sender: the first at once, then at most one in this time, all its viewers and encodings merged.
    Higher: a viewer who missed it waits longer. Lower: encoders spend their rate on key frames. */
 #define LIMIT_KEY_REQUEST_INTERVAL_NS (200ull * 1000000ull)
+/* Who waits for a key frame stops waiting after this. Higher: a camera that cannot answer is asked longer. Lower: a request
+   lost several times on a bad uplink is given up, and browsers repeat theirs only after 3 s. */
+#define LIMIT_KEY_WAIT_NS (3000ull * 1000000ull)
 /* At most this many key-frame requests of one receiver are passed on in 10 s. Higher: one broken receiver costs every other
    viewer bitrate. Lower: a receiver on a lossy path freezes longer. */
 #define LIMIT_KEY_REQUESTS_PER_SINK 3

@@ -8,10 +8,6 @@
 
 #include "uplink.h"
 
-/* Messages held while control does not read. Higher: 2 KiB each. Lower: DTLS flights of a burst of joins are lost (their
-   senders repeat them after a second; events are said again by worker_tick). */
-#define LIMIT_OUTBOX 512
-
 struct outbox_message {
     struct uplink_head head;
     uint8_t payload[LIMIT_UPLINK_PAYLOAD];

@@ -124,6 +124,8 @@ void relay(struct worker *worker, const struct arrival *arrival, uint64_t now_ns
     for (uint32_t i = first; i < end && i < first + PREFETCH_AHEAD; i++)
         prefetch_sink(worker, sinks[i]);
     for (uint32_t i = first; i < end; i++) {
+        if (i + 2 * PREFETCH_AHEAD < end)
+            __builtin_prefetch(&worker->sinks[sinks[i + 2 * PREFETCH_AHEAD]]);
         if (i + PREFETCH_AHEAD < end) prefetch_sink(worker, sinks[i + PREFETCH_AHEAD]);
         relay_to(worker, sinks[i], arrival, now_ns, &tally);
     }

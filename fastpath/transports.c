@@ -106,8 +106,9 @@ static void adopt_one(struct worker *worker, uint32_t handle, uint64_t now_ns)
 
 void transports_adopt(struct worker *worker, uint64_t now_ns)
 {
-    for (uint32_t handle = 0; handle < worker->capacities.transports; handle++)
-        adopt_one(worker, handle, now_ns);
+    uint32_t limit = worker->generation.head->transport_limit;
+    if (limit < worker->reach.transports) limit = worker->reach.transports;
+    for (uint32_t handle = 0; handle < limit; handle++) adopt_one(worker, handle, now_ns);
 }
 
 void transports_close(struct worker *worker)

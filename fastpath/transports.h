@@ -30,7 +30,8 @@ struct transport_cache {
     uint8_t bound_count;
     uint32_t bound_ssrc[LIMIT_RX_SSRCS];
     struct ssrc_binding bound[LIMIT_RX_SSRCS];
-    uint32_t remb_bps;
+    uint32_t remb_bps, dtls_count;
+    uint64_t dtls_window_ns;
     struct srtp_key rx_master, tx_master; /* of which the expanded keys were made */
     uint16_t profile;
     struct srtp_keys rx, tx;

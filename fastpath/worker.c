@@ -71,6 +71,8 @@ int worker_adopt(struct worker *worker, uint64_t now_ns)
     worker->generation_number = view.head->number;
     transports_adopt(worker, now_ns);
     fanout_adopt(worker, now_ns);
+    worker->reach = (struct table_capacities){view.head->transport_limit, view.head->source_limit,
+                                              view.head->sink_limit};
     worker->scan_due_ns = now_ns;
     worker_count(worker, COUNTER_generations_adopted, 1);
     return 1;
@@ -85,7 +87,7 @@ static void store_totals(struct worker *worker, uint32_t transport)
 /* Looks at every transport's two times; returns the earliest of those to come. */
 static uint64_t scan_timers(struct worker *worker, uint64_t now_ns)
 {
-    uint64_t next = now_ns + WORKER_SLEEP_NS;
+    uint64_t next = now_ns + LIMIT_SLEEP_NS;
     for (uint32_t transport = 0; transport < worker->generation.head->transport_limit; transport++) {
         struct transport_timer *timer = &worker->timers[transport];
         if (!timer->report_due_ns) continue;
@@ -99,12 +101,12 @@ static uint64_t scan_timers(struct worker *worker, uint64_t now_ns)
         if (timer->report_due_ns < next) next = timer->report_due_ns;
         if (timer->send_until_ns && timer->send_until_ns < next) next = timer->send_until_ns;
     }
-    return next < now_ns + WORKER_SCAN_NS ? now_ns + WORKER_SCAN_NS : next;
+    return next < now_ns + LIMIT_SCAN_NS ? now_ns + LIMIT_SCAN_NS : next;
 }
 
 void worker_hasten_report(struct worker *worker, uint32_t transport, uint64_t now_ns)
 {
-    uint64_t due = now_ns + WORKER_SCAN_NS;
+    uint64_t due = now_ns + LIMIT_SCAN_NS;
     if (worker->timers[transport].report_due_ns > due)
         worker->timers[transport].report_due_ns = due;
     if (worker->scan_due_ns > due) worker->scan_due_ns = due;
@@ -125,10 +127,10 @@ void worker_tick(struct worker *worker, uint64_t now_ns)
 
 uint64_t worker_sleep_ns(const struct worker *worker, uint64_t now_ns)
 {
-    if (!worker->generation_number) return WORKER_SLEEP_NS;
+    if (!worker->generation_number) return LIMIT_SLEEP_NS;
     if (worker->hasty_count || worker->scan_due_ns <= now_ns) return 0;
     uint64_t sleep = worker->scan_due_ns - now_ns;
-    return sleep < WORKER_SLEEP_NS ? sleep : WORKER_SLEEP_NS;
+    return sleep < LIMIT_SLEEP_NS ? sleep : LIMIT_SLEEP_NS;
 }
 
 bool worker_must_flush(const struct worker *worker)

@@ -14,11 +14,6 @@
 #include "table.h"
 #include "transports.h"
 
-/* Shortest time between two looks at the timers. Higher: reports and expiry come later. Lower: more scans of an idle worker. */
-#define WORKER_SCAN_NS (20ull * 1000000ull)
-/* Longest sleep of the loop: how old a heartbeat may look. */
-#define WORKER_SLEEP_NS (250ull * 1000000ull)
-
 struct datagram {
     uint8_t *bytes; /* decrypted in place; up to LIMIT_DATAGRAM */
     size_t length;
@@ -34,6 +29,7 @@ struct worker {
     struct generation_view generation; /* rows may be read up to the next worker_adopt */
     uint64_t generation_number;        /* 0 = none yet */
     struct table_capacities capacities;
+    struct table_capacities reach; /* one above the greatest handles of the generation before this one */
 
     struct transport_cache *transports; /* all by handle */
     struct transport_timer *timers;
@@ -63,12 +59,12 @@ void worker_close(struct worker *worker);
 int worker_adopt(struct worker *worker, uint64_t now_ns);
 /* At the end of each batch, before egress is flushed, and whenever worker_sleep_ns is over: reports, consent, key requests. */
 void worker_tick(struct worker *worker, uint64_t now_ns);
-/* How long nothing needs to be done if no datagram comes; at most WORKER_SLEEP_NS. */
+/* How long nothing needs to be done if no datagram comes; at most LIMIT_SLEEP_NS. */
 uint64_t worker_sleep_ns(const struct worker *worker, uint64_t now_ns);
 /* True when the next datagram might find the slab full: flush first. */
 bool worker_must_flush(const struct worker *worker);
 
-/* The transport's next report goes out within WORKER_SCAN_NS, because a sender waits for it to raise its rate. */
+/* The transport's next report goes out within LIMIT_SCAN_NS, because a sender waits for it to raise its rate. */
 void worker_hasten_report(struct worker *worker, uint32_t transport, uint64_t now_ns);
 
 /* A message from control: `length` bytes with its head. 1 = stop, 2 = look at the table, 0 = done or refused (counted). */

@@ -75,7 +75,7 @@ cdef extern from "fastpath/transports.h" nogil:
 
 cdef extern from "fastpath/worker.h" nogil:
     enum:
-        WORKER_SLEEP_NS
+        LIMIT_SLEEP_NS
         DOWNLINK_MUST_STOP
         DOWNLINK_MUST_ADOPT
 

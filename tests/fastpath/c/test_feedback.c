@@ -155,12 +155,12 @@ static void test_a_new_encoding_and_a_new_limit_are_told_soon(void)
     scene_advance(scene, 400 * MS);
     scene_forget(scene);
     scene_vp8(scene, 0, "1", 2, 1, true, true, true, 300);
-    scene_advance(scene, WORKER_SCAN_NS);
+    scene_advance(scene, LIMIT_SCAN_NS);
     CHECK_EQUAL(scene_blocks(scene, 0, RTCP_PSFB, RTCP_FMT_REMB), 1);
     scene_forget(scene);
     scene->transports[0].remb_bps = 500000;
     scene_publish(scene);
-    scene_advance(scene, WORKER_SCAN_NS);
+    scene_advance(scene, LIMIT_SCAN_NS);
     CHECK_EQUAL(scene_blocks(scene, 0, RTCP_PSFB, RTCP_FMT_REMB), 1);
     scene_advance(scene, 500 * MS);
     CHECK_EQUAL(scene_blocks(scene, 0, RTCP_PSFB, RTCP_FMT_REMB), 1);
