@@ -53,9 +53,10 @@ export class Admission {
         say("Looking for the ticket to the running conference");
         let over = false;
         for (let round = 0; round < TICKET_ROUNDS && !over; round++) {
-            const ticket = await this.#tickets(conference).find(this.#canReadHistory, async () => (over = await isOver(conference)));
+            const search = this.#tickets(conference).find(this.#canReadHistory, async () => (over = await isOver(conference)));
+            const ticket = await this.#whileRunning(conference, search);
             if (ticket) return { conference, ticket };
-            if (this.running?.conferenceId !== conference.conferenceId) return this.find(say, isOver);
+            if (!this.#runs(conference)) return this.find(say, isOver);
             // A slow answer is no reason to begin a second conference beside the first.
             say("Waiting for somebody inside to send the ticket");
         }
@@ -103,6 +104,26 @@ export class Admission {
         }
         await sendTicket(this.#client, this.#room, ticket);
         return (this.#own = { conference, ticket });
+    }
+
+    #runs(conference: Conference): boolean {
+        return this.running?.conferenceId === conference.conferenceId;
+    }
+
+    /** What `search` finds; null as soon as the room has moved on to another conference. */
+    async #whileRunning(conference: Conference, search: Promise<Ticket | null>): Promise<Ticket | null> {
+        let check: () => void = () => undefined;
+        const moved = new Promise<null>((resolve) => {
+            check = () => {
+                if (!this.#runs(conference)) resolve(null);
+            };
+        });
+        this.#client.on(RoomStateEvent.Update, check);
+        try {
+            return await Promise.race([search, moved]);
+        } finally {
+            this.#client.off(RoomStateEvent.Update, check);
+        }
     }
 
     /** A living conference that the room's order of events puts before ours; null when ours came first. */
