@@ -52,13 +52,12 @@ static uint32_t wait_ms_of(uint32_t round_trip_us)
     return round_trip_us / 1000 + 1;
 }
 
-int repair_requests_untrusted(struct repair_receiver *receiver, uint32_t sink, const struct sequence_map *map,
-                              const struct projection *current, const struct rtcp_feedback *nack,
-                              uint64_t rate_bps, uint32_t round_trip_us, uint64_t now_ns,
-                              struct sequence_origin *requests)
+int repair_requests_untrusted(struct repair_receiver *receiver, const struct repair_slot *slot,
+                              const struct rtcp_feedback *nack, uint64_t rate_bps, uint32_t round_trip_us,
+                              uint64_t now_ns, struct sequence_origin *requests)
 {
     int entries = rtcp_nack_untrusted(nack);
-    if (entries < 0) return entries;
+    if (entries < 0 || !slot->rtx_ssrc) return entries < 0 ? entries : 0;
     refill(receiver, rate_bps, now_ns);
     uint32_t wait_ms = wait_ms_of(round_trip_us);
     int found = 0;
@@ -71,8 +70,8 @@ int repair_requests_untrusted(struct repair_receiver *receiver, uint32_t sink, c
             receiver->lookup_credit -= LOOKUP_COST_NS;
             uint16_t sequence = (uint16_t)(first + __builtin_ctz(mask));
             struct sequence_origin *origin = &requests[found];
-            if (sequence_map_origin(map, current, sequence, origin) == 0 &&
-                !too_soon(receiver, sink, origin->output_index, wait_ms, now_ns))
+            if (sequence_map_origin(slot->map, slot->current, sequence, origin) == 0 &&
+                !too_soon(receiver, slot->sink, origin->output_index, wait_ms, now_ns))
                 found++;
         }
     }

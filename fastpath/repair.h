@@ -52,13 +52,19 @@ struct repair_receiver { /* private memory, one a transport; all zero at first *
     uint32_t recent_ms[REPAIR_RECENT]; /* 0 = unused */
 };
 
-/* Reads a NACK (its feedback head is already read) about the slot `sink` of this receiver, and picks what may be repaired now: how many
-   of `requests` (room for REPAIR_REQUESTS) were filled, 0 when nothing may or is known, -EBADMSG when malformed. Nothing counts as repaired
-   yet. `rate_bps`: what the receiver may be sent, or is. `round_trip_us` 0 = not known. */
-int repair_requests_untrusted(struct repair_receiver *receiver, uint32_t sink, const struct sequence_map *map,
-                              const struct projection *current, const struct rtcp_feedback *nack,
-                              uint64_t rate_bps, uint32_t round_trip_us, uint64_t now_ns,
-                              struct sequence_origin *requests);
+struct repair_slot { /* whose packets are asked for */
+    uint32_t sink;
+    uint32_t rtx_ssrc; /* 0 = no retransmission stream was negotiated: nothing is repaired */
+    const struct sequence_map *map;
+    const struct projection *current;
+};
+
+/* Reads a NACK about the slot (its feedback head is already read), and picks what may be repaired now: how many of `requests` (room for
+   REPAIR_REQUESTS) were filled, 0 when nothing may or is known, -EBADMSG when malformed. Nothing counts as repaired yet. `rate_bps`:
+   what the receiver may be sent, or is. `round_trip_us` 0 = not known. */
+int repair_requests_untrusted(struct repair_receiver *receiver, const struct repair_slot *slot,
+                              const struct rtcp_feedback *nack, uint64_t rate_bps, uint32_t round_trip_us,
+                              uint64_t now_ns, struct sequence_origin *requests);
 /* The packet was found in the history and is about to be sent: takes it from the budget and remembers it. False: no budget, send nothing. */
 bool repair_spend(struct repair_receiver *receiver, uint32_t sink, const struct sequence_origin *request,
                   size_t bytes, uint64_t now_ns);
