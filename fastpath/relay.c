@@ -31,7 +31,7 @@ static void note_switch(struct worker *worker, uint32_t handle, const struct arr
     struct sink_cache *sink = &worker->sinks[handle];
     struct transport_cache *transport = &worker->transports[sink->transport];
     sink->report_now = true;
-    if (!transport->report_now) {
+    if (!transport->report_now && worker->hasty_count < worker->capacities.transports) {
         transport->report_now = true;
         worker->hasty[worker->hasty_count++] = sink->transport;
     }
