@@ -35,9 +35,11 @@
    changed; and never of less than that difference. Higher: the encoder follows later. Lower: more messages (each costs control 40 us). */
 #define CLAMP_TELL_NS (1000ull * 1000000ull)
 #define CLAMP_TELL_PERCENT 10u
-/* REMB: a fall of more than CLAMP_REMB_PERCENT at once, anything else with the next one after CLAMP_REMB_NS. Likewise. */
+/* REMB: a fall of more than CLAMP_REMB_PERCENT at once, and a rise of more than CLAMP_REMB_JUMP_PERCENT (an encoding was switched on); anything
+   else with the next one after CLAMP_REMB_NS. Lower values: more RTCP. Higher: senders follow later. */
 #define CLAMP_REMB_NS (500ull * 1000000ull)
 #define CLAMP_REMB_PERCENT 3u
+#define CLAMP_REMB_JUMP_PERCENT 20u
 /* On top of the media for retransmissions and headers, percent. Higher: the clamp is less exact where only REMB is obeyed.
    Lower: repair takes from the picture. */
 #define CLAMP_REPAIR_PERCENT 5u
@@ -88,7 +90,8 @@ struct clamp_order {
     uint8_t active;
 };
 
-/* The floor that is used where control gave none: the next lower encoding's maximum and a tenth; of the lowest, a third of its own. */
+/* The floor that is used where control gave none: the next lower encoding's maximum and a tenth (more than that must it be worth); of the
+   lowest of several a third of its maximum; of a single one, which all viewers need, a sixteenth. */
 uint32_t clamp_floor(const struct clamp_limits *limits, uint8_t encoding);
 
 /* From all viewers of the source (the array is put into another order). Returns bits: 1 << e = encoding e has something to tell. */

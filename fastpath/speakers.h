@@ -26,7 +26,7 @@
 /* Frames in a row that make a sound more than a click. Higher: events come later. Lower: keyboards speak. */
 #define SPEAKER_RUN 4u
 /* Speech frames of the last 15 from which somebody speaks, and from which it is quiet again; of the last 50 likewise for the latter. Higher: later, surer. */
-#define SPEAKER_STARTS 8u
+#define SPEAKER_STARTS 7u
 #define SPEAKER_STOPS_LONG 6u
 /* To take the floor from one who fell silent: this many of 15, and this percentage of the other's last second. Higher: the event comes later.
    Lower: "mhm" takes it. */
@@ -34,13 +34,15 @@
 #define SPEAKER_TAKES_PERCENT 50u
 /* To take it from one who still speaks: that many more frames of the last 50, and that much louder (dB). Higher: interrupting takes longer.
    Lower: double talk flaps. */
-#define SPEAKER_DISPLACES 8u
-#define SPEAKER_LOUDER 3u
+#define SPEAKER_DISPLACES 12u
+#define SPEAKER_LOUDER 4u
 /* ... and nobody loses it to one who is not clearly better within this time. Higher: slower. Lower: flapping. */
 #define SPEAKER_SETTLE_NS (1000ull * 1000000ull)
 /* A source on an audio slot is displaced by an equally loud one only after this. Higher: a new voice is cut off when all slots speak. */
 #define LOUDEST_SETTLE_NS (1000ull * 1000000ull)
 #define LOUDEST_LOUDER 6u
+/* Slots looked at; more are left alone. */
+#define LOUDEST_SLOTS 64u
 
 struct speaker_state {   /* of one audio source; zeroed = heard nothing yet */
     uint64_t heard;      /* bit k: the frame k before the newest was above its noise */
@@ -84,8 +86,8 @@ struct loudest_slot {
     uint32_t reserved;
 };
 /* The loudest onto `slot_count` audio slots. Who is on a slot stays on it until somebody who speaks needs it: first free slots, then those of the one who
-   spoke longest ago, then, when all speak, of one who is LOUDEST_LOUDER dB quieter. Of sources that never spoke, lower handles first, free
-   slots only. Returns how many slots changed. O(n x slots) at worst, O(n) when nobody new speaks. */
+   spoke longest ago, then, when all speak, of one who is LOUDEST_LOUDER dB quieter. The silent get free slots only, in
+   the order given. Returns how many slots changed. O(n x slots) at worst, O(n) when nobody new speaks. */
 unsigned loudest_update(struct loudest_slot *slots, size_t slot_count, const struct speaker *speakers, size_t count, uint64_t now_ns);
 
 #endif
