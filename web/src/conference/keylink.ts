@@ -6,13 +6,12 @@ import { count, guard } from "../guard.ts";
 import { KeyExchange } from "../keys/exchange.ts";
 import { KeyTransport } from "../keys/transport/transport.ts";
 import { listen, read, type Incoming } from "../matrix/inbox.ts";
+import { CLOCK_SKEW_MS } from "../protocol/limits.ts";
 import { EVENT, type Source } from "../protocol/names.ts";
 import type { MediaWorker } from "../sframe/mediaworker.ts";
 import type { Pass } from "./admission.ts";
 
 const SENT_SOURCES: Source[] = ["audio", "camera"];
-/** Clocks of homeservers and creators may differ by this much, ms. */
-const CLOCK_SKEW_MS = 60000;
 
 export interface KeyLinkOptions {
     client: MatrixClient;

@@ -1,9 +1,9 @@
 // Tickets of a conference as they pass through its room: found, asked for, and given to those who ask.
 
-import type { MatrixClient, Room } from "matrix-js-sdk";
+import type { MatrixClient, MatrixEvent, Room } from "matrix-js-sdk";
 import { count } from "../guard.ts";
 import { parseTicket, parseTicketRequest, ticketContent, type Conference, type Ticket } from "../protocol/events.ts";
-import { HISTORY_PAGES, HISTORY_PAGE_EVENTS, TICKET_ANSWER_MS, TICKET_DOUBT_MS, TICKET_PATIENCE_MS, TICKET_PAUSE_MS, TICKET_RANK_MS } from "../protocol/limits.ts";
+import { CLOCK_SKEW_MS, HISTORY_PAGES, HISTORY_PAGE_EVENTS, TICKET_ANSWER_MS, TICKET_DOUBT_MS, TICKET_PATIENCE_MS, TICKET_PAUSE_MS, TICKET_RANK_MS } from "../protocol/limits.ts";
 import { EVENT } from "../protocol/names.ts";
 import { listen, read, type Incoming } from "./inbox.ts";
 import { isEncrypted } from "./rooms.ts";
@@ -68,16 +68,22 @@ export class TicketBox {
     }
 
     async #search(): Promise<void> {
+        // Nothing older than the conference can be its ticket (its creator's clock is allowed a minute).
+        const since = this.#conference.createdTs - CLOCK_SKEW_MS;
+        const seen = new Set<MatrixEvent>();
         for (let page = 0; page <= HISTORY_PAGES; page++) {
-            for (const event of this.#room.getLiveTimeline().getEvents()) {
+            const events = this.#room.getLiveTimeline().getEvents();
+            // The newest first: opening one that cannot be opened takes its time.
+            for (const event of [...events].reverse()) {
+                if (seen.has(event) || event.getTs() < since) continue;
+                seen.add(event);
                 await this.#client.decryptEventIfNeeded(event).catch(() => undefined);
                 const incoming = read(event);
                 if (incoming) this.#take(incoming);
+                if (this.best) return;
             }
-            const first = this.#room.getLiveTimeline().getEvents()[0];
-            // Nothing older than the conference can be its ticket (allow its creator's clock a minute).
-            if (this.best || !first || first.getTs() < this.#conference.createdTs - 60000 || page === HISTORY_PAGES) return;
-            const before = this.#room.getLiveTimeline().getEvents().length;
+            const [oldest, before] = [events[0], events.length];
+            if (!oldest || oldest.getTs() < since || page === HISTORY_PAGES) return;
             await this.#client.scrollback(this.#room, HISTORY_PAGE_EVENTS).catch(() => undefined);
             if (this.#room.getLiveTimeline().getEvents().length === before) return;
         }

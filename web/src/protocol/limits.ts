@@ -29,6 +29,9 @@ export const MAX_RATCHET_AHEAD = 16;
 /** Counters remembered per KID against replay. Lower drops frames of layers that interleave at a switch. */
 export const REPLAY_WINDOW = 1024;
 
+/** Clocks of homeservers and of a conference's creator may differ by this much, ms. */
+export const CLOCK_SKEW_MS = 60000;
+
 /** Events read back in a room's history when looking for a ticket: pages and events per page. */
 export const HISTORY_PAGES = 4;
 export const HISTORY_PAGE_EVENTS = 50;
