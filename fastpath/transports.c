@@ -90,6 +90,7 @@ static void adopt_one(struct worker *worker, uint32_t handle, uint64_t now_ns)
     if (cache->incarnation != row->incarnation) {
         clear_cache(cache);
         cache->incarnation = row->incarnation;
+        cache->remb_bps = row->remb_bps;
         cache->tx_packets = state->tx_packets;
         cache->tx_bytes = state->tx_bytes;
         load_addresses(worker, handle);

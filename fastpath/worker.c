@@ -96,7 +96,9 @@ static uint64_t scan_timers(struct worker *worker, uint64_t now_ns)
             compound_send_reports(worker, transport, now_ns);
             store_totals(worker, transport);
             ice_tell(worker, transport, now_ns);
-            timer->report_due_ns = now_ns + LIMIT_REPORT_INTERVAL_NS;
+            /* A tenth more or less, so that those who began together do not report together for ever. */
+            timer->report_due_ns = now_ns + LIMIT_REPORT_INTERVAL_NS * 9 / 10 +
+                                   worker_random(worker) % (LIMIT_REPORT_INTERVAL_NS / 5);
         }
         if (timer->report_due_ns < next) next = timer->report_due_ns;
         if (timer->send_until_ns && timer->send_until_ns < next) next = timer->send_until_ns;
