@@ -166,7 +166,10 @@ export class Conference {
 
     #welcome(): Promise<Welcome> {
         const welcome = new Promise<Welcome>((resolve, reject) => {
-            const timer = setTimeout(() => reject(new Trouble("ice_failed")), CONNECT_MS);
+            const timer = setTimeout(() => {
+                const connected = this.peer.pc.connectionState === "connected";
+                reject(connected ? new Trouble("internal", "The conference server was reached but did not let us in.") : new Trouble("ice_failed"));
+            }, CONNECT_MS);
             this.#welcomed = (result) => {
                 clearTimeout(timer);
                 if (result instanceof Trouble) reject(result);
