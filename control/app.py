@@ -50,7 +50,11 @@ class App:
             self._counts, DESCRIPTIONS, lambda: [link.counters.values() for link in self._links], self._gauges
         )
         self._http = HttpServer(
-            registry(collector), self._not_ready, client_config(config), config.client.web_dir
+            registry(collector),
+            self._not_ready,
+            client_config(config),
+            config.client.web_dir,
+            self._counts.count,
         )
 
     async def run(self) -> int:

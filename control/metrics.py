@@ -30,6 +30,7 @@ CONTROL_COUNTERS: Mapping[str, Definition] = {
     "channels_closed": Definition("Data channels that closed while their member stayed"),
     "dtls_failures": Definition("DTLS handshakes that failed", "code"),
     "events_ignored": Definition("Events of transports that are gone or in another state", "what"),
+    "http_malformed": Definition("HTTP requests that are none"),
     "internal_errors": Definition("Things that cannot happen; each is a bug", "where"),
     "invites_accepted": Definition("Calls answered"),
     "invites_refused": Definition("Calls refused", "code"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
@@ -41,6 +42,7 @@ class HttpServer:
         ready: Callable[[], str | None],
         client_config: Mapping[str, Any],
         web_dir: Path | None,
+        count: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._registry = registry
         self._ready = ready
@@ -54,7 +56,7 @@ class HttpServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config.json", self._client_config)
         app.router.add_get("/{path:.*}", self._file)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, logger=_discreet(count))
 
     async def start(self, host: str, port: int) -> int:
         """Listens; returns the port in use. OSError when it is taken."""
@@ -113,6 +115,22 @@ class HttpServer:
             kept = (changed, gzip.compress(path.read_bytes(), compresslevel=6))
             self._compressed[path] = kept
         return kept[1]
+
+
+def _discreet(count: Callable[[str], None]) -> logging.Logger:
+    """What aiohttp logs, without who asked and for what; requests that are none are counted instead."""
+
+    def without_private_matters(record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            count("http_malformed")
+            return False
+        record.msg, record.args = "a request failed", ()
+        return True
+
+    logger = logging.Logger("sotto.control.http")
+    logger.parent = logging.getLogger()
+    logger.addFilter(without_private_matters)
+    return logger
 
 
 def _security_headers(homeserver: str) -> dict[str, str]:
