@@ -32,7 +32,7 @@ RESULT = Path("build/demo-check.json")
 # In seconds: how long before the judged part, and in it before and after the change of focus.
 SETTLE_S, BEFORE_S, AFTER_S = 10.0, 5.0, 5.0
 CAMERA_FPS = 20
-"""Three people who send 720p and three who watch it share the machine with what is tested. Higher: on two cores
+"""Three people who send 720p and three who watch share the machine with what is tested. Higher: on two cores
 the browsers, not the server, decide the result. Lower: nearer to the goal of 10."""
 WINDOW = 960, 600
 QUIET_S = 1.0
