@@ -11,6 +11,8 @@ enum tier { TIER_AUDIO, TIER_FOCUS, TIER_THUMBNAIL, TIER_NOTHING };
 struct purse {
     int64_t left;
     int64_t kept_free;
+    int64_t steady; /* cost of the foci that do not shrink with their share: how the estimate trembles falls on the others */
+    int64_t spare;  /* what a thumbnail's raise must leave for that */
 };
 
 static enum tier tier_of(const struct allocation_wish *wish)
@@ -26,12 +28,15 @@ static void serve(struct request *request, struct purse *purse, uint32_t sharers
     int64_t own = request->own, least = request_least(request);
     int64_t share = own + purse->left / sharers;
     if (share < least && own + purse->left >= least) share = least; /* a picture before anybody's second frame */
-    int64_t most = own + (purse->left > purse->kept_free ? purse->left - purse->kept_free : 0);
+    int64_t spare = request->state->fresh ? 0 : purse->spare;
+    int64_t most = own + purse->left - purse->kept_free - spare;
+    if (share - most < spare / sharers) most = share - spare / sharers;
     uint32_t share_bps = bps_clip(share), free_bps = bps_clip(share < most ? share : most);
     request->state->share_bps = share_bps;
     uint8_t step = request_decide(request, share_bps, free_bps, now_ns, &purse->kept_free);
     uint32_t cost = request->cost[step], dearest = request_greatest(request), most_ever = request->wish->most_bps;
     purse->left += own - (int64_t)cost;
+    if ((int64_t)cost * 10 < share * 9) purse->steady += cost;
     total->bps = bps_clip((int64_t)total->bps + cost);
     total->changed += request_settle(request, step);
     total->paused += !step && request->step_count;
@@ -130,6 +135,7 @@ void allocate(uint32_t estimate_bps, const struct allocation_wish *wishes, struc
     purse.left -= pool;
     serve_tier(order, foci, thumbnails, &purse, now_ns, total);
     purse.left += pool;
+    purse.spare = (purse.steady + purse.left) * ALLOCATION_SPARE_PERCENT / 100;
     set_aside(order, thumbnails, end, &purse.left);
     serve_tier(order, thumbnails, end, &purse, now_ns, total);
     if (total->next_bps) total->next_bps = bps_clip((int64_t)total->next_bps + total->bps);

@@ -34,6 +34,9 @@
 /* How much more than its cost must be there before a sink is raised, in percent of the cost. Higher: capacity stays unused. Lower: estimates
    that tremble by 10 % move layers. Not asked for where the clamp follows the share anyway. */
 #define ALLOCATION_MARGIN_PERCENT 115u
+/* A thumbnail is raised only when this much of all that trembles with the estimate stays free: of the foci's cost too, unless a clamp makes it follow.
+   The same 10 % are half of what a large tile leaves. Higher, lower: as above. */
+#define ALLOCATION_SPARE_PERCENT 13u
 /* ... and for how long. Higher: full resolution comes back later. Lower: a probe that lasts as long raises what it cannot carry. */
 #define ALLOCATION_HOLD_NS (1500ull * 1000000ull)
 /* A raise that is undone within this time has failed; doubled waiting, at most 2^ALLOCATION_FAILURES_MAX times (48 s). It is forgiven after a raise

@@ -83,13 +83,14 @@ static uint32_t raise_need(const struct request *request, uint8_t step, uint8_t 
     return cost > entry ? cost : entry;
 }
 
-/* The highest encoding it may ask the clamp for. Only an encoding with an entry is ever held, so others are as good as bid for. */
+/* The highest encoding it may ask the clamp for. One without an entry is held by nobody: it is had when it fits. */
 static uint8_t best_bid(const struct request *request, uint32_t share, uint32_t margin)
 {
     for (uint8_t encoding = request->wish->max_encoding; encoding > 0; encoding--) {
         if (encoding >= LIMIT_ENCODINGS || !request->wish->costs.bps[encoding][RATES_TEMPORAL - 1]) continue;
         bool has = request->state->bid == encoding || step_encoding(request, request->before) == encoding;
         uint32_t entry = request->wish->entry_bps[encoding];
+        if (!entry) continue;
         if ((has ? entry : percent(entry, margin)) <= share) return encoding;
     }
     return 0;
