@@ -1,0 +1,55 @@
+/* When packets of one receiver may leave: a budget that fills at the rate of its estimate and is spent by runs, so that the speed of the
+ * server never builds a queue at somebody's modem. Audio never waits. Plain data, valid when zeroed; losing it costs one run.
+ *
+ * For each receiver that has something to send:
+ *     allowed = pacing_allowed(pacing, waiting_bytes, now);  0 = look again at pacing_due_ns
+ *     take packets while they fit into `allowed`, one at least, audio first; a probe's `padding` bytes when they are used up
+ *     pacing_spent(pacing, bytes, now) for what left, audio too
+ * Bytes are of UDP payload, times CLOCK_MONOTONIC in ns. */
+#ifndef SOTTO_PACING_H
+#define SOTTO_PACING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "probing.h"
+
+/* The longest run, as time of the estimate. Longer: fewer passes through the kernel, a longer queue at the receiver's modem. Shorter: the reverse. */
+#define PACING_RUN_NS (5ull * 1000000ull)
+/* The rate packets leave at, in hundredths of the estimate. Higher: key frames arrive sooner and queue more. 100 would make what waits
+   after one key frame wait for ever. */
+#define PACING_PERCENT 150
+/* What waits leaves within this time, however low the estimate. Higher: stale pictures. Lower: a key frame overruns a slow link. */
+#define PACING_WAIT_NS (400ull * 1000000ull)
+/* A run of one packet may always be made: the largest. */
+#define PACING_PACKET 1250
+/* The most that audio and single packets may overdraw. Higher: video is silenced for longer by audio on the slowest links. */
+#define PACING_DEBT_NS (40ull * 1000000ull)
+
+struct pacing {
+    uint64_t filled_ns;              /* when the budget was last filled; 0 = never */
+    int64_t budget;                  /* bytes times 1000 that may leave; negative = overdrawn */
+    uint32_t rate;                   /* bits per second of the estimate */
+    uint32_t draining;               /* bits per second needed for what waits */
+    uint32_t probe_rate, probe_left; /* bits per second and bytes of the probe under way */
+    uint8_t cluster;                 /* 0 = none is */
+    uint8_t reserved[7];
+};
+
+/* The estimate changed. */
+void pacing_rate(struct pacing *pacing, uint32_t bits_per_second);
+/* Starts a probe: until its bytes are spent everything leaves at its rate, and padding fills what media does not. */
+void pacing_probe(struct pacing *pacing, const struct probe_request *request, uint64_t now_ns);
+/* Bytes that may leave now in one run; 0 = none. `waiting` = bytes of packets that wait, 0 with a probe asks for padding. */
+uint32_t pacing_allowed(struct pacing *pacing, uint32_t waiting, uint64_t now_ns);
+/* This left. `cluster` is what pacing_cluster said for it. */
+void pacing_spent(struct pacing *pacing, uint32_t bytes, uint64_t now_ns);
+/* When pacing_allowed will not be 0, at the present rate. */
+uint64_t pacing_due_ns(const struct pacing *pacing, uint64_t now_ns);
+/* Of the allowed bytes, those to fill with padding: 0 when no probe is under way. */
+uint32_t pacing_padding(const struct pacing *pacing, uint32_t allowed, uint32_t taken);
+/* For bandwidth_sent of whatever leaves now. */
+static inline uint8_t pacing_cluster(const struct pacing *pacing)
+{ return pacing->cluster; }
+
+#endif
