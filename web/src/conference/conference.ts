@@ -89,6 +89,7 @@ export class Conference {
             this.#received.reported(receiver, report);
             this.onchange();
         };
+        this.worker.onfatal = () => this.#fail(new Trouble("media_worker"));
         this.worker.onsenders = (senders) => {
             this.senders = senders;
         };

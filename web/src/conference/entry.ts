@@ -51,7 +51,10 @@ export class Entry {
         const [[dm, sdp], first] = await Promise.all([this.#prepared, this.#find()]);
         let pass = first;
         for (let unknown = 0; ; ) {
-            if (this.#cancelled) throw new Trouble("left");
+            if (this.#cancelled) {
+                await this.#ports.admission.withdraw(pass);
+                throw new Trouble("left");
+            }
             this.pass = pass;
             try {
                 return await this.#attempt(dm, sdp, pass);

@@ -97,6 +97,10 @@ const SENTENCES: Record<string, Explanation> = {
         cause: "The connection to the conference server was lost.",
         next: "Check the network, then join again.",
     },
+    media_worker: {
+        cause: "The part of this page that encrypts sound and picture could not be loaded.",
+        next: "Reload the page: it may have been updated meanwhile.",
+    },
     replaced: {
         cause: "You joined this conference again from another tab on this device.",
         next: "Go on there, or join again here.",

@@ -20,13 +20,19 @@ export class MediaWorker {
     onreceiver: (receiver: string, report: Report) => void = () => undefined;
     onsenders: (senders: SenderReport[]) => void = () => undefined;
     onsenderready: (source: number) => void = () => undefined;
+    /** It could not be loaded: nothing will pass, in or out. */
+    onfatal: () => void = () => undefined;
     receiveKeys = 0;
     readonly #worker: Worker;
+    #heard = false;
 
     constructor() {
         this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "sotto media" });
         this.#worker.onmessage = (event: MessageEvent<FromWorker>) => this.#take(event.data);
-        this.#worker.onerror = () => count("media worker error");
+        this.#worker.onerror = () => {
+            count("media worker error");
+            if (!this.#heard) this.onfatal();
+        };
     }
 
     post(message: ToWorker): void {
@@ -48,6 +54,7 @@ export class MediaWorker {
     }
 
     #take(message: FromWorker): void {
+        this.#heard = true;
         if (message.type === "receiver") this.onreceiver(message.receiver, message.report);
         else if (message.type === "senders") {
             this.receiveKeys = message.receiveKeys;
