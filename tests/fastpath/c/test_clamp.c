@@ -1,7 +1,6 @@
-/* What a sender is asked for, from the shares of its viewers (kbit/s); and allocation, clamp and a sender together. */
+/* What a sender is asked for, from the shares of its viewers (kbit/s). */
 #include <time.h>
 
-#include "allocation.h"
 #include "check.h"
 #include "clamp.h"
 #include "table.h"
@@ -10,7 +9,6 @@
 #define SECOND (1000 * MS)
 #define KBIT 1000u
 #define TICK (100 * MS)
-#define NOTHING ALLOCATION_NOTHING
 
 enum { T = 0, M = 1, F = 2 };
 static const struct clamp_limits CAMERA = {.max_bps = {150 * KBIT, 500 * KBIT, 1700 * KBIT}, .encoding_count = 3, .kind = SOURCE_CAMERA};
@@ -238,168 +236,6 @@ static void test_the_target_is_never_above_the_lowest_share_held_for(void)
     }
 }
 
-/* ---- together: viewers with estimates, one sender that follows its orders in 300 ms and overshoots by 5 % ---- */
-
-#define DELAY 3 /* ticks until the sender has followed */
-struct meeting {
-    struct clamp_source clamp;
-    struct rate_row rows[LIMIT_ENCODINGS];
-    uint32_t orders[LIMIT_ENCODINGS][DELAY + 1], sent_bps[LIMIT_ENCODINGS];
-    struct allocation_state states[VIEWERS];
-    struct allocation_total totals[VIEWERS];
-    uint32_t kbps[VIEWERS], flows_bps[VIEWERS];
-    size_t count;
-    uint64_t now;
-    unsigned switches, excess; /* switches of encodings; ticks in which more flowed than the estimate */
-};
-
-static void meeting_open(struct meeting *meeting, size_t count)
-{ *meeting = (struct meeting){.count = count, .now = 100 * SECOND}; }
-
-static void send(struct meeting *meeting)
-{
-    for (unsigned e = 0; e < LIMIT_ENCODINGS; e++) {
-        uint32_t *orders = meeting->orders[e];
-        memmove(orders, orders + 1, DELAY * sizeof *orders);
-        orders[DELAY] = meeting->clamp.encodings[e].target_bps;
-        meeting->sent_bps[e] = orders[0] / 100 * 105;
-        for (unsigned i = 0; i < 4 && meeting->sent_bps[e]; i++) { /* L1T3: a quarter, a quarter, a half of the bits */
-            static const uint8_t PATTERN[] = {0, 2, 1, 2};
-            rate_add(&meeting->rows[e], PATTERN[i], meeting->sent_bps[e] / 8 / 40, meeting->now + i * 25 * MS);
-        }
-        rate_roll(&meeting->rows[e], meeting->now);
-    }
-}
-
-static void tick(struct meeting *meeting)
-{
-    meeting->now += TICK;
-    send(meeting);
-    struct rate_hold holds[LIMIT_ENCODINGS];
-    struct clamp_viewer viewers[VIEWERS];
-    uint8_t live = 0;
-    for (uint8_t e = 0; e < LIMIT_ENCODINGS; e++) {
-        holds[e] = clamp_hold(&meeting->clamp, e);
-        if (meeting->sent_bps[e]) live |= (uint8_t)(1u << e);
-    }
-    for (size_t v = 0; v < meeting->count; v++) {
-        struct allocation_wish wish = {.kind = SOURCE_CAMERA, .priority = 100, .max_encoding = F, .focus = 1, .most_bps = CAMERA.max_bps[F]};
-        rate_costs_fill(&wish.costs, meeting->rows, holds, CAMERA.max_bps, 3, live, 0, meeting->now);
-        for (uint8_t e = 0; e < LIMIT_ENCODINGS; e++) wish.entry_bps[e] = meeting->clamp.encodings[e].entry_bps;
-        struct allocation_state *state = &meeting->states[v];
-        uint8_t before = state->encoding;
-        bool started = state->wish;
-        allocate(meeting->kbps[v] * KBIT, &wish, &state, 1, meeting->now, &meeting->totals[v]);
-        meeting->switches += started && state->encoding != before;
-        viewers[v] = (struct clamp_viewer){.share_bps = state->share_bps, .max_encoding = F, .bid = state->bid, .encoding = state->encoding};
-        /* What really flows: the highest live encoding not above the deal. */
-        uint8_t carried = state->encoding;
-        while (carried != NOTHING && carried > 0 && !(live & 1u << carried)) carried--;
-        uint32_t bps = carried == NOTHING ? 0 : meeting->sent_bps[carried];
-        if (carried == state->encoding && carried != NOTHING && state->temporal < 2) bps = bps * (state->temporal + 1) / 4;
-        meeting->flows_bps[v] = bps;
-        meeting->excess += bps > meeting->kbps[v] * KBIT;
-    }
-    clamp_update(&meeting->clamp, &CAMERA, viewers, meeting->count, meeting->now);
-}
-
-static void run(struct meeting *meeting, unsigned ms)
-{
-    for (unsigned i = 0; i < ms / 100; i++) tick(meeting);
-}
-
-static void test_one_viewer_over_all_rates(void)
-{
-    static const struct {
-        uint32_t kbps;
-        uint8_t encoding;
-    } TABLE[] = {{5000, F}, {2000, F}, {1200, F}, {800, F}, {650, F}, {520, M}, {300, M}, {150, T}, {90, T}};
-    for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
-        struct meeting meeting;
-        meeting_open(&meeting, 1);
-        meeting.kbps[0] = TABLE[i].kbps;
-        run(&meeting, 10000);
-        if (meeting.states[0].encoding != TABLE[i].encoding) fprintf(stderr, "%u kbit/s: encoding %u\n", TABLE[i].kbps, meeting.states[0].encoding);
-        CHECK_EQUAL(meeting.states[0].encoding, TABLE[i].encoding);
-        CHECK(meeting.flows_bps[0] <= TABLE[i].kbps * KBIT);
-        unsigned switches = meeting.switches;
-        run(&meeting, 60000);
-        CHECK_EQUAL(meeting.switches, switches); /* it settled */
-    }
-}
-
-static void test_the_sender_follows_the_lowest_viewer(void)
-{
-    struct meeting meeting;
-    meeting_open(&meeting, 3);
-    meeting.kbps[0] = 4000, meeting.kbps[1] = 2000, meeting.kbps[2] = 1000;
-    run(&meeting, 15000);
-    for (size_t v = 0; v < 3; v++) CHECK_EQUAL(meeting.states[v].encoding, F);
-    double accuracy = meeting.sent_bps[F] / 1000.0 / meeting.kbps[2];
-    printf("sender over lowest viewer: %.3f\n", accuracy);
-    CHECK(accuracy >= 0.85 && accuracy <= 1.0);
-    meeting.kbps[2] = 500; /* too slow: moved, the others are freed */
-    run(&meeting, 300);
-    CHECK(meeting.states[2].encoding < F || meeting.flows_bps[2] <= 500 * KBIT);
-    run(&meeting, 10000);
-    CHECK_EQUAL(meeting.states[2].encoding, M);
-    CHECK_EQUAL(meeting.states[0].encoding, F);
-    CHECK(meeting.sent_bps[F] > 1600 * KBIT);
-    unsigned ticks = 0;
-    for (meeting.kbps[2] = 1000; meeting.states[2].encoding != F; ticks++) {
-        tick(&meeting);
-        CHECK(ticks < 80);
-    }
-    printf("a viewer moved to m is back on f %u ms after its link recovered\n", ticks * 100);
-    run(&meeting, 20000);
-    CHECK_EQUAL(meeting.states[2].encoding, F);
-    CHECK(meeting.sent_bps[F] <= 1000 * KBIT);
-}
-
-static void test_a_fall_and_a_recovery(void)
-{
-    struct meeting meeting;
-    meeting_open(&meeting, 2);
-    meeting.kbps[0] = meeting.kbps[1] = 3000;
-    run(&meeting, 10000);
-    CHECK_EQUAL(meeting.states[0].encoding, F);
-    uint32_t other = meeting.flows_bps[1];
-    meeting.kbps[0] = 500;
-    unsigned over = meeting.excess;
-    for (unsigned i = 0; i < 300; i++) {
-        tick(&meeting);
-        CHECK(meeting.flows_bps[1] >= other * 9 / 10); /* the other one does not notice */
-    }
-    printf("3000 -> 500 kbit/s: more than the link for %u ms\n", (meeting.excess - over) * 100);
-    CHECK(meeting.excess - over <= 5);
-    unsigned ticks = 0;
-    for (meeting.kbps[0] = 3000; meeting.states[0].encoding != F; ticks++) {
-        tick(&meeting);
-        CHECK(ticks < 60);
-    }
-    printf("back on f %u ms after\n", ticks * 100);
-}
-
-static void test_trembling_estimates_settle(void)
-{
-    unsigned most = 0;
-    for (uint32_t kbps = 200; kbps <= 2200; kbps += 100) {
-        struct meeting meeting;
-        uint64_t random = kbps;
-        meeting_open(&meeting, 3);
-        for (unsigned i = 0; i < 3000; i++) { /* five minutes */
-            meeting.kbps[0] = 2500, meeting.kbps[1] = 1800;
-            meeting.kbps[2] = kbps * (uint32_t)(92 + random_next(&random) % 17) / 100;
-            tick(&meeting);
-            if (i == 100) meeting.switches = 0;
-        }
-        if (meeting.switches > 6) fprintf(stderr, "%u kbit/s: %u switches\n", kbps, meeting.switches);
-        if (meeting.switches > most) most = meeting.switches;
-    }
-    printf("three viewers, one estimate +-8 %%, 5 min: at most %u switches of encoding\n", most);
-    CHECK(most <= 6);
-}
-
 static void measure(void)
 {
     enum { COUNT = 50, ROUNDS = 20000 };
@@ -431,10 +267,6 @@ int main(void)
     test_senders_are_not_told_every_tick();
     test_remb_bounds_the_whole_transport();
     test_the_target_is_never_above_the_lowest_share_held_for();
-    test_one_viewer_over_all_rates();
-    test_the_sender_follows_the_lowest_viewer();
-    test_a_fall_and_a_recovery();
-    test_trembling_estimates_settle();
     measure();
     return 0;
 }
