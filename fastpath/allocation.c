@@ -27,14 +27,16 @@ static void serve(struct request *request, struct purse *purse, uint32_t sharers
 {
     int64_t own = request->own, least = request_least(request);
     int64_t share = own + purse->left / sharers;
-    if (share < least && own + purse->left >= least) share = least; /* a picture before anybody's second frame */
+    if (share < least && own + purse->left >= least)
+        share = least; /* a picture before anybody's second frame */
     int64_t spare = request->state->fresh ? 0 : purse->spare;
     int64_t most = own + purse->left - purse->kept_free - spare;
     if (share - most < spare / sharers) most = share - spare / sharers;
     uint32_t share_bps = bps_clip(share), free_bps = bps_clip(share < most ? share : most);
     request->state->share_bps = share_bps;
     uint8_t step = request_decide(request, share_bps, free_bps, now_ns, &purse->kept_free);
-    uint32_t cost = request->cost[step], dearest = request_greatest(request), most_ever = request->wish->most_bps;
+    uint32_t cost = request->cost[step], dearest = request_greatest(request),
+             most_ever = request->wish->most_bps;
     purse->left += own - (int64_t)cost;
     if ((int64_t)cost * 10 < share * 9) purse->steady += cost;
     total->bps = bps_clip((int64_t)total->bps + cost);
@@ -42,7 +44,8 @@ static void serve(struct request *request, struct purse *purse, uint32_t sharers
     total->paused += !step && request->step_count;
     total->wanted_bps = bps_clip((int64_t)total->wanted_bps + (most_ever > dearest ? most_ever : dearest));
     uint32_t lacks = request_lacks(request, step);
-    if (lacks && (!total->next_bps || lacks < total->next_bps)) total->next_bps = lacks; /* an estimate at the end */
+    if (lacks && (!total->next_bps || lacks < total->next_bps))
+        total->next_bps = lacks; /* an estimate at the end */
 }
 
 static void sort_by_key(struct request *requests[], size_t count)
@@ -53,7 +56,8 @@ static void sort_by_key(struct request *requests[], size_t count)
         for (size_t i = gap; i < count; i++) {
             struct request *moving = requests[i];
             size_t at = i;
-            for (; at >= gap && requests[at - gap]->key > moving->key; at -= gap) requests[at] = requests[at - gap];
+            for (; at >= gap && requests[at - gap]->key > moving->key; at -= gap)
+                requests[at] = requests[at - gap];
             requests[at] = moving;
         }
     }
@@ -102,12 +106,13 @@ static void set_aside(struct request *order[], size_t from, size_t to, int64_t *
     }
 }
 
-static void serve_tier(struct request *order[], size_t from, size_t to, struct purse *purse, uint64_t now_ns,
-                       struct allocation_total *total)
+static void serve_tier(struct request *order[], size_t from, size_t to, struct purse *purse,
+                       uint64_t now_ns, struct allocation_total *total)
 {
     for (size_t i = from; i < to; i++) {
         uint32_t sharers = 1;
-        while (i + sharers < to && order[i + sharers]->wish->priority == order[i]->wish->priority) sharers++;
+        while (i + sharers < to && order[i + sharers]->wish->priority == order[i]->wish->priority)
+            sharers++;
         serve(order[i], purse, sharers, now_ns, total);
     }
 }

@@ -60,36 +60,36 @@ struct allocation_wish { /* of one sink, made by the caller */
     uint8_t kind;        /* enum source_kind */
     uint8_t priority;    /* higher = served earlier, within foci and within thumbnails */
     uint8_t max_encoding;
-    uint8_t focus;       /* 1 = grows before any thumbnail; audio kinds: not looked at */
-    uint8_t hidden;      /* 1 = nothing is wanted (no source, muted, tile not shown) */
+    uint8_t focus;  /* 1 = grows before any thumbnail; audio kinds: not looked at */
+    uint8_t hidden; /* 1 = nothing is wanted (no source, muted, tile not shown) */
     uint8_t reserved[3];
-    uint32_t most_bps;                     /* what its highest encoding is ever sent at, 0 = its cost: how far probing pays */
-    struct rate_costs costs;               /* audio: bps[0][0] */
-    uint32_t entry_bps[LIMIT_ENCODINGS];   /* the clamp's: share below which it may not have the encoding; 0 = no clamp. [0] shuts nobody out */
+    uint32_t most_bps; /* what its highest encoding is ever sent at, 0 = its cost: how far probing pays */
+    struct rate_costs costs;             /* audio: bps[0][0] */
+    uint32_t entry_bps[LIMIT_ENCODINGS]; /* the clamp's: share below which it may not have the encoding; 0 = no clamp. [0] shuts nobody out */
 };
 
 struct allocation_state { /* of one sink; zeroed = new. To be zeroed when the sink's wanted source changes */
-    uint64_t waiting_ns;  /* since when it could be better without a break, 0 = it could not */
-    uint64_t raised_ns;   /* last raise, or change of wish; 0 = was lowered since */
-    uint64_t bid_ns;      /* when it bid for more than it has */
-    uint64_t calm_ns;     /* last failure, or when one was forgiven */
-    uint32_t share_bps;   /* what it could have of its source now */
-    uint32_t bps;         /* what its deal costs */
-    uint8_t encoding;     /* the deal; ALLOCATION_NOTHING = paused or hidden */
-    uint8_t temporal;     /* highest temporal layer */
-    uint8_t bid;          /* encoding its source's clamp should consider its share for; ALLOCATION_NOTHING */
-    uint8_t wish;         /* of the last time: 1 | focus << 1 | hidden << 2 | max_encoding << 3; 0 = new */
+    uint64_t waiting_ns; /* since when it could be better without a break, 0 = it could not */
+    uint64_t raised_ns;  /* last raise, or change of wish; 0 = was lowered since */
+    uint64_t bid_ns;     /* when it bid for more than it has */
+    uint64_t calm_ns;    /* last failure, or when one was forgiven */
+    uint32_t share_bps;  /* what it could have of its source now */
+    uint32_t bps;        /* what its deal costs */
+    uint8_t encoding;    /* the deal; ALLOCATION_NOTHING = paused or hidden */
+    uint8_t temporal;    /* highest temporal layer */
+    uint8_t bid; /* encoding its source's clamp should consider its share for; ALLOCATION_NOTHING */
+    uint8_t wish; /* of the last time: 1 | focus << 1 | hidden << 2 | max_encoding << 3; 0 = new */
     uint8_t failures;
-    uint8_t fresh;        /* 1 = wish changed within ALLOCATION_FRESH_NS and nothing was lowered since */
-    uint8_t promised;     /* 1 = what it bids for it has waited for already */
+    uint8_t fresh; /* 1 = wish changed within ALLOCATION_FRESH_NS and nothing was lowered since */
+    uint8_t promised; /* 1 = what it bids for it has waited for already */
     uint8_t reserved;
 };
 _Static_assert(sizeof(struct allocation_state) == 48, "layout");
 
 struct allocation_total {
-    uint32_t bps;        /* of all deals; at most the estimate, or audio_bps where that is more */
+    uint32_t bps; /* of all deals; at most the estimate, or audio_bps where that is more */
     uint32_t audio_bps;
-    uint32_t next_bps;   /* estimate at which somebody's next step begins to be affordable: probe up to here. 0 = nobody wants more */
+    uint32_t next_bps; /* estimate at which somebody's next step begins to be affordable: probe up to here. 0 = nobody wants more */
     uint32_t wanted_bps; /* what everything wished for costs */
     uint32_t changed;    /* deals that are other than before */
     uint32_t paused;     /* sinks that want a picture and have none */

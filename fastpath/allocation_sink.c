@@ -4,7 +4,8 @@
 
 /* A camera with very few frames of a higher encoding is worse than all frames of a lower one; of a screen, letters come before motion. */
 static const struct step CAMERA_STEPS[] = {{0, 0}, {0, 1}, {0, 2}, {1, 1}, {1, 2}, {2, 1}, {2, 2}};
-static const struct step SCREEN_STEPS[] = {{0, 0}, {0, 1}, {0, 2}, {1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}, {2, 2}};
+static const struct step SCREEN_STEPS[] = {{0, 0}, {0, 1}, {0, 2}, {1, 0}, {1, 1},
+                                           {1, 2}, {2, 0}, {2, 1}, {2, 2}};
 
 static uint32_t percent(uint64_t value, uint32_t of)
 {
@@ -87,7 +88,8 @@ static uint32_t raise_need(const struct request *request, uint8_t step, uint8_t 
 static uint8_t best_bid(const struct request *request, uint32_t share, uint32_t margin)
 {
     for (uint8_t encoding = request->wish->max_encoding; encoding > 0; encoding--) {
-        if (encoding >= LIMIT_ENCODINGS || !request->wish->costs.bps[encoding][RATES_TEMPORAL - 1]) continue;
+        if (encoding >= LIMIT_ENCODINGS || !request->wish->costs.bps[encoding][RATES_TEMPORAL - 1])
+            continue;
         bool has = request->state->bid == encoding || step_encoding(request, request->before) == encoding;
         uint32_t entry = request->wish->entry_bps[encoding];
         if (!entry) continue;
@@ -97,7 +99,9 @@ static uint8_t best_bid(const struct request *request, uint32_t share, uint32_t 
 }
 
 static uint64_t hold_of(const struct allocation_state *state)
-{ return ALLOCATION_HOLD_NS << (state->failures < ALLOCATION_FAILURES_MAX ? state->failures : ALLOCATION_FAILURES_MAX); }
+{
+    return ALLOCATION_HOLD_NS << (state->failures < ALLOCATION_FAILURES_MAX ? state->failures : ALLOCATION_FAILURES_MAX);
+}
 
 static void failed(struct allocation_state *state, uint64_t now_ns)
 {
@@ -118,7 +122,8 @@ static uint8_t lower(struct request *request, uint32_t share, uint64_t now_ns)
     struct allocation_state *state = request->state;
     uint8_t step = request->before;
     while (step > 0 && !may_stay(request, step, share)) step--;
-    if (!state->fresh && state->raised_ns && now_ns - state->raised_ns < ALLOCATION_FAIL_NS) failed(state, now_ns);
+    if (!state->fresh && state->raised_ns && now_ns - state->raised_ns < ALLOCATION_FAIL_NS)
+        failed(state, now_ns);
     state->fresh = 0;
     state->waiting_ns = state->raised_ns = 0;
     /* Lowered for the cost and not for the entry: the clamp will follow, and the first time it may go back at once then. */
@@ -151,7 +156,8 @@ static uint8_t raise_or_stay(struct request *request, uint32_t free_share, uint6
     uint8_t standing = state->bid == ALLOCATION_NOTHING ? 0 : state->bid;
     uint8_t goal = before;
     for (uint8_t step = request->step_count; step > before && goal == before; step--)
-        if (request->cost[step] && raise_need(request, step, best, margin) <= free_share) goal = step;
+        if (request->cost[step] && raise_need(request, step, best, margin) <= free_share)
+            goal = step;
     if (goal == before && best <= standing) {
         state->waiting_ns = 0;
         if (standing > has && free_share > request->cost[before]) /* for the clamp to do its work */
@@ -160,7 +166,8 @@ static uint8_t raise_or_stay(struct request *request, uint32_t free_share, uint6
     }
     if (!state->waiting_ns) state->waiting_ns = now_ns ? now_ns : 1;
     uint64_t waited = now_ns - state->waiting_ns, hold = hold_of(state);
-    bool granted = goal > before && standing > has && step_encoding(request, goal) == standing && state->promised;
+    bool granted = goal > before && standing > has && step_encoding(request, goal) == standing &&
+                   state->promised;
     if (!state->fresh && !granted && waited < hold) {
         if (hold - waited <= ALLOCATION_KEEP_FREE_NS && goal > before)
             *kept_free += (int64_t)request->cost[goal] - (int64_t)request->cost[before];
@@ -196,10 +203,12 @@ static void follow_wish(struct request *request, uint64_t now_ns)
         state->failures--;
         state->calm_ns = now_ns;
     }
-    if (state->bid != ALLOCATION_NOTHING && state->bid > wish->max_encoding) state->bid = wish->max_encoding;
+    if (state->bid != ALLOCATION_NOTHING && state->bid > wish->max_encoding)
+        state->bid = wish->max_encoding;
 }
 
-void request_open(struct request *request, const struct allocation_wish *wish, struct allocation_state *state, bool picture, uint64_t now_ns)
+void request_open(struct request *request, const struct allocation_wish *wish,
+                  struct allocation_state *state, bool picture, uint64_t now_ns)
 {
     *request = (struct request){.wish = wish, .state = state};
     follow_wish(request, now_ns);
@@ -208,9 +217,11 @@ void request_open(struct request *request, const struct allocation_wish *wish, s
     request->before = step_of(request, state->encoding, state->temporal);
 }
 
-uint8_t request_decide(struct request *request, uint32_t share_bps, uint32_t free_bps, uint64_t now_ns, int64_t *kept_free)
+uint8_t request_decide(struct request *request, uint32_t share_bps, uint32_t free_bps,
+                       uint64_t now_ns, int64_t *kept_free)
 {
-    if (request->before && !may_stay(request, request->before, share_bps)) return lower(request, share_bps, now_ns);
+    if (request->before && !may_stay(request, request->before, share_bps))
+        return lower(request, share_bps, now_ns);
     return raise_or_stay(request, free_bps, now_ns, kept_free);
 }
 
@@ -230,7 +241,8 @@ uint32_t request_lacks(const struct request *request, uint8_t step)
     uint32_t cost = request->cost[step];
     for (uint8_t next = (uint8_t)(step + 1); next <= request->step_count; next++) {
         if (!request->cost[next]) continue;
-        int64_t lacks = (int64_t)raise_need(request, next, request->state->bid, ALLOCATION_MARGIN_PERCENT) - cost;
+        int64_t lacks =
+            (int64_t)raise_need(request, next, request->state->bid, ALLOCATION_MARGIN_PERCENT) - cost;
         return lacks < 1 ? 1 : bps_clip(lacks);
     }
     /* At its best: then the clamp may hold the source down, perhaps for its sake. */

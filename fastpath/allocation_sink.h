@@ -24,14 +24,16 @@ struct request {
 };
 
 /* Takes up a wish; `picture` when it wants one (video that is not hidden). */
-void request_open(struct request *request, const struct allocation_wish *wish, struct allocation_state *state, bool picture, uint64_t now_ns);
+void request_open(struct request *request, const struct allocation_wish *wish,
+                  struct allocation_state *state, bool picture, uint64_t now_ns);
 /* The step it gets: the best that stays within `share_bps`; raises stay within `free_bps` (what nobody more important waits for), and so
    much as it waits for itself is added to *kept_free. Follows bids and waiting in the state. */
-uint8_t request_decide(struct request *request, uint32_t share_bps, uint32_t free_bps, uint64_t now_ns, int64_t *kept_free);
+uint8_t request_decide(struct request *request, uint32_t share_bps, uint32_t free_bps,
+                       uint64_t now_ns, int64_t *kept_free);
 /* Writes the deal into the state. True when it is another than before. */
 bool request_settle(struct request *request, uint8_t step);
 
-uint32_t request_least(const struct request *request);    /* cost of its worst step, 0 = there is none */
+uint32_t request_least(const struct request *request); /* cost of its worst step, 0 = there is none */
 uint32_t request_greatest(const struct request *request); /* of its dearest */
 /* What more than the cost of `step` it would take to be better off; 0 = it has all it wants. */
 uint32_t request_lacks(const struct request *request, uint8_t step);

@@ -17,8 +17,10 @@ struct picture_step {
     uint8_t framerate;
 };
 #define PICTURE_STEPS 4u
-static const struct picture_step CAMERA_PICTURES[PICTURE_STEPS] = {{35, 100, 0}, {20, 150, 0}, {12, 200, 20}, {0, 400, 15}};
-static const struct picture_step SCREEN_PICTURES[PICTURE_STEPS] = {{35, 100, 0}, {20, 100, 10}, {8, 100, 5}, {0, 200, 3}};
+static const struct picture_step CAMERA_PICTURES[PICTURE_STEPS] = {
+    {35, 100, 0}, {20, 150, 0}, {12, 200, 20}, {0, 400, 15}};
+static const struct picture_step SCREEN_PICTURES[PICTURE_STEPS] = {
+    {35, 100, 0}, {20, 100, 10}, {8, 100, 5}, {0, 200, 3}};
 
 static uint32_t percent(uint64_t value, uint32_t of)
 {
@@ -54,7 +56,8 @@ static void sort_by_share(struct clamp_viewer *viewers, size_t count)
         for (size_t i = gap; i < count; i++) {
             struct clamp_viewer moving = viewers[i];
             size_t at = i;
-            for (; at >= gap && viewers[at - gap].share_bps < moving.share_bps; at -= gap) viewers[at] = viewers[at - gap];
+            for (; at >= gap && viewers[at - gap].share_bps < moving.share_bps; at -= gap)
+                viewers[at] = viewers[at - gap];
             viewers[at] = moving;
         }
     }
@@ -62,14 +65,18 @@ static void sort_by_share(struct clamp_viewer *viewers, size_t count)
 
 /* Might it be held for this viewer? It wants the encoding and asks for no higher one. */
 static bool wants(const struct clamp_viewer *viewer, uint8_t encoding)
-{ return viewer->max_encoding >= encoding && (viewer->bid == ALLOCATION_NOTHING || viewer->bid <= encoding); }
+{
+    return viewer->max_encoding >= encoding && (viewer->bid == ALLOCATION_NOTHING || viewer->bid <= encoding);
+}
 
 /* The least share that counts: of the median viewer of those for whom the encoding is worth having, of an even number the better. */
-static uint32_t entry_of(const struct clamp_limits *limits, uint8_t encoding, const struct clamp_viewer *viewers, size_t count)
+static uint32_t entry_of(const struct clamp_limits *limits, uint8_t encoding,
+                         const struct clamp_viewer *viewers, size_t count)
 {
     uint32_t floor = clamp_floor(limits, encoding), median = 0;
     size_t able = 0, at = 0;
-    for (size_t i = 0; i < count && viewers[i].share_bps >= floor; i++) able += wants(&viewers[i], encoding);
+    for (size_t i = 0; i < count && viewers[i].share_bps >= floor; i++)
+        able += wants(&viewers[i], encoding);
     for (size_t i = 0; i < count && able; i++) {
         if (!wants(&viewers[i], encoding) || at++ != (able - 1) / 2) continue;
         median = viewers[i].share_bps;
@@ -114,7 +121,8 @@ static void retarget(struct clamp_encoding *state, uint32_t wanted, uint64_t now
     state->moved_ns = now_ns;
     if (!before || wanted < percent(before, 100 - LOWERED_PERCENT)) state->lowered_ns = now_ns;
     if (before && wanted > before) {
-        uint64_t growth = (uint64_t)before * CLAMP_GROWTH_PERCENT / 100 * (elapsed / 1000) / (SECOND_NS / 1000);
+        uint64_t growth =
+            (uint64_t)before * CLAMP_GROWTH_PERCENT / 100 * (elapsed / 1000) / (SECOND_NS / 1000);
         if (wanted - before > growth) wanted = before + (uint32_t)growth;
     }
     state->target_bps = wanted;
@@ -124,22 +132,25 @@ static void follow_step(struct clamp_encoding *state, const struct clamp_limits 
 {
     const struct picture_step *pictures = pictures_of(limits);
     uint8_t step = state->step < PICTURE_STEPS ? state->step : PICTURE_STEPS - 1;
-    while (step + 1u < PICTURE_STEPS && state->target_bps < percent(max, pictures[step].least_percent)) step++;
-    while (step > 0 && state->target_bps >= percent(percent(max, pictures[step - 1].least_percent), STEP_UP_PERCENT)) step--;
+    while (step + 1u < PICTURE_STEPS && state->target_bps < percent(max, pictures[step].least_percent))
+        step++;
+    while (step > 0 && state->target_bps >= percent(percent(max, pictures[step - 1].least_percent), STEP_UP_PERCENT))
+        step--;
     state->step = step;
 }
 
 static bool must_tell(const struct clamp_encoding *state, uint64_t now_ns)
 {
     if (!state->told) return state->target_bps != 0;
-    if (!state->told_bps != !state->target_bps || (state->target_bps && state->step != state->told_step)) return true;
+    if (!state->told_bps != !state->target_bps || (state->target_bps && state->step != state->told_step))
+        return true;
     if (state->target_bps < percent(state->told_bps, 100 - CLAMP_TELL_PERCENT)) return true;
     return state->target_bps != state->told_bps && now_ns - state->told_ns >= CLAMP_TELL_NS &&
            (uint64_t)state->target_bps * 100 > (uint64_t)state->told_bps * (100 + CLAMP_TELL_PERCENT);
 }
 
-uint8_t clamp_update(struct clamp_source *source, const struct clamp_limits *limits, struct clamp_viewer *viewers,
-                     size_t count, uint64_t now_ns)
+uint8_t clamp_update(struct clamp_source *source, const struct clamp_limits *limits,
+                     struct clamp_viewer *viewers, size_t count, uint64_t now_ns)
 {
     uint8_t telling = 0;
     sort_by_share(viewers, count);
@@ -173,8 +184,10 @@ struct clamp_order clamp_order(const struct clamp_source *source, const struct c
     const struct clamp_encoding *state = &source->encodings[encoding];
     const struct picture_step *picture = &pictures_of(limits)[state->step < PICTURE_STEPS ? state->step : 0];
     if (!state->target_bps) return (struct clamp_order){.scale_percent = 100};
-    return (struct clamp_order){.bps = state->target_bps, .scale_percent = picture->scale_percent,
-                                .framerate = picture->framerate, .active = 1};
+    return (struct clamp_order){.bps = state->target_bps,
+                                .scale_percent = picture->scale_percent,
+                                .framerate = picture->framerate,
+                                .active = 1};
 }
 
 void clamp_told(struct clamp_source *source, uint8_t encoding, uint64_t now_ns)
@@ -197,7 +210,8 @@ struct rate_hold clamp_hold(const struct clamp_source *source, uint8_t encoding)
 uint32_t clamp_sum(const struct clamp_source *source, uint8_t encoding_count)
 {
     uint64_t sum = 0;
-    for (uint8_t e = 0; e < encoding_count && e < LIMIT_ENCODINGS; e++) sum += source->encodings[e].target_bps;
+    for (uint8_t e = 0; e < encoding_count && e < LIMIT_ENCODINGS; e++)
+        sum += source->encodings[e].target_bps;
     return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
 }
 

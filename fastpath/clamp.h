@@ -50,8 +50,8 @@ struct clamp_limits {                  /* of a source, compiled by control */
     uint32_t max_bps[LIMIT_ENCODINGS]; /* what it is told at most */
     uint32_t floor_bps[LIMIT_ENCODINGS]; /* below this a lower encoding is as good; of the lowest: never held below. 0 = clamp_floor's */
     uint8_t encoding_count;
-    uint8_t kind;           /* enum source_kind */
-    uint8_t share_percent;  /* 0 = CLAMP_SHARE_PERCENT */
+    uint8_t kind;          /* enum source_kind */
+    uint8_t share_percent; /* 0 = CLAMP_SHARE_PERCENT */
     uint8_t reserved;
 };
 
@@ -63,17 +63,17 @@ struct clamp_viewer { /* one sink of the source, from its allocation_state; hidd
     uint8_t reserved;
 };
 
-struct clamp_encoding {   /* zeroed = never viewed */
-    uint64_t viewed_ns;   /* last time that somebody did */
-    uint64_t moved_ns;    /* when target_bps was last worked out */
-    uint64_t lowered_ns;  /* last lowering by more than 5 %, or switching on: for rate_hold */
+struct clamp_encoding {  /* zeroed = never viewed */
+    uint64_t viewed_ns;  /* last time that somebody did */
+    uint64_t moved_ns;   /* when target_bps was last worked out */
+    uint64_t lowered_ns; /* last lowering by more than 5 %, or switching on: for rate_hold */
     uint64_t told_ns;
-    uint32_t target_bps;  /* 0 = off */
+    uint32_t target_bps; /* 0 = off */
     uint32_t told_bps;
-    uint32_t entry_bps;   /* for allocation_wish: 0 = not held */
+    uint32_t entry_bps; /* for allocation_wish: 0 = not held */
     uint16_t viewers, left_out; /* who bids and is considered, and who wanted it and has too small a share */
     uint8_t step, told_step; /* see clamp_order */
-    uint8_t told;         /* 1 once anything was told */
+    uint8_t told;            /* 1 once anything was told */
     uint8_t reserved[5];
 };
 _Static_assert(sizeof(struct clamp_encoding) == 56, "layout");
@@ -95,10 +95,11 @@ struct clamp_order {
 uint32_t clamp_floor(const struct clamp_limits *limits, uint8_t encoding);
 
 /* From all viewers of the source (the array is put into another order). Returns bits: 1 << e = encoding e has something to tell. */
-uint8_t clamp_update(struct clamp_source *source, const struct clamp_limits *limits, struct clamp_viewer *viewers,
-                     size_t count, uint64_t now_ns);
+uint8_t clamp_update(struct clamp_source *source, const struct clamp_limits *limits,
+                     struct clamp_viewer *viewers, size_t count, uint64_t now_ns);
 /* What to tell of it now; clamp_told once it was handed on (not when the queue was full). */
-struct clamp_order clamp_order(const struct clamp_source *source, const struct clamp_limits *limits, uint8_t encoding);
+struct clamp_order clamp_order(const struct clamp_source *source, const struct clamp_limits *limits,
+                               uint8_t encoding);
 void clamp_told(struct clamp_source *source, uint8_t encoding, uint64_t now_ns);
 /* The hold of an encoding, for rate_costs_fill. */
 struct rate_hold clamp_hold(const struct clamp_source *source, uint8_t encoding);

@@ -22,13 +22,13 @@
    the sender's pacer spreads over half a second is taken for one. */
 #define RATES_BURST_BUCKETS 2u
 
-struct rate_row {        /* one encoding; zeroed = nothing arrived yet */
-    uint64_t bucket_ns;  /* when the bucket began, 0 = no bucket yet */
+struct rate_row {                   /* one encoding; zeroed = nothing arrived yet */
+    uint64_t bucket_ns;             /* when the bucket began, 0 = no bucket yet */
     uint32_t bytes[RATES_TEMPORAL]; /* in this bucket, by temporal layer */
     uint32_t bps[RATES_TEMPORAL];   /* smoothed; of each layer alone */
-    uint32_t peak_bps;   /* of all layers, falls by a 32nd a bucket (half in 5 s) */
-    uint8_t buckets;     /* closed so far, stays at 4 */
-    uint8_t bursts;      /* in a row */
+    uint32_t peak_bps;              /* of all layers, falls by a 32nd a bucket (half in 5 s) */
+    uint8_t buckets;                /* closed so far, stays at 4 */
+    uint8_t bursts;                 /* in a row */
     uint8_t reserved[2];
 };
 _Static_assert(sizeof(struct rate_row) == 40, "layout");

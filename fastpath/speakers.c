@@ -1,12 +1,12 @@
 #include "speakers.h"
 
-#define LEVEL_ONE 16u          /* 1 dB */
+#define LEVEL_ONE 16u /* 1 dB */
 #define LEVEL_MOST (127u * LEVEL_ONE)
 /* Smoothing of loudness in frames: 160 ms up, 1.3 s down, so that the gaps between syllables do not show. Higher: a louder voice counts as such
    later. Lower: two who talk at once take turns by syllables. */
 #define LEVEL_ATTACK 8
 #define LEVEL_RELEASE 64
-#define MEDIUM_MASK 0x7fffull  /* 15 frames */
+#define MEDIUM_MASK 0x7fffull        /* 15 frames */
 #define LONG_MASK 0x3ffffffffffffull /* 50 frames */
 /* Noise floor before anything is known, 1/16 dB above -127 dBov: -60 dBov. Higher: the first words are missed. Lower: a noisy line speaks for
    the second it takes to find its floor. */
@@ -75,7 +75,8 @@ void speaker_level(struct speaker_state *state, uint16_t octet, uint64_t now_ns)
         state->heard |= 1;
         /* A packet of 40 or 60 ms stands for the frames since the one before. */
         uint64_t frames = before_ns ? (state->frame_ns - before_ns) / SPEAKER_FRAME_NS : 0;
-        if (frames > 1 && frames <= SPEAKER_PACKET_NS / SPEAKER_FRAME_NS) state->heard |= (1ull << frames) - 1;
+        if (frames > 1 && frames <= SPEAKER_PACKET_NS / SPEAKER_FRAME_NS)
+            state->heard |= (1ull << frames) - 1;
     }
     int change = (int)level - (int)state->level;
     state->level = (uint16_t)((int)state->level + change / (change > 0 ? LEVEL_ATTACK : LEVEL_RELEASE));
@@ -116,7 +117,8 @@ static bool displaces(const struct speaker_state *challenger, const struct speak
     if (!holder) return true;
     unsigned held = speaker_long(holder);
     if (!holder->speaking && held == 0) return true;
-    if (speaker_medium(holder) == 0) return medium >= SPEAKER_TAKES && lasting * 100 >= held * SPEAKER_TAKES_PERCENT;
+    if (speaker_medium(holder) == 0)
+        return medium >= SPEAKER_TAKES && lasting * 100 >= held * SPEAKER_TAKES_PERCENT;
     return settled && medium >= SPEAKER_TAKES && lasting >= held + SPEAKER_DISPLACES &&
            challenger->level >= holder->level + SPEAKER_LOUDER * LEVEL_ONE;
 }
@@ -130,9 +132,11 @@ bool dominance_update(struct dominance *dominance, const struct speaker *speaker
     const struct speaker *best = NULL;
     for (size_t i = 0; i < count; i++) {
         const struct speaker *each = &speakers[i];
-        if (!each->state->speaking || each->source == dominance->source || !displaces(each->state, holder, settled)) continue;
+        if (!each->state->speaking || each->source == dominance->source || !displaces(each->state, holder, settled))
+            continue;
         if (!best || speaker_long(each->state) > speaker_long(best->state) ||
-            (speaker_long(each->state) == speaker_long(best->state) && each->state->level > best->state->level))
+            (speaker_long(each->state) == speaker_long(best->state) &&
+             each->state->level > best->state->level))
             best = each;
     }
     if (!best) return false;
@@ -151,8 +155,8 @@ static const struct speaker *find(const struct speaker *speakers, size_t count, 
 }
 
 /* The slot to give to somebody who speaks, NULL = none. */
-static struct loudest_slot *slot_for(const struct speaker_state *state, struct loudest_slot *slots, const struct speaker **on,
-                                     size_t slot_count, uint64_t now_ns)
+static struct loudest_slot *slot_for(const struct speaker_state *state, struct loudest_slot *slots,
+                                     const struct speaker **on, size_t slot_count, uint64_t now_ns)
 {
     struct loudest_slot *free = NULL, *silent = NULL, *quiet = NULL;
     uint64_t spoke_ns = UINT64_MAX;
@@ -173,13 +177,15 @@ static struct loudest_slot *slot_for(const struct speaker_state *state, struct l
     return quiet && state->level >= level + LOUDEST_LOUDER * LEVEL_ONE ? quiet : NULL;
 }
 
-static void occupy(struct loudest_slot *slot, const struct speaker **on, size_t at, const struct speaker *speaker, uint64_t now_ns)
+static void occupy(struct loudest_slot *slot, const struct speaker **on, size_t at,
+                   const struct speaker *speaker, uint64_t now_ns)
 {
     *slot = (struct loudest_slot){.since_ns = now_ns, .source = speaker->source};
     on[at] = speaker;
 }
 
-unsigned loudest_update(struct loudest_slot *slots, size_t slot_count, const struct speaker *speakers, size_t count, uint64_t now_ns)
+unsigned loudest_update(struct loudest_slot *slots, size_t slot_count,
+                        const struct speaker *speakers, size_t count, uint64_t now_ns)
 {
     const struct speaker *on[LOUDEST_SLOTS];
     unsigned changed = 0;
@@ -198,7 +204,8 @@ unsigned loudest_update(struct loudest_slot *slots, size_t slot_count, const str
             const struct speaker *each = &speakers[i];
             if (each->state->speaking != speaking) continue;
             bool placed = false;
-            for (size_t s = 0; s < slot_count && !placed; s++) placed = slots[s].source == each->source;
+            for (size_t s = 0; s < slot_count && !placed; s++)
+                placed = slots[s].source == each->source;
             if (placed) continue;
             struct loudest_slot *slot = slot_for(each->state, slots, on, slot_count, now_ns);
             if (!slot || (!speaking && slot->source != SPEAKER_NOBODY)) continue;

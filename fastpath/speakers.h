@@ -44,13 +44,13 @@
 /* Slots looked at; more are left alone. */
 #define LOUDEST_SLOTS 64u
 
-struct speaker_state {   /* of one audio source; zeroed = heard nothing yet */
-    uint64_t heard;      /* bit k: the frame k before the newest was above its noise */
-    uint64_t frame_ns;   /* when the newest frame began, 0 = none */
-    uint64_t spoke_ns;   /* last frame at which it counted as speaking, 0 = never */
-    uint16_t level;      /* smoothed loudness, 1/16 dB above -127 dBov */
-    uint16_t noise;      /* noise floor, likewise */
-    uint8_t speaking;    /* 1 between start and stop; the last decision of speaker_update */
+struct speaker_state { /* of one audio source; zeroed = heard nothing yet */
+    uint64_t heard;    /* bit k: the frame k before the newest was above its noise */
+    uint64_t frame_ns; /* when the newest frame began, 0 = none */
+    uint64_t spoke_ns; /* last frame at which it counted as speaking, 0 = never */
+    uint16_t level;    /* smoothed loudness, 1/16 dB above -127 dBov */
+    uint16_t noise;    /* noise floor, likewise */
+    uint8_t speaking;  /* 1 between start and stop; the last decision of speaker_update */
     uint8_t reserved[3];
 };
 _Static_assert(sizeof(struct speaker_state) == 32, "layout");
@@ -65,7 +65,7 @@ int speaker_update(struct speaker_state *state, uint64_t now_ns);
 unsigned speaker_medium(const struct speaker_state *state);
 unsigned speaker_long(const struct speaker_state *state);
 
-struct speaker { /* one candidate of a conference */
+struct speaker {     /* one candidate of a conference */
     uint32_t source; /* handle */
     uint32_t reserved;
     const struct speaker_state *state;
@@ -88,6 +88,7 @@ struct loudest_slot {
 /* The loudest onto `slot_count` audio slots. Who is on a slot stays on it until somebody who speaks needs it: first free slots, then those of the one who
    spoke longest ago, then, when all speak, of one who is LOUDEST_LOUDER dB quieter. The silent get free slots only, in
    the order given. Returns how many slots changed. O(n x slots) at worst, O(n) when nobody new speaks. */
-unsigned loudest_update(struct loudest_slot *slots, size_t slot_count, const struct speaker *speakers, size_t count, uint64_t now_ns);
+unsigned loudest_update(struct loudest_slot *slots, size_t slot_count,
+                        const struct speaker *speakers, size_t count, uint64_t now_ns);
 
 #endif

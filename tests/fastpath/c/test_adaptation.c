@@ -17,7 +17,8 @@
 #define VIEWERS 6
 
 enum { T = 0, M = 1, F = 2 };
-static const struct clamp_limits CAMERA = {.max_bps = {150 * KBIT, 500 * KBIT, 1700 * KBIT}, .encoding_count = 3, .kind = SOURCE_CAMERA};
+static const struct clamp_limits CAMERA = {
+    .max_bps = {150 * KBIT, 500 * KBIT, 1700 * KBIT}, .encoding_count = 3, .kind = SOURCE_CAMERA};
 
 struct camera {
     struct clamp_source clamp;
@@ -46,7 +47,10 @@ struct meeting {
 };
 
 static void meeting_open(struct meeting *meeting, size_t cameras, size_t viewers, bool members)
-{ *meeting = (struct meeting){.camera_count = cameras, .viewer_count = viewers, .members = members, .now = 100 * SECOND}; }
+{
+    *meeting = (struct meeting){
+        .camera_count = cameras, .viewer_count = viewers, .members = members, .now = 100 * SECOND};
+}
 
 static void camera_send(struct camera *camera, uint64_t now)
 {
@@ -60,14 +64,16 @@ static void camera_send(struct camera *camera, uint64_t now)
         camera->sent_bps[e] = orders[0] / 100 * 105;
         if (!camera->sent_bps[e]) continue;
         camera->live |= (uint8_t)(1u << e);
-        for (unsigned i = 0; i < 4; i++) rate_add(&camera->rows[e], PATTERN[i], camera->sent_bps[e] / 8 / 40, now + i * 25 * MS);
+        for (unsigned i = 0; i < 4; i++)
+            rate_add(&camera->rows[e], PATTERN[i], camera->sent_bps[e] / 8 / 40, now + i * 25 * MS);
         rate_roll(&camera->rows[e], now);
     }
 }
 
 static struct allocation_wish wish_of(const struct camera *camera, unsigned number, bool focus, uint64_t now)
 {
-    struct allocation_wish wish = {.sink = number, .kind = SOURCE_CAMERA, .priority = focus ? 100 : 50, .focus = focus};
+    struct allocation_wish wish = {
+        .sink = number, .kind = SOURCE_CAMERA, .priority = focus ? 100 : 50, .focus = focus};
     struct rate_hold holds[LIMIT_ENCODINGS];
     wish.max_encoding = focus ? F : T;
     wish.most_bps = CAMERA.max_bps[wish.max_encoding];
@@ -109,8 +115,11 @@ static void viewer_decide(struct meeting *meeting, size_t number)
     for (size_t i = 0; i < count; i++) {
         struct camera *camera = &meeting->cameras[from[i]];
         viewer->switches += states[i]->encoding != before[i];
-        camera->viewers[camera->viewer_count++] = (struct clamp_viewer){
-            .share_bps = states[i]->share_bps, .max_encoding = wishes[i].max_encoding, .bid = states[i]->bid, .encoding = states[i]->encoding};
+        camera->viewers[camera->viewer_count++] =
+            (struct clamp_viewer){.share_bps = states[i]->share_bps,
+                                  .max_encoding = wishes[i].max_encoding,
+                                  .bid = states[i]->bid,
+                                  .encoding = states[i]->encoding};
         sum += viewer->flows_bps[from[i]] = flow(camera, states[i]);
     }
     viewer->excess += sum > (uint64_t)viewer->kbps * KBIT * 11 / 10;
@@ -119,7 +128,8 @@ static void viewer_decide(struct meeting *meeting, size_t number)
 static void tick(struct meeting *meeting)
 {
     meeting->now += TICK;
-    for (size_t c = 0; c < meeting->camera_count; c++) camera_send(&meeting->cameras[c], meeting->now);
+    for (size_t c = 0; c < meeting->camera_count; c++)
+        camera_send(&meeting->cameras[c], meeting->now);
     for (size_t v = 0; v < meeting->viewer_count; v++) viewer_decide(meeting, v);
     for (size_t c = 0; c < meeting->camera_count; c++) {
         struct camera *camera = &meeting->cameras[c];
@@ -142,13 +152,15 @@ static void test_one_viewer_over_all_rates(void)
     static const struct {
         uint32_t kbps;
         uint8_t encoding;
-    } TABLE[] = {{5000, F}, {2000, F}, {1200, F}, {800, F}, {650, F}, {520, M}, {300, M}, {150, T}, {90, T}, {20, T}, {10, NOTHING}};
+    } TABLE[] = {{5000, F}, {2000, F}, {1200, F}, {800, F}, {650, F},     {520, M},
+                 {300, M},  {150, T},  {90, T},   {20, T},  {10, NOTHING}};
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
         struct meeting meeting;
         meeting_open(&meeting, 1, 1, false);
         meeting.viewers[0].kbps = TABLE[i].kbps;
         run(&meeting, 10000);
-        if (deal(&meeting, 0) != TABLE[i].encoding) fprintf(stderr, "%u kbit/s: encoding %u\n", TABLE[i].kbps, deal(&meeting, 0));
+        if (deal(&meeting, 0) != TABLE[i].encoding)
+            fprintf(stderr, "%u kbit/s: encoding %u\n", TABLE[i].kbps, deal(&meeting, 0));
         CHECK_EQUAL(deal(&meeting, 0), TABLE[i].encoding);
         CHECK(meeting.viewers[0].flows_bps[0] <= TABLE[i].kbps * KBIT);
         unsigned switches = meeting.viewers[0].switches;
@@ -206,7 +218,8 @@ static void test_a_fall_and_a_recovery(void)
         tick(&meeting);
         CHECK(ticks < 60);
     }
-    printf("3000 -> 500 -> 3000 kbit/s: above the link for %u ms, back on f after %u ms\n", over * 100, ticks * 100);
+    printf("3000 -> 500 -> 3000 kbit/s: above the link for %u ms, back on f after %u ms\n",
+           over * 100, ticks * 100);
 }
 
 static void test_trembling_estimates_settle(void)
@@ -223,7 +236,8 @@ static void test_trembling_estimates_settle(void)
             if (i == 100)
                 for (size_t v = 0; v < 3; v++) meeting.viewers[v].switches = 0;
         }
-        unsigned switches = meeting.viewers[0].switches + meeting.viewers[1].switches + meeting.viewers[2].switches;
+        unsigned switches =
+            meeting.viewers[0].switches + meeting.viewers[1].switches + meeting.viewers[2].switches;
         if (switches > 6) fprintf(stderr, "%u kbit/s: %u switches\n", kbps, switches);
         if (switches > most) most = switches;
     }
@@ -245,7 +259,8 @@ static void test_a_meeting_of_six(void)
         for (size_t v = 0; v < VIEWERS; v++) {
             meeting.viewers[v].kbps = LINKS[v] * (uint32_t)(92 + random_next(&random) % 17) / 100;
             unsigned speaker = i / 300 % CAMERAS;
-            if (speaker != v) meeting.viewers[v].focus = speaker; /* who speaks keeps on looking at the one before */
+            if (speaker != v)
+                meeting.viewers[v].focus = speaker; /* who speaks keeps on looking at the one before */
         }
         tick(&meeting);
         if (i % 300 == 299) { /* 30 s after a change of focus everything has settled */
@@ -259,10 +274,13 @@ static void test_a_meeting_of_six(void)
         switches += meeting.viewers[v].switches;
         moves += meeting.viewers[v].moves;
         excess += meeting.viewers[v].excess;
-        printf("  %4u kbit/s: %3u switches, %3u deals changed, far above the estimate in %u of 6000 ticks\n", LINKS[v], meeting.viewers[v].switches,
-               meeting.viewers[v].moves, meeting.viewers[v].excess);
+        printf("  %4u kbit/s: %3u switches, %3u deals changed, far above the estimate in %u of "
+               "6000 ticks\n",
+               LINKS[v], meeting.viewers[v].switches, meeting.viewers[v].moves, meeting.viewers[v].excess);
     }
-    printf("six people, 20 changes of focus, estimates +-8 %%: %u switches, %u deals changed, %u ticks far above\n", switches, moves, excess);
+    printf("six people, 20 changes of focus, estimates +-8 %%: %u switches, %u deals changed, %u "
+           "ticks far above\n",
+           switches, moves, excess);
     CHECK(switches <= 400 && excess <= 180);
 }
 

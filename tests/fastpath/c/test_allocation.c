@@ -22,11 +22,16 @@ struct receiver {
     char text[ALLOCATION_SINKS * 3 + 1];
 };
 
-static struct allocation_wish *wish_add(struct receiver *receiver, uint8_t kind, uint8_t priority, uint8_t max_encoding, uint8_t focus)
+static struct allocation_wish *wish_add(struct receiver *receiver, uint8_t kind, uint8_t priority,
+                                        uint8_t max_encoding, uint8_t focus)
 {
     struct allocation_wish *wish = &receiver->wishes[receiver->count];
     receiver->at[receiver->count] = &receiver->states[receiver->count];
-    *wish = (struct allocation_wish){.sink = (uint32_t)receiver->count++, .kind = kind, .priority = priority, .max_encoding = max_encoding, .focus = focus};
+    *wish = (struct allocation_wish){.sink = (uint32_t)receiver->count++,
+                                     .kind = kind,
+                                     .priority = priority,
+                                     .max_encoding = max_encoding,
+                                     .focus = focus};
     for (unsigned e = 0; e < LIMIT_ENCODINGS; e++)
         for (unsigned t = 0; t < RATES_TEMPORAL; t++) wish->costs.bps[e][t] = COSTS[e][t] * KBIT;
     if (kind == SOURCE_AUDIO) wish->costs.bps[0][0] = 40 * KBIT;
@@ -82,13 +87,13 @@ static const char *wait_at(struct receiver *receiver, uint32_t kbps, unsigned ms
     return receiver->text;
 }
 
-#define CHECK_DEAL(found, wanted)                                                                      \
-    do {                                                                                               \
-        const char *found_text = (found);                                                              \
-        if (strcmp(found_text, wanted) != 0) {                                                         \
+#define CHECK_DEAL(found, wanted)                                                                     \
+    do {                                                                                              \
+        const char *found_text = (found);                                                             \
+        if (strcmp(found_text, wanted) != 0) {                                                        \
             fprintf(stderr, "%s:%d: \"%s\", not \"%s\"\n", __FILE__, __LINE__, found_text, (wanted)); \
-            exit(1);                                                                                   \
-        }                                                                                              \
+            exit(1);                                                                                  \
+        }                                                                                             \
     } while (0)
 
 static void test_what_fits(void)
@@ -166,13 +171,16 @@ static void test_each_failed_raise_waits_longer(void)
     receiver.now += 20 * SECOND;
     unsigned waited[4];
     for (unsigned attempt = 0; attempt < 4; attempt++) {
-        for (waited[attempt] = 0; strcmp(wait_at(&receiver, 1300, 100), "f1") != 0; waited[attempt]++) CHECK(waited[attempt] < 1000);
+        for (waited[attempt] = 0; strcmp(wait_at(&receiver, 1300, 100), "f1") != 0; waited[attempt]++)
+            CHECK(waited[attempt] < 1000);
         CHECK_DEAL(wait_at(&receiver, 600, 100), "m2"); /* what was tried broke the link */
     }
     CHECK(waited[0] <= 17);
-    for (unsigned attempt = 1; attempt < 4; attempt++) CHECK(waited[attempt] >= waited[attempt - 1] * 19 / 10);
+    for (unsigned attempt = 1; attempt < 4; attempt++)
+        CHECK(waited[attempt] >= waited[attempt - 1] * 19 / 10);
     wait_at(&receiver, 600, 200000); /* long calm: forgiven */
-    for (waited[0] = 0; strcmp(wait_at(&receiver, 1300, 100), "f1") != 0; waited[0]++) CHECK(waited[0] < 1000);
+    for (waited[0] = 0; strcmp(wait_at(&receiver, 1300, 100), "f1") != 0; waited[0]++)
+        CHECK(waited[0] < 1000);
     CHECK(waited[0] <= 17);
 }
 
@@ -260,7 +268,8 @@ static void test_who_is_below_the_entry_gets_a_lower_encoding(void)
     struct receiver receiver;
     receiver_open(&receiver, "F");
     receiver.wishes[0].entry_bps[2] = 850 * KBIT;
-    for (unsigned t = 0; t < 3; t++) receiver.wishes[0].costs.bps[2][t] = 700 * KBIT; /* it would fit */
+    for (unsigned t = 0; t < 3; t++)
+        receiver.wishes[0].costs.bps[2][t] = 700 * KBIT; /* it would fit */
     CHECK_DEAL(decide(&receiver, 800), "m2");
     CHECK_EQUAL(receiver.states[0].bid, 1);
     CHECK_DEAL(wait_at(&receiver, 900, 100), "f2"); /* new wishes do not wait */
@@ -282,7 +291,8 @@ static void test_a_bid_comes_before_the_raise(void)
     wait_at(&receiver, 1000, 400);
     CHECK_EQUAL(receiver.states[0].bid, 2); /* it asks; the sender still sends 1700 to the others */
     CHECK_DEAL(receiver.text, "m2");
-    for (unsigned t = 0; t < 3; t++) receiver.wishes[0].costs.bps[2][t] = 950 * KBIT; /* and now follows */
+    for (unsigned t = 0; t < 3; t++)
+        receiver.wishes[0].costs.bps[2][t] = 950 * KBIT; /* and now follows */
     CHECK_DEAL(wait_at(&receiver, 1000, 100), "f2");
 }
 
@@ -340,8 +350,10 @@ static void random_receiver(struct receiver *receiver, uint64_t *random)
         struct allocation_wish *wish = &receiver->wishes[i];
         for (unsigned e = 0; e < LIMIT_ENCODINGS; e++) {
             uint32_t whole = (uint32_t)(random_next(random) % (600u << (e + 1))) * KBIT / 3 + 20 * KBIT;
-            for (unsigned t = 0; t < RATES_TEMPORAL; t++) wish->costs.bps[e][t] = whole * (t + 2) / 4;
-            if (random_next(random) % 4 == 0) wish->entry_bps[e] = (uint32_t)(random_next(random) % 900) * KBIT;
+            for (unsigned t = 0; t < RATES_TEMPORAL; t++)
+                wish->costs.bps[e][t] = whole * (t + 2) / 4;
+            if (random_next(random) % 4 == 0)
+                wish->entry_bps[e] = (uint32_t)(random_next(random) % 900) * KBIT;
         }
         if (wish->kind == SOURCE_AUDIO) wish->costs.bps[0][0] = 32 * KBIT;
     }
@@ -361,7 +373,8 @@ static void test_never_above_the_estimate_and_the_same_again(void)
             for (size_t s = 0; s < receiver.count; s++) {
                 sum += receiver.states[s].bps;
                 CHECK(!receiver.wishes[s].hidden || receiver.states[s].encoding == ALLOCATION_NOTHING);
-                CHECK(receiver.states[s].encoding == ALLOCATION_NOTHING || receiver.states[s].encoding <= receiver.wishes[s].max_encoding);
+                CHECK(receiver.states[s].encoding == ALLOCATION_NOTHING ||
+                      receiver.states[s].encoding <= receiver.wishes[s].max_encoding);
             }
             CHECK_EQUAL(sum, receiver.total.bps);
             CHECK(receiver.total.bps <= kbps * KBIT || receiver.total.bps == receiver.total.audio_bps);
@@ -382,8 +395,10 @@ static void test_the_focus_never_loses_by_a_higher_estimate(void)
         for (size_t i = 0; i < pattern.count; i++) {
             struct allocation_wish *wish = &pattern.wishes[i];
             if (!wish->focus || wish->hidden) continue;
-            if (first == pattern.count) first = i;
-            else wish->focus = 0;
+            if (first == pattern.count)
+                first = i;
+            else
+                wish->focus = 0;
         }
         if (first == pattern.count) continue;
         int before = -1;
@@ -406,7 +421,8 @@ static void test_nobody_overtakes(void)
         struct receiver receiver;
         receiver_open(&receiver, "atttttttt");
         decide(&receiver, kbps);
-        for (size_t i = 2; i < receiver.count; i++) CHECK(receiver.states[i].bps <= receiver.states[i - 1].bps);
+        for (size_t i = 2; i < receiver.count; i++)
+            CHECK(receiver.states[i].bps <= receiver.states[i - 1].bps);
     }
 }
 
@@ -422,7 +438,8 @@ static void measure(void)
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (unsigned i = 0; i < ROUNDS; i++) {
         receiver.now += 50 * MS;
-        allocate((uint32_t)(5000 + random_next(&random) % 1000) * KBIT, receiver.wishes, receiver.at, receiver.count, receiver.now, &receiver.total);
+        allocate((uint32_t)(5000 + random_next(&random) % 1000) * KBIT, receiver.wishes,
+                 receiver.at, receiver.count, receiver.now, &receiver.total);
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
     double ns = (double)(end.tv_sec - begin.tv_sec) * 1e9 + (double)(end.tv_nsec - begin.tv_nsec);

@@ -11,7 +11,8 @@
 #define TICK (100 * MS)
 
 enum { T = 0, M = 1, F = 2 };
-static const struct clamp_limits CAMERA = {.max_bps = {150 * KBIT, 500 * KBIT, 1700 * KBIT}, .encoding_count = 3, .kind = SOURCE_CAMERA};
+static const struct clamp_limits CAMERA = {
+    .max_bps = {150 * KBIT, 500 * KBIT, 1700 * KBIT}, .encoding_count = 3, .kind = SOURCE_CAMERA};
 static const struct clamp_limits SINGLE = {.max_bps = {1700 * KBIT}, .encoding_count = 1, .kind = SOURCE_CAMERA};
 static const struct clamp_limits SCREEN = {.max_bps = {2500 * KBIT}, .encoding_count = 1, .kind = SOURCE_SCREEN};
 
@@ -22,7 +23,8 @@ static size_t viewers_of(const unsigned *kbps, struct clamp_viewer *viewers)
 {
     size_t count = 0;
     for (; count < VIEWERS && kbps[count]; count++)
-        viewers[count] = (struct clamp_viewer){.share_bps = kbps[count] * KBIT, .max_encoding = F, .bid = F, .encoding = F};
+        viewers[count] = (struct clamp_viewer){
+            .share_bps = kbps[count] * KBIT, .max_encoding = F, .bid = F, .encoding = F};
     return count;
 }
 
@@ -49,7 +51,8 @@ static void test_full_resolution_is_held_to_the_lowest_worthy_share(void)
         size_t count = viewers_of(TABLE[i].share, viewers);
         clamp_update(&source, &CAMERA, viewers, count, 100 * SECOND);
         const struct clamp_encoding *f = &source.encodings[F];
-        if (f->target_bps != TABLE[i].target * KBIT) fprintf(stderr, "%s: %u bit/s\n", TABLE[i].what, f->target_bps);
+        if (f->target_bps != TABLE[i].target * KBIT)
+            fprintf(stderr, "%s: %u bit/s\n", TABLE[i].what, f->target_bps);
         CHECK_EQUAL(f->target_bps, TABLE[i].target * KBIT);
         CHECK_EQUAL(f->entry_bps, TABLE[i].entry * KBIT);
         CHECK_EQUAL(f->viewers, TABLE[i].held_for);
@@ -73,12 +76,14 @@ static void test_thumbnails_have_a_floor(void)
 {
     static const struct {
         unsigned share[VIEWERS], target;
-    } TABLE[] = {{{400, 300}, 150}, {{400, 100}, 95}, {{400, 60}, 150}, {{60, 60}, 57}, {{51}, 50}, {{20, 20}, 50}};
+    } TABLE[] = {{{400, 300}, 150}, {{400, 100}, 95}, {{400, 60}, 150},
+                 {{60, 60}, 57},    {{51}, 50},       {{20, 20}, 50}};
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
         struct clamp_source source = {0};
         struct clamp_viewer viewers[VIEWERS];
         size_t count = viewers_of(TABLE[i].share, viewers);
-        for (size_t v = 0; v < count; v++) viewers[v].max_encoding = viewers[v].bid = viewers[v].encoding = T;
+        for (size_t v = 0; v < count; v++)
+            viewers[v].max_encoding = viewers[v].bid = viewers[v].encoding = T;
         clamp_update(&source, &CAMERA, viewers, count, SECOND);
         CHECK_EQUAL(source.encodings[T].target_bps, TABLE[i].target * KBIT);
         CHECK_EQUAL(source.encodings[F].target_bps, 0);
@@ -100,7 +105,8 @@ static void test_down_at_once_up_slowly(void)
     for (uint32_t before = 0; source.encodings[F].target_bps < 1700 * KBIT; ticks++) {
         before = source.encodings[F].target_bps;
         clamp_update(&source, &CAMERA, &viewer, 1, now += TICK);
-        CHECK(source.encodings[F].target_bps > before && source.encodings[F].target_bps <= before + before * 4 / 100);
+        CHECK(source.encodings[F].target_bps > before &&
+              source.encodings[F].target_bps <= before + before * 4 / 100);
     }
     CHECK(ticks >= 25 && ticks <= 40); /* 3 to 4 s */
 }
@@ -142,17 +148,23 @@ static void test_smaller_and_slower_below_what_full_size_needs(void)
         const struct clamp_limits *limits;
         unsigned kbps, scale, framerate;
     } TABLE[] = {
-        {"full size", &SINGLE, 700, 100, 0},       {"540 lines", &SINGLE, 500, 150, 0},
-        {"360 lines, 20 Hz", &SINGLE, 300, 200, 20}, {"180 lines, 15 Hz", &SINGLE, 150, 400, 15},
-        {"a screen", &SCREEN, 1500, 100, 0},       {"a screen, 10 Hz", &SCREEN, 700, 100, 10},
-        {"a screen, 5 Hz", &SCREEN, 300, 100, 5},  {"a smaller screen last", &SCREEN, 180, 200, 3},
+        {"full size", &SINGLE, 700, 100, 0},
+        {"540 lines", &SINGLE, 500, 150, 0},
+        {"360 lines, 20 Hz", &SINGLE, 300, 200, 20},
+        {"180 lines, 15 Hz", &SINGLE, 150, 400, 15},
+        {"a screen", &SCREEN, 1500, 100, 0},
+        {"a screen, 10 Hz", &SCREEN, 700, 100, 10},
+        {"a screen, 5 Hz", &SCREEN, 300, 100, 5},
+        {"a smaller screen last", &SCREEN, 180, 200, 3},
     };
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
         struct clamp_source source = {0};
-        struct clamp_viewer viewer = {.share_bps = TABLE[i].kbps * KBIT, .max_encoding = 0, .bid = 0, .encoding = 0};
+        struct clamp_viewer viewer = {
+            .share_bps = TABLE[i].kbps * KBIT, .max_encoding = 0, .bid = 0, .encoding = 0};
         clamp_update(&source, TABLE[i].limits, &viewer, 1, SECOND);
         struct clamp_order order = clamp_order(&source, TABLE[i].limits, 0);
-        if (order.scale_percent != TABLE[i].scale) fprintf(stderr, "%s: %u\n", TABLE[i].what, order.scale_percent);
+        if (order.scale_percent != TABLE[i].scale)
+            fprintf(stderr, "%s: %u\n", TABLE[i].what, order.scale_percent);
         CHECK_EQUAL(order.scale_percent, TABLE[i].scale);
         CHECK_EQUAL(order.framerate, TABLE[i].framerate);
         CHECK(order.active && order.bps <= TABLE[i].kbps * KBIT);
@@ -165,7 +177,10 @@ static void test_sizes_do_not_flap(void)
     uint64_t now = 100 * SECOND, random = 3;
     unsigned changes = 0;
     for (unsigned i = 0; i < 1000; i++) { /* around the first step: 595 */
-        struct clamp_viewer viewer = {.share_bps = (uint32_t)(590 + random_next(&random) % 70) * KBIT, .max_encoding = 0, .bid = 0, .encoding = 0};
+        struct clamp_viewer viewer = {.share_bps = (uint32_t)(590 + random_next(&random) % 70) * KBIT,
+                                      .max_encoding = 0,
+                                      .bid = 0,
+                                      .encoding = 0};
         uint8_t before = source.encodings[0].step;
         clamp_update(&source, &SINGLE, &viewer, 1, now += TICK);
         changes += source.encodings[0].step != before;
@@ -180,7 +195,10 @@ static void test_senders_are_not_told_every_tick(void)
     uint64_t now = 100 * SECOND, random = 9;
     unsigned told = 0, rembs = 0;
     for (unsigned i = 0; i < 600; i++) { /* a minute of shares that tremble by 10 % */
-        struct clamp_viewer viewer = {.share_bps = (uint32_t)(900 + random_next(&random) % 200) * KBIT, .max_encoding = F, .bid = F, .encoding = F};
+        struct clamp_viewer viewer = {.share_bps = (uint32_t)(900 + random_next(&random) % 200) * KBIT,
+                                      .max_encoding = F,
+                                      .bid = F,
+                                      .encoding = F};
         uint8_t bits = clamp_update(&source, &CAMERA, &viewer, 1, now += TICK);
         for (uint8_t e = 0; e < 3; e++)
             if (bits & 1 << e) {
@@ -208,7 +226,7 @@ static void test_remb_bounds_the_whole_transport(void)
     CHECK(clamp_remb_due(&remb, 900 * KBIT, now + 100 * MS));      /* lower: at once */
     CHECK(!clamp_remb_due(&remb, 1000 * KBIT, now + 200 * MS));    /* higher: later */
     CHECK(clamp_remb_due(&remb, 1000 * KBIT, now + 700 * MS));
-    CHECK(clamp_remb_due(&remb, 2000 * KBIT, now + 750 * MS));     /* an encoding was switched on */
+    CHECK(clamp_remb_due(&remb, 2000 * KBIT, now + 750 * MS)); /* an encoding was switched on */
 }
 
 static void test_the_target_is_never_above_the_lowest_share_held_for(void)
@@ -222,7 +240,10 @@ static void test_the_target_is_never_above_the_lowest_share_held_for(void)
             size_t count = random_next(&random) % (VIEWERS + 1);
             for (size_t v = 0; v < count; v++) {
                 uint8_t bid = (uint8_t)(random_next(&random) % 3);
-                viewers[v] = (struct clamp_viewer){.share_bps = (uint32_t)(random_next(&random) % 3000) * KBIT, .max_encoding = F, .bid = bid, .encoding = bid};
+                viewers[v] = (struct clamp_viewer){.share_bps = (uint32_t)(random_next(&random) % 3000) * KBIT,
+                                                   .max_encoding = F,
+                                                   .bid = bid,
+                                                   .encoding = bid};
             }
             clamp_update(&source, &CAMERA, viewers, count, now += random_next(&random) % SECOND);
             for (uint8_t e = 0; e < 3; e++) {
@@ -230,7 +251,8 @@ static void test_the_target_is_never_above_the_lowest_share_held_for(void)
                 CHECK(state->target_bps <= CAMERA.max_bps[e]);
                 for (size_t v = 0; v < count; v++)
                     if (viewers[v].bid == e && viewers[v].share_bps >= state->entry_bps)
-                        CHECK(state->target_bps <= viewers[v].share_bps || state->target_bps == clamp_floor(&CAMERA, e));
+                        CHECK(state->target_bps <= viewers[v].share_bps ||
+                              state->target_bps == clamp_floor(&CAMERA, e));
             }
         }
     }
@@ -246,7 +268,10 @@ static void measure(void)
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (unsigned i = 0; i < ROUNDS; i++) {
         for (unsigned v = 0; v < COUNT; v++)
-            viewers[v] = (struct clamp_viewer){.share_bps = (uint32_t)(random_next(&random) % 3000) * KBIT, .max_encoding = F, .bid = F, .encoding = F};
+            viewers[v] = (struct clamp_viewer){.share_bps = (uint32_t)(random_next(&random) % 3000) * KBIT,
+                                               .max_encoding = F,
+                                               .bid = F,
+                                               .encoding = F};
         clamp_update(&source, &CAMERA, viewers, COUNT, now += TICK);
     }
     clock_gettime(CLOCK_MONOTONIC, &end);

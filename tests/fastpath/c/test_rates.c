@@ -11,8 +11,8 @@ static const uint64_t BEGIN = 5 * SECOND;
 
 /* `seconds` of frames at `hz` and `kbps`, a key frame of `key_times` the usual size every `key_every` frames (0 = none). Layers
    by the pattern 0 2 1 2. Returns the end. */
-static uint64_t feed(struct rate_row *row, uint64_t now, unsigned ms, unsigned hz, unsigned kbps, unsigned key_every, unsigned key_times,
-                     bool layers)
+static uint64_t feed(struct rate_row *row, uint64_t now, unsigned ms, unsigned hz, unsigned kbps,
+                     unsigned key_every, unsigned key_times, bool layers)
 {
     static const uint8_t PATTERN[] = {0, 2, 1, 2};
     unsigned frames = ms * hz / 1000;
@@ -75,7 +75,8 @@ static void test_key_frames_do_not_look_like_another_rate(void)
         uint64_t now = feed(&row, BEGIN, 2000, TABLE[i].hz, TABLE[i].kbps, 0, 0, false);
         uint32_t most = 0;
         for (unsigned part = 0; part < 20; part++) { /* read while it goes on */
-            now = feed(&row, now, TABLE[i].every * 1000 / TABLE[i].hz, TABLE[i].hz, TABLE[i].kbps, TABLE[i].every, TABLE[i].times, false);
+            now = feed(&row, now, TABLE[i].every * 1000 / TABLE[i].hz, TABLE[i].hz, TABLE[i].kbps,
+                       TABLE[i].every, TABLE[i].times, false);
             rate_roll(&row, now + 250 * MS);
             if (rate_of(&row, 2) > most) most = rate_of(&row, 2);
         }
@@ -88,7 +89,9 @@ static void test_true_changes_are_followed(void)
     static const struct {
         const char *what;
         unsigned from, to, ms;
-    } TABLE[] = {{"four times as much, within 2.5 s", 400, 1600, 2500}, {"a quarter, within 1.5 s", 1600, 400, 2250}, {"half", 1000, 500, 1500}};
+    } TABLE[] = {{"four times as much, within 2.5 s", 400, 1600, 2500},
+                 {"a quarter, within 1.5 s", 1600, 400, 2250},
+                 {"half", 1000, 500, 1500}};
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
         struct rate_row row = {0};
         uint64_t now = feed(&row, BEGIN, 4000, 30, TABLE[i].from, 0, 0, false);
@@ -128,7 +131,7 @@ static void test_costs_by_what_is_known(void)
     uint64_t now = 100 * SECOND;
     static const struct {
         const char *what;
-        unsigned live_kbps;       /* of f, 0 = not live */
+        unsigned live_kbps; /* of f, 0 = not live */
         unsigned target_kbps, told_ms_ago;
         unsigned cost_kbps;
     } TABLE[] = {

@@ -45,7 +45,8 @@ static uint16_t speech(struct voice *voice, unsigned loudness)
         voice->left = voice->syllable ? between(voice, 6, 13) : between(voice, 1, 4);
     }
     voice->left--;
-    return (uint16_t)(voice->syllable ? loudness + between(voice, 0, 8) : loudness + 28 + between(voice, 0, 8));
+    return (uint16_t)(voice->syllable ? loudness + between(voice, 0, 8)
+                                      : loudness + 28 + between(voice, 0, 8));
 }
 
 static uint16_t next_level(struct voice *voice)
@@ -64,8 +65,10 @@ static uint16_t next_level(struct voice *voice)
         voice->left = between(voice, 4, 7);
         return (uint16_t)between(voice, 18, 30);
     case COUGH:
-        if (voice->left == 0) voice->sound = ROOM;
-        else voice->left--;
+        if (voice->left == 0)
+            voice->sound = ROOM;
+        else
+            voice->left--;
         return (uint16_t)between(voice, 12, 20);
     case STEADY: return 30;
     case DIGITAL: return 127;
@@ -151,8 +154,8 @@ static void test_sounds_that_are_and_are_not_speech(void)
                 spoken += room.voices[0].state.speaking;
             }
             if (TABLE[i].speaks ? spoken < 490 : spoken > 0 || (starts && TABLE[i].sound == KEYS))
-                fprintf(stderr, "%s, seed %llu: spoke in %u of 500 frames, %u starts before\n", TABLE[i].what,
-                        (unsigned long long)seed, spoken, starts);
+                fprintf(stderr, "%s, seed %llu: spoke in %u of 500 frames, %u starts before\n",
+                        TABLE[i].what, (unsigned long long)seed, spoken, starts);
             CHECK(TABLE[i].speaks ? spoken >= 490 : spoken == 0);
             if (TABLE[i].sound == KEYS) CHECK_EQUAL(starts, 0);
         }
@@ -195,8 +198,9 @@ static void test_one_stops_and_another_begins(void)
         run(&room, 5000);
         CHECK_EQUAL(room.dominance.source, 1);
     }
-    printf("turn taking: begins to speak within %u ms, has the floor after mean %u ms, slowest of 50 %u ms\n", slowest_event,
-           sum / 50, slowest);
+    printf("turn taking: begins to speak within %u ms, has the floor after mean %u ms, slowest of "
+           "50 %u ms\n",
+           slowest_event, sum / 50, slowest);
     CHECK(slowest_event <= 300);
     CHECK(slowest <= 800);
 }
@@ -295,12 +299,15 @@ static void test_discontinuous_transmission_and_long_packets(void)
 {
     struct speaker_state state = {0};
     uint64_t now = 1000 * MS;
-    for (unsigned i = 0; i < 10; i++, now += 400 * MS) speaker_level(&state, 80, now); /* comfort noise */
+    for (unsigned i = 0; i < 10; i++, now += 400 * MS)
+        speaker_level(&state, 80, now); /* comfort noise */
     CHECK_EQUAL(speaker_update(&state, now), 0);
-    for (unsigned i = 0; i < 5; i++, now += 60 * MS) speaker_level(&state, 25, now); /* speech in 60 ms packets */
+    for (unsigned i = 0; i < 5; i++, now += 60 * MS)
+        speaker_level(&state, 25, now); /* speech in 60 ms packets */
     CHECK_EQUAL(speaker_update(&state, now), 1);
     struct speaker_state fine = {0};
-    for (unsigned i = 0; i < 100; i++, now += 10 * MS) speaker_level(&fine, 0x80 | 25, now); /* in 10 ms packets, V bit set */
+    for (unsigned i = 0; i < 100; i++, now += 10 * MS)
+        speaker_level(&fine, 0x80 | 25, now); /* in 10 ms packets, V bit set */
     CHECK_EQUAL(speaker_update(&fine, now), 1);
     CHECK(speaker_medium(&fine) >= 14);
 }
@@ -318,7 +325,10 @@ static void test_the_loudest_get_the_slots_and_keep_them(void)
 {
     for (uint64_t seed = 1; seed <= 10; seed++) {
         struct room room;
-        struct loudest_slot slots[4] = {{.source = SPEAKER_NOBODY}, {.source = SPEAKER_NOBODY}, {.source = SPEAKER_NOBODY}, {.source = SPEAKER_NOBODY}};
+        struct loudest_slot slots[4] = {{.source = SPEAKER_NOBODY},
+                                        {.source = SPEAKER_NOBODY},
+                                        {.source = SPEAKER_NOBODY},
+                                        {.source = SPEAKER_NOBODY}};
         room_open(&room, PEOPLE, seed);
         run(&room, 1000);
         CHECK_EQUAL(loudest_update(slots, 4, room.speakers, room.count, room.now), 4);
