@@ -183,7 +183,8 @@ static void advance(struct dependency_state *state, uint16_t number)
     state->newest_frame = number;
 }
 
-int dependency_read_untrusted(struct dependency_state *state, const uint8_t *bytes, size_t length, struct dependency_frame *frame)
+int dependency_read_untrusted(struct dependency_state *state, const uint8_t *bytes, size_t length,
+                              struct dependency_frame *frame)
 {
     *frame = (struct dependency_frame){0};
     if (length < 3 || length > UINT8_MAX) return -EBADMSG;
@@ -213,15 +214,18 @@ int dependency_read_untrusted(struct dependency_state *state, const uint8_t *byt
     if (has_active) frame->active_targets = read_bits(&bits, structure->target_count);
     if (!read_frame(&bits, structure, dtis, fdiffs, chains, frame)) return -EBADMSG;
     if (behind > state->structure_age) { /* sound, and its structure has been replaced since */
-        *frame = (struct dependency_frame){
-            .start = frame->start, .end = frame->end, .template_id = frame->template_id, .frame_number = frame->frame_number};
+        *frame = (struct dependency_frame){.start = frame->start,
+                                           .end = frame->end,
+                                           .template_id = frame->template_id,
+                                           .frame_number = frame->frame_number};
         return -ENODATA;
     }
     frame->structure_attached = has_structure;
     frame->key_frame = has_structure && frame->start;
     if (has_structure) {
         state->structure = attached;
-        state->active_targets = structure->target_count == 32 ? UINT32_MAX : (1u << structure->target_count) - 1;
+        state->active_targets =
+            structure->target_count == 32 ? UINT32_MAX : (1u << structure->target_count) - 1;
         state->structure_age = behind;
         if (!known) state->newest_frame = frame->frame_number;
     }

@@ -18,14 +18,14 @@
 #define DEPENDENCY_FDIFFS 8u
 
 enum dependency_indication { /* DTI, what a frame is to a decode target */
-    DEPENDENCY_NOT_PRESENT = 0,
-    DEPENDENCY_DISCARDABLE = 1,
-    DEPENDENCY_SWITCH = 2, /* a receiver may begin with this target here */
-    DEPENDENCY_REQUIRED = 3,
+                             DEPENDENCY_NOT_PRESENT = 0,
+                             DEPENDENCY_DISCARDABLE = 1,
+                             DEPENDENCY_SWITCH = 2, /* a receiver may begin with this target here */
+                             DEPENDENCY_REQUIRED = 3,
 };
 
-struct dependency_structure { /* plain data; template_count 0 = not known */
-    uint64_t dtis[DEPENDENCY_TEMPLATES]; /* 2 bits for each target, target 0 lowest */
+struct dependency_structure {              /* plain data; template_count 0 = not known */
+    uint64_t dtis[DEPENDENCY_TEMPLATES];   /* 2 bits for each target, target 0 lowest */
     uint32_t fdiffs[DEPENDENCY_TEMPLATES]; /* 4 bits each: difference - 1, the first lowest */
     uint8_t fdiff_count[DEPENDENCY_TEMPLATES];
     uint8_t spatial[DEPENDENCY_TEMPLATES], temporal[DEPENDENCY_TEMPLATES];

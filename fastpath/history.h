@@ -40,7 +40,7 @@ struct history_slot {
     uint64_t position; /* of its record in the slab, + 1; 0 = never used */
 };
 
-struct history { /* of one encoding; all zero = keeps nothing */
+struct history {                /* of one encoding; all zero = keeps nothing */
     struct history_slot *slots; /* owned */
     uint32_t slot_count;
     uint32_t ssrc; /* whose indices these are */

@@ -15,7 +15,6 @@ struct packet_layer layer_of_dependency(const struct dependency_state *state, co
     }
     if (frame->key_frame) layer.switch_up = 0xff;
     layer.base = layer.needed & 1;
-    layer.discardable =
-        dependency_of(frame->dtis, targets[frame->temporal_id]) == DEPENDENCY_DISCARDABLE;
+    layer.discardable = dependency_of(frame->dtis, targets[frame->temporal_id]) == DEPENDENCY_DISCARDABLE;
     return layer;
 }

@@ -39,7 +39,8 @@ static inline struct packet_layer layer_of_vp8(const struct vp8_descriptor *vp8)
 }
 
 /* Dependency descriptor: the frame's indications for the target that each wish watches. `state` as read_untrusted left it. */
-struct packet_layer layer_of_dependency(const struct dependency_state *state, const struct dependency_frame *frame);
+struct packet_layer layer_of_dependency(const struct dependency_state *state,
+                                        const struct dependency_frame *frame);
 
 /* What one sink lets through. Private memory: a successor begins with the base and goes up at the next chance. */
 struct layer_filter {
@@ -54,7 +55,8 @@ static inline void layer_begin(struct layer_filter *filter, uint8_t wanted, uint
 { *filter = (struct layer_filter){.timestamp = timestamp, .current = wanted, .begun = 1}; }
 
 /* Does the packet pass? Fewer layers at the next frame, more where its dependencies allow. False: sequence_map_drop. */
-static inline bool layer_passes(struct layer_filter *filter, const struct packet_layer *layer, uint8_t wanted, uint32_t timestamp)
+static inline bool layer_passes(struct layer_filter *filter, const struct packet_layer *layer,
+                                uint8_t wanted, uint32_t timestamp)
 {
     if (!layer->known) return true;
     if (!filter->begun || timestamp_newer(timestamp, filter->timestamp)) {

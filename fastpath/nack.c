@@ -112,7 +112,8 @@ static void entry_asked(struct nack_entry *entry, struct pauses pauses, uint64_t
 {
     entry->tries++;
     unsigned doubled = entry->tries < NACK_STEADY_TRIES ? 0 : entry->tries - NACK_STEADY_TRIES + 1;
-    entry->wait_ms = (uint32_t)((now_ns - entry->found_ns + (pauses.round_trip_ns << doubled)) / MS_NS);
+    uint64_t wait = now_ns - entry->found_ns + (pauses.round_trip_ns << doubled);
+    entry->wait_ms = (uint32_t)((wait + MS_NS - 1) / MS_NS); /* never before the answer can be here */
 }
 
 static uint64_t entry_due(const struct nack_entry *entry, struct pauses pauses)
@@ -122,7 +123,8 @@ static uint64_t entry_due(const struct nack_entry *entry, struct pauses pauses)
     return entry->found_ns + (wait < NACK_AGE_NS ? wait : NACK_AGE_NS);
 }
 
-unsigned nack_due(struct nack *nack, uint32_t round_trip_us, uint64_t now_ns, uint16_t *lost, unsigned room, bool *key_wanted)
+unsigned nack_due(struct nack *nack, uint32_t round_trip_us, uint64_t now_ns, uint16_t *lost,
+                  unsigned room, bool *key_wanted)
 {
     struct pauses pauses = pauses_of(round_trip_us);
     if (nack->key_wanted) *key_wanted = true;

@@ -27,7 +27,7 @@
 #define NACK_AGE_NS (1000ull * 1000000ull)
 /* A gap not filled in 1.5 round trips and this margin asks for a key frame, within the bounds. Higher: a longer freeze when a repair
    fails for good. Lower: key frames, which cost every viewer, where one more try would have done: with 10 % loss and 50 ms four
-   tries fit into 225 ms, and one key frame in 25 s comes of 300 packets/s (at 75 ms: several in each second). */
+   tries fit into 225 ms, and 300 packets/s cost one key frame in 20 s; with the bare 75 ms it would be several in each second. */
 #define NACK_KEY_MARGIN_NS (150ull * 1000000ull)
 #define NACK_KEY_MIN_NS (200ull * 1000000ull)
 #define NACK_KEY_MAX_NS (800ull * 1000000ull)
@@ -44,8 +44,8 @@ struct nack {
     uint64_t highest; /* greatest index received */
     uint32_t count;
     bool started;
-    bool key_wanted; /* by overflow; nack_due takes it */
-    uint64_t next_due_ns; /* no entry is due before; UINT64_MAX = no entry */
+    bool key_wanted;                         /* by overflow; nack_due takes it */
+    uint64_t next_due_ns;                    /* no entry is due before; UINT64_MAX = no entry */
     struct nack_entry entries[NACK_ENTRIES]; /* ascending by index */
 };
 
@@ -58,7 +58,7 @@ void nack_key_frame(struct nack *nack, uint64_t index);
 /* What has to be asked for now: at most `room` sequence numbers in ascending order (as rtcp_write_nack takes them), whose number is
    returned; they count as asked. `round_trip_us` 0 = not known. *key_wanted becomes true when a key frame should be asked for (feedback
    merges such wishes), else stays. Call when nack->next_due_ns has come. */
-unsigned nack_due(struct nack *nack, uint32_t round_trip_us, uint64_t now_ns, uint16_t *lost, unsigned room,
-                  bool *key_wanted);
+unsigned nack_due(struct nack *nack, uint32_t round_trip_us, uint64_t now_ns, uint16_t *lost,
+                  unsigned room, bool *key_wanted);
 
 #endif

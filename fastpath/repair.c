@@ -20,7 +20,8 @@ static void refill(struct repair_receiver *receiver, uint64_t rate_bps, uint64_t
     if (rate < REPAIR_FLOOR_BPS) rate = REPAIR_FLOOR_BPS;
     if (rate > UINT32_MAX) rate = UINT32_MAX;
     receiver->refilled_ns = now_ns;
-    receiver->byte_credit = topped(receiver->byte_credit, rate * elapsed, rate * (REPAIR_BURST_MS * UINT64_C(1000000)));
+    receiver->byte_credit =
+        topped(receiver->byte_credit, rate * elapsed, rate * (REPAIR_BURST_MS * UINT64_C(1000000)));
     receiver->packet_credit = topped(receiver->packet_credit, elapsed, REPAIR_PACKETS_AT_ONCE * PACKET_COST_NS);
     receiver->lookup_credit = topped(receiver->lookup_credit, elapsed, REPAIR_LOOKUPS_AT_ONCE * LOOKUP_COST_NS);
 }
@@ -33,7 +34,9 @@ static uint32_t now_ms(uint64_t now_ns)
 
 /* Where the repair of this packet is remembered. Neighbours of one slot lie side by side and never push each other out. */
 static uint32_t place_of(uint32_t sink, uint64_t index)
-{ return (sink * 0x9e3779b1u / (UINT32_MAX / REPAIR_RECENT + 1) + (uint32_t)index) % REPAIR_RECENT; }
+{
+    return (sink * 0x9e3779b1u / (UINT32_MAX / REPAIR_RECENT + 1) + (uint32_t)index) % REPAIR_RECENT;
+}
 
 /* Was it repaired, or does another one of less than a round trip ago stand in its place? */
 static bool too_soon(const struct repair_receiver *receiver, uint32_t sink, uint64_t index,
@@ -53,8 +56,8 @@ static uint32_t wait_ms_of(uint32_t round_trip_us)
 }
 
 int repair_requests_untrusted(struct repair_receiver *receiver, const struct repair_slot *slot,
-                              const struct rtcp_feedback *nack, uint64_t rate_bps, uint32_t round_trip_us,
-                              uint64_t now_ns, struct sequence_origin *requests)
+                              const struct rtcp_feedback *nack, uint64_t rate_bps,
+                              uint32_t round_trip_us, uint64_t now_ns, struct sequence_origin *requests)
 {
     int entries = rtcp_nack_untrusted(nack);
     if (entries < 0 || !slot->rtx_ssrc) return entries < 0 ? entries : 0;
@@ -66,7 +69,8 @@ int repair_requests_untrusted(struct repair_receiver *receiver, const struct rep
         uint32_t mask;
         rtcp_nack_entry(nack, i, &first, &mask);
         for (; mask; mask &= mask - 1) {
-            if (receiver->lookup_credit < LOOKUP_COST_NS || found == (int)REPAIR_REQUESTS) return found;
+            if (receiver->lookup_credit < LOOKUP_COST_NS || found == (int)REPAIR_REQUESTS)
+                return found;
             receiver->lookup_credit -= LOOKUP_COST_NS;
             uint16_t sequence = (uint16_t)(first + __builtin_ctz(mask));
             struct sequence_origin *origin = &requests[found];
@@ -78,13 +82,14 @@ int repair_requests_untrusted(struct repair_receiver *receiver, const struct rep
     return found;
 }
 
-bool repair_spend(struct repair_receiver *receiver, uint32_t sink, const struct sequence_origin *request,
-                  size_t bytes, uint64_t now_ns)
+bool repair_spend(struct repair_receiver *receiver, uint32_t sink,
+                  const struct sequence_origin *request, size_t bytes, uint64_t now_ns)
 {
     uint64_t cost = bytes * 8 * SECOND_NS;
     uint32_t *last_ms = &receiver->recent_ms[place_of(sink, request->output_index)];
     bool again = *last_ms == now_ms(now_ns); /* named twice in one NACK */
-    if (again || receiver->packet_credit < PACKET_COST_NS || receiver->byte_credit < cost) return false;
+    if (again || receiver->packet_credit < PACKET_COST_NS || receiver->byte_credit < cost)
+        return false;
     receiver->packet_credit -= PACKET_COST_NS;
     receiver->byte_credit -= cost;
     *last_ms = now_ms(now_ns);
@@ -99,7 +104,8 @@ int repair_write(const struct sequence_origin *request, const struct history_pac
     header->audio_level = packet->level;
     if (!packet->has_level) header->audio_level_id = 0;
     struct vp8_descriptor descriptor;
-    if (vp8 && vp8_parse_untrusted(packet->payload, packet->length, &descriptor) != 0) return -EBADMSG;
+    if (vp8 && vp8_parse_untrusted(packet->payload, packet->length, &descriptor) != 0)
+        return -EBADMSG;
     int at = rtx_write(out, room, header, (uint16_t)request->output_index, packet->payload, packet->length);
     if (at < 0) return at;
     if (vp8) {

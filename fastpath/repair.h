@@ -49,7 +49,7 @@ struct repair_receiver { /* private memory, one a transport; all zero at first *
     uint64_t refilled_ns;
     uint64_t byte_credit; /* in bits times nanoseconds, so that nothing is rounded away */
     uint64_t packet_credit, lookup_credit; /* in nanoseconds of their rates */
-    uint32_t recent_ms[REPAIR_RECENT]; /* 0 = unused */
+    uint32_t recent_ms[REPAIR_RECENT];     /* 0 = unused */
 };
 
 struct repair_slot { /* whose packets are asked for */
@@ -66,8 +66,8 @@ int repair_requests_untrusted(struct repair_receiver *receiver, const struct rep
                               const struct rtcp_feedback *nack, uint64_t rate_bps, uint32_t round_trip_us,
                               uint64_t now_ns, struct sequence_origin *requests);
 /* The packet was found in the history and is about to be sent: takes it from the budget and remembers it. False: no budget, send nothing. */
-bool repair_spend(struct repair_receiver *receiver, uint32_t sink, const struct sequence_origin *request,
-                  size_t bytes, uint64_t now_ns);
+bool repair_spend(struct repair_receiver *receiver, uint32_t sink,
+                  const struct sequence_origin *request, size_t bytes, uint64_t now_ns);
 
 /* Writes the retransmission of `packet` as the slot had sent it. `header` comes with what belongs to the sink - rtx SSRC, rtx payload
    type, sequence (of rtx_take_index), CSRC, extensions; timestamp, marker and level are filled in here. `vp8`: the payload has VP8's

@@ -7,7 +7,8 @@
 #include "replay.h"
 #include "srtp.h"
 
-int rtx_unwrap_untrusted(const uint8_t *payload, size_t length, uint16_t *osn, const uint8_t **original, size_t *left)
+int rtx_unwrap_untrusted(const uint8_t *payload, size_t length, uint16_t *osn,
+                         const uint8_t **original, size_t *left)
 {
     if (length == 0) return 1;
     if (length < RTX_OSN_SIZE) return -EBADMSG;
@@ -21,7 +22,8 @@ int rtx_accept(struct srtp_rx_state *media, uint16_t osn, uint64_t *index)
 {
     if (!media || !media->used) return -ENOENT;
     int16_t ahead = (int16_t)(uint16_t)(osn - (uint16_t)media->highest);
-    if (ahead < 0 && media->highest < (uint64_t)-ahead) return -EALREADY; /* of before the stream began */
+    if (ahead < 0 && media->highest < (uint64_t)-ahead)
+        return -EALREADY; /* of before the stream began */
     uint64_t guess = media->highest + (uint64_t)(int64_t)ahead;
     if (ahead > (int)RTX_AHEAD || guess >= SRTP_INDEX_LIMIT) return -ERANGE;
     if (replay_refuses(media->window, LIMIT_REPLAY_WINDOW, media->highest, guess)) return -EALREADY;

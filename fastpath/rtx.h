@@ -13,7 +13,8 @@
 
 /* Reads OSN and original payload of a decrypted RTX packet; `length` is without padding. 0: `original` = where the payload begins, *left
    its length. 1: a probe, padding only or a retransmission of padding: count it, forward nothing. -EBADMSG: a single byte. */
-int rtx_unwrap_untrusted(const uint8_t *payload, size_t length, uint16_t *osn, const uint8_t **original, size_t *left);
+int rtx_unwrap_untrusted(const uint8_t *payload, size_t length, uint16_t *osn,
+                         const uint8_t **original, size_t *left);
 
 /* Takes an unwrapped packet through the replay window of the stream it repairs, so that the original, coming late, is refused and
    both never get the same outgoing index. `media` = srtp_rx_find of the encoding's SSRC. Stored before it is forwarded, like any

@@ -50,12 +50,14 @@ static void numbers(const struct projection_input *input, uint64_t index_offset,
         .timestamp = input->timestamp + timestamp_offset,
     };
     if (input->picture_id_bits)
-        output->picture_id = (uint16_t)(input->picture_id + picture_id_offset) & picture_mask(input->picture_id_bits);
+        output->picture_id =
+            (uint16_t)(input->picture_id + picture_id_offset) & picture_mask(input->picture_id_bits);
     if (input->has_tl0) output->tl0 = (uint8_t)(input->tl0 + tl0_offset);
 }
 
 /* A packet of before the current piece, of the same source and encoding. */
-static int late(const struct sequence_map *map, const struct projection_input *input, struct projection_output *output)
+static int late(const struct sequence_map *map, const struct projection_input *input,
+                struct projection_output *output)
 {
     for (uint32_t age = 0; age < map->count; age++) {
         const struct sequence_piece *piece = piece_at(map, age);
@@ -64,15 +66,16 @@ static int late(const struct sequence_map *map, const struct projection_input *i
             piece->first_input > input->index)
             continue;
         if (input->index + piece->index_offset > piece->last_output) return -ESTALE;
-        numbers(input, piece->index_offset, piece->timestamp_offset, piece->picture_id_offset, piece->tl0_offset, output);
+        numbers(input, piece->index_offset, piece->timestamp_offset, piece->picture_id_offset,
+                piece->tl0_offset, output);
         return 0;
     }
     return -ESTALE;
 }
 
-int sequence_map_begin(struct sequence_map *map, struct projection copies[2], const struct projection_input *input,
-                       bool audio, uint32_t clock_rate, uint64_t random, uint64_t now_ns,
-                       struct projection_output *output)
+int sequence_map_begin(struct sequence_map *map, struct projection copies[2],
+                       const struct projection_input *input, bool audio, uint32_t clock_rate,
+                       uint64_t random, uint64_t now_ns, struct projection_output *output)
 {
     const struct projection *before = projection_current(copies); /* stays as it is: the other copy is written */
     int result = projection_begin(copies, input, audio, clock_rate, random, now_ns, output);
@@ -117,7 +120,8 @@ int sequence_map_drop(struct sequence_map *map, struct projection copies[2],
     }
     uint64_t natural = input->index + current->index_offset;
     if (natural <= current->highest_index) {
-        numbers(input, current->index_offset, current->timestamp_offset, current->picture_id_offset, current->tl0_offset, output);
+        numbers(input, current->index_offset, current->timestamp_offset, current->picture_id_offset,
+                current->tl0_offset, output);
         return SEQUENCE_FILL;
     }
     if (natural > current->highest_index + 1) {
@@ -140,8 +144,8 @@ int sequence_map_drop(struct sequence_map *map, struct projection copies[2],
     return SEQUENCE_GONE;
 }
 
-int sequence_map_origin(const struct sequence_map *map, const struct projection *current, uint16_t sequence,
-                        struct sequence_origin *origin)
+int sequence_map_origin(const struct sequence_map *map, const struct projection *current,
+                        uint16_t sequence, struct sequence_origin *origin)
 {
     uint16_t behind = (uint16_t)((uint16_t)current->highest_index - sequence);
     if (!current->started || behind >= 0x8000 || behind > current->highest_index) return -ENOENT;

@@ -47,12 +47,13 @@ enum sequence_result {
 };
 
 /* These three stand in for the functions of projection.h of the same name, with the same errors. */
-int sequence_map_begin(struct sequence_map *map, struct projection copies[2], const struct projection_input *input,
-                       bool audio, uint32_t clock_rate, uint64_t random, uint64_t now_ns,
-                       struct projection_output *output);
+int sequence_map_begin(struct sequence_map *map, struct projection copies[2],
+                       const struct projection_input *input, bool audio, uint32_t clock_rate,
+                       uint64_t random, uint64_t now_ns, struct projection_output *output);
 /* SEQUENCE_SEND or an error; late packets find the piece they belong to, -ESTALE when it is forgotten or their number is not theirs. */
 int sequence_map_forward(struct sequence_map *map, struct projection copies[2],
-                         const struct projection_input *input, uint64_t now_ns, struct projection_output *output);
+                         const struct projection_input *input, uint64_t now_ns,
+                         struct projection_output *output);
 /* A packet that this sink does not get. SEQUENCE_GONE, SEQUENCE_FILL, or an error (nothing to do then). The whole frame must be dropped:
    VP8 picture ids close up as well, or receivers wait for the missing frame. Before it missing packets stay visible as a gap. */
 int sequence_map_drop(struct sequence_map *map, struct projection copies[2],
@@ -67,7 +68,7 @@ struct sequence_origin { /* what stands behind an outgoing index */
     uint8_t tl0_offset, encoding;
 };
 /* Which packet went out, or would have, with this sequence number. 0; -ENOENT: never sent, forgotten, or the stream was ended since. */
-int sequence_map_origin(const struct sequence_map *map, const struct projection *current, uint16_t sequence,
-                        struct sequence_origin *origin);
+int sequence_map_origin(const struct sequence_map *map, const struct projection *current,
+                        uint16_t sequence, struct sequence_origin *origin);
 
 #endif

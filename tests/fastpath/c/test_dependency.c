@@ -117,7 +117,10 @@ static void test_structure(void)
         uint8_t temporal, needed, switch_up, discardable;
         uint16_t fdiff;
     } rows[] = {
-        {11, 0, 0xff, 0xff, 0, 4}, {12, 1, 0xfe, 0xfc, 1, 2}, {13, 2, 0xfc, 0, 1, 1}, {14, 2, 0xfc, 0, 1, 1},
+        {11, 0, 0xff, 0xff, 0, 4},
+        {12, 1, 0xfe, 0xfc, 1, 2},
+        {13, 2, 0xfc, 0, 1, 1},
+        {14, 2, 0xfc, 0, 1, 1},
     };
     for (uint16_t i = 0; i < 4; i++) {
         writer = delta((uint16_t)(9 + i), rows[i].template_id);
@@ -153,9 +156,12 @@ static void test_custom_fields(void)
     put(&writer, 0x0f, 5);                 /* active targets and everything custom */
     put(&writer, 3, 3);
     put_dtis(&writer, "-SR");
-    put(&writer, 1, 2); put(&writer, 15, 4);
-    put(&writer, 3, 2); put(&writer, 4095, 12);
-    put(&writer, 2, 2); put(&writer, 99, 8);
+    put(&writer, 1, 2);
+    put(&writer, 15, 4);
+    put(&writer, 3, 2);
+    put(&writer, 4095, 12);
+    put(&writer, 2, 2);
+    put(&writer, 99, 8);
     put(&writer, 0, 2);
     put(&writer, 200, 8); /* chain */
     CHECK_EQUAL(reading(&state, &writer, &frame), 0);
@@ -180,7 +186,8 @@ static void test_late_structures(void)
     static struct dependency_state state;
     struct dependency_frame frame;
     memset(&state, 0, sizeof state);
-    struct writer first = key_frame(65530, 0), second = key_frame(4, 20), of_first = delta(65534, 1), of_second = delta(6, 21);
+    struct writer first = key_frame(65530, 0), second = key_frame(4, 20),
+                  of_first = delta(65534, 1), of_second = delta(6, 21);
     CHECK_EQUAL(reading(&state, &first, &frame), 0);
     CHECK_EQUAL(reading(&state, &second, &frame), 0);
     CHECK_EQUAL(state.structure.template_id_offset, 20);
@@ -227,7 +234,8 @@ static void sweep(struct dependency_state *known, const uint8_t *bytes, size_t l
             CHECK(structure->template_count >= 1 && structure->template_count <= DEPENDENCY_TEMPLATES);
             CHECK(structure->target_count >= 1 && structure->target_count <= DEPENDENCY_TARGETS);
             CHECK(frame.spatial_id < DEPENDENCY_SPATIAL && frame.temporal_id < DEPENDENCY_TEMPORAL);
-            for (int t = 0; t < 8; t++) CHECK(structure->target_of_temporal[t] < structure->target_count);
+            for (int t = 0; t < 8; t++)
+                CHECK(structure->target_of_temporal[t] < structure->target_count);
             layer_of_dependency(&state, &frame);
         }
         free(copy);
@@ -247,7 +255,8 @@ static void test_lengths_and_chance(void)
         uint8_t bytes[255];
         size_t length = random_next(&state) % sizeof bytes;
         random_fill(&state, bytes, length);
-        if (i % 2) memcpy(bytes, writer.bytes, length < size_of(&writer) ? length : size_of(&writer));
+        if (i % 2)
+            memcpy(bytes, writer.bytes, length < size_of(&writer) ? length : size_of(&writer));
         if (length > 4) bytes[random_next(&state) % length] ^= (uint8_t)(1 << i % 8);
         uint8_t *copy = exact_copy(bytes, length);
         static struct dependency_state moving;
@@ -325,7 +334,8 @@ static void test_filter(void)
     filtered("0212021202120212", "................", "0000000022222222", "x...x...x...x...");
 
     struct layer_filter filter = {0};
-    struct packet_layer unknown = {0}, top = {.known = 1, .needed = 0xfc}, base = {.known = 1, .needed = 0xff, .switch_up = 0xfc};
+    struct packet_layer unknown = {0}, top = {.known = 1, .needed = 0xfc},
+                        base = {.known = 1, .needed = 0xff, .switch_up = 0xfc};
     CHECK(layer_passes(&filter, &unknown, 0, 5));
     CHECK(!layer_passes(&filter, &top, 2, 10)); /* a successor begins with the base */
     CHECK(layer_passes(&filter, &base, 2, 20)); /* where the target may be switched to, at once to it */

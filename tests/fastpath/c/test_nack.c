@@ -178,6 +178,51 @@ static void test_chance(void)
     CHECK(nack.highest > 50000);
 }
 
+/* Ten minutes of 300 packets a second where one in ten is lost both ways, 50 ms there and back: what stays lost, what is asked for. */
+static void test_a_lossy_path(void)
+{
+    enum { PACKETS = 300 * 600, FLIGHTS = 1024 };
+    static uint8_t have[PACKETS + 2];
+    static struct {
+        uint64_t at;
+        uint32_t index;
+    } flights[FLIGHTS]; /* repairs on their way */
+    uint64_t state = 21, asked = 0, key_frames = 0, lost_for_good = 0;
+    begin(1);
+    have[1] = 1;
+    for (uint32_t i = 2; i <= PACKETS; i++) {
+        uint64_t now = i * (1000 * MS / 300);
+        for (unsigned f = 0; f < FLIGHTS; f++) {
+            if (!flights[f].at || flights[f].at > now) continue;
+            flights[f].at = 0;
+            if (!have[flights[f].index]) nack_received(&nack, flights[f].index, now);
+            have[flights[f].index] = 1;
+        }
+        if (random_next(&state) % 10) {
+            have[i] = 1;
+            nack_received(&nack, i, now);
+        }
+        if (nack.next_due_ns > now) continue;
+        unsigned got = due(now, 50000);
+        key_frames += key_wanted;
+        asked += got;
+        bool arrives = random_next(&state) % 10; /* one NACK for all of them */
+        for (unsigned n = 0; n < got && arrives; n++) {
+            if (random_next(&state) % 10 == 0) continue;
+            unsigned f = 0;
+            while (flights[f].at) f++;
+            CHECK(f < FLIGHTS);
+            flights[f].at = now + 50 * MS;
+            flights[f].index = (i & ~0xffffu) | lost[n];
+            if (flights[f].index > i) flights[f].index -= 0x10000;
+        }
+    }
+    for (uint32_t i = 1; i < PACKETS - 300; i++) lost_for_good += !have[i];
+    CHECK(lost_for_good <= PACKETS / 100000);       /* far below one in a thousand */
+    CHECK(asked < PACKETS / 10 * 5 / 4 + 200);      /* each loss 1.23 times */
+    CHECK(key_frames > 5 && key_frames < 600 / 15); /* one in 20 s */
+}
+
 int main(void)
 {
     test_asked_after_the_guard_and_once_per_round_trip();
@@ -187,5 +232,6 @@ int main(void)
     test_a_key_frame_ends_the_wish_for_one();
     test_no_more_than_there_is_room_for();
     test_chance();
+    test_a_lossy_path();
     return 0;
 }

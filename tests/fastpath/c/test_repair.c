@@ -34,7 +34,8 @@ static void encrypt(struct sent *log, uint64_t index, const uint8_t *packet, siz
 {
     CHECK(index < PACKETS && length <= sizeof log->bytes);
     CHECK_EQUAL((uint16_t)index, load_be16(packet + 2));
-    CHECK(log[index].length == 0 || (log[index].length == length && memcmp(log[index].bytes, packet, length) == 0));
+    CHECK(log[index].length == 0 ||
+          (log[index].length == length && memcmp(log[index].bytes, packet, length) == 0));
     log[index].length = (uint16_t)length;
     memcpy(log[index].bytes, packet, length);
 }
@@ -43,7 +44,8 @@ static size_t vp8_payload(uint64_t index, uint8_t *payload)
 {
     uint16_t picture = (uint16_t)(index / 2) & 0x7fff;
     const uint8_t descriptor[] = {
-        0x90, 0xe0, (uint8_t)(0x80 | picture >> 8), (uint8_t)picture, (uint8_t)(index / 2), 0x20, 1};
+        0x90, 0xe0, (uint8_t)(0x80 | picture >> 8), (uint8_t)picture, (uint8_t)(index / 2),
+        0x20, 1};
     memset(payload, (int)index, SIZE);
     memcpy(payload, descriptor, sizeof descriptor);
     return SIZE - index % 50;
@@ -95,8 +97,11 @@ static void arrive(uint64_t index, bool drop, uint64_t now)
                       : sequence_map_forward(&slot.map, slot.copies, &input, now, &output);
     if (result != SEQUENCE_SEND) return;
     vp8_rewrite(payload, &vp8, output.picture_id, output.tl0);
-    struct rtp_outgoing header = {
-        .ssrc = SLOT_SSRC, .sequence = (uint16_t)output.index, .timestamp = output.timestamp, .marker = kept.marker, .payload_type = 96};
+    struct rtp_outgoing header = {.ssrc = SLOT_SSRC,
+                                  .sequence = (uint16_t)output.index,
+                                  .timestamp = output.timestamp,
+                                  .marker = kept.marker,
+                                  .payload_type = 96};
     size_t at = rtp_header_write(out, &header);
     memcpy(out + at, payload, length);
     encrypt(slot.media, output.index, out, at + length);
@@ -106,13 +111,16 @@ static struct rtcp_feedback nack_of(const uint16_t *lost, unsigned count, uint8_
 {
     int length = rtcp_write_nack(block, 1400, 9, SLOT_SSRC, lost, count);
     CHECK(length > 0);
-    return (struct rtcp_feedback){.sender = 9, .media = SLOT_SSRC, .fci = block + 12, .fci_length = (uint32_t)length - 12};
+    return (struct rtcp_feedback){
+        .sender = 9, .media = SLOT_SSRC, .fci = block + 12, .fci_length = (uint32_t)length - 12};
 }
 
 static struct repair_slot slot_asked(void)
 {
-    return (struct repair_slot){
-        .sink = 4, .rtx_ssrc = slot.rtx ? RTX_SSRC : 0, .map = &slot.map, .current = projection_current(slot.copies)};
+    return (struct repair_slot){.sink = 4,
+                                .rtx_ssrc = slot.rtx ? RTX_SSRC : 0,
+                                .map = &slot.map,
+                                .current = projection_current(slot.copies)};
 }
 
 /* As the worker answers it: how many repairs went out. */
@@ -128,7 +136,8 @@ static unsigned answer(const struct rtcp_feedback *nack, uint64_t rate_bps, uint
         uint64_t index;
         size_t length;
         CHECK_EQUAL(requests[i].source, 3);
-        if (!history_find(&slot.slab, &slot.history, requests[i].input_index, now, &packet)) continue;
+        if (!history_find(&slot.slab, &slot.history, requests[i].input_index, now, &packet))
+            continue;
         if (!repair_spend(&slot.receiver, 4, &requests[i], packet.length, now)) continue;
         CHECK_EQUAL(rtx_take_index(&slot.rtx_next, 9, &index), 0);
         struct rtp_outgoing header = {.ssrc = RTX_SSRC, .sequence = (uint16_t)index, .payload_type = 97};
@@ -144,7 +153,7 @@ static unsigned answer(const struct rtcp_feedback *nack, uint64_t rate_bps, uint
         CHECK_EQUAL(osn, (uint16_t)requests[i].output_index);
         CHECK_EQUAL(original->length, (size_t)at + left);
         CHECK_BYTES(original->bytes + at, payload, left);
-        CHECK_BYTES(original->bytes + 4, out + 4, 4);           /* timestamp */
+        CHECK_BYTES(original->bytes + 4, out + 4, 4);          /* timestamp */
         CHECK_EQUAL(original->bytes[1] & 0x80, out[1] & 0x80); /* marker */
         sent++;
     }

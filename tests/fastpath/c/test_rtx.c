@@ -15,7 +15,7 @@ static void test_unwrap(void)
         uint16_t osn;
         size_t left;
     } rows[] = {
-        {"", 1, 0, 0},        /* padding only: a probe */
+        {"", 1, 0, 0}, /* padding only: a probe */
         {"ff", -EBADMSG, 0, 0},
         {"0102", 1, 0x102, 0}, /* a retransmission of padding */
         {"fffe90", 0, 0xfffe, 1},

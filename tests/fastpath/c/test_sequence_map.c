@@ -26,7 +26,7 @@ static struct projection_input input_of(uint32_t source, uint64_t index)
 /* ---- tables ---- */
 
 struct row {
-    char what;     /* b begin, s send, d drop */
+    char what; /* b begin, s send, d drop */
     uint64_t index;
     int result;
     uint64_t output; /* counted from the first packet; only of SEND and FILL */
@@ -49,37 +49,49 @@ static void play(const struct row *rows, size_t count)
                                            : sequence_map_drop(&map, copies, &input, now, &output);
         if (i == 0) first = output.index;
         CHECK_EQUAL(result, rows[i].result);
-        if (result == SEQUENCE_SEND || result == SEQUENCE_FILL) CHECK_EQUAL(output.index - first, rows[i].output);
+        if (result == SEQUENCE_SEND || result == SEQUENCE_FILL)
+            CHECK_EQUAL(output.index - first, rows[i].output);
     }
 }
 
 static void test_tables(void)
 {
     static const struct row every_other_frame[] = {
-        {'b', 10, SEQUENCE_SEND, 0}, {'s', 11, SEQUENCE_SEND, 1}, {'d', 12, SEQUENCE_GONE, 0}, {'d', 13, SEQUENCE_GONE, 0},
-        {'s', 14, SEQUENCE_SEND, 2}, {'s', 15, SEQUENCE_SEND, 3}, {'d', 16, SEQUENCE_GONE, 0}, {'s', 18, SEQUENCE_SEND, 5},
+        {'b', 10, SEQUENCE_SEND, 0}, {'s', 11, SEQUENCE_SEND, 1}, {'d', 12, SEQUENCE_GONE, 0},
+        {'d', 13, SEQUENCE_GONE, 0}, {'s', 14, SEQUENCE_SEND, 2}, {'s', 15, SEQUENCE_SEND, 3},
+        {'d', 16, SEQUENCE_GONE, 0}, {'s', 18, SEQUENCE_SEND, 5},
     }; /* 17 was lost: its number stays a gap */
     static const struct row overtaken_by_a_drop[] = {
-        {'b', 10, SEQUENCE_SEND, 0}, {'d', 12, SEQUENCE_GONE, 0}, {'s', 13, SEQUENCE_SEND, 2}, {'s', 11, SEQUENCE_SEND, 1},
-    };
-    static const struct row overtaken_before_anything_followed[] = {
-        {'b', 10, SEQUENCE_SEND, 0}, {'d', 12, SEQUENCE_GONE, 0}, {'s', 11, SEQUENCE_SEND, 1}, {'s', 13, SEQUENCE_SEND, 2},
-    };
-    static const struct row dropped_too_late[] = {
-        {'b', 10, SEQUENCE_SEND, 0}, {'s', 12, SEQUENCE_SEND, 2}, {'d', 11, SEQUENCE_FILL, 1}, {'s', 13, SEQUENCE_SEND, 3},
-    };
-    static const struct row dropped_too_late_in_an_older_piece[] = {
-        {'b', 10, SEQUENCE_SEND, 0}, {'d', 13, SEQUENCE_GONE, 0}, {'s', 14, SEQUENCE_SEND, 3}, {'d', 12, SEQUENCE_FILL, 2},
+        {'b', 10, SEQUENCE_SEND, 0},
+        {'d', 12, SEQUENCE_GONE, 0},
+        {'s', 13, SEQUENCE_SEND, 2},
         {'s', 11, SEQUENCE_SEND, 1},
     };
+    static const struct row overtaken_before_anything_followed[] = {
+        {'b', 10, SEQUENCE_SEND, 0},
+        {'d', 12, SEQUENCE_GONE, 0},
+        {'s', 11, SEQUENCE_SEND, 1},
+        {'s', 13, SEQUENCE_SEND, 2},
+    };
+    static const struct row dropped_too_late[] = {
+        {'b', 10, SEQUENCE_SEND, 0},
+        {'s', 12, SEQUENCE_SEND, 2},
+        {'d', 11, SEQUENCE_FILL, 1},
+        {'s', 13, SEQUENCE_SEND, 3},
+    };
+    static const struct row dropped_too_late_in_an_older_piece[] = {
+        {'b', 10, SEQUENCE_SEND, 0}, {'d', 13, SEQUENCE_GONE, 0}, {'s', 14, SEQUENCE_SEND, 3},
+        {'d', 12, SEQUENCE_FILL, 2}, {'s', 11, SEQUENCE_SEND, 1},
+    };
     static const struct row of_before_the_beginning[] = {
-        {'b', 10, SEQUENCE_SEND, 0}, {'s', 9, -ESTALE, 0}, {'d', 8, -ESTALE, 0}, {'d', 11, SEQUENCE_GONE, 0}, {'s', 7, -ESTALE, 0},
+        {'b', 10, SEQUENCE_SEND, 0}, {'s', 9, -ESTALE, 0}, {'d', 8, -ESTALE, 0},
+        {'d', 11, SEQUENCE_GONE, 0}, {'s', 7, -ESTALE, 0},
     };
     static const struct row nothing_carried[] = {{'d', 10, -EXDEV, 0}, {'s', 10, -EXDEV, 0}};
     /* 100 packets missing at once are shown as 32 and 4 for the millisecond since; late ones of the rest have no number. */
     static const struct row a_hole_too_long[] = {
-        {'b', 10, SEQUENCE_SEND, 0}, {'d', 111, SEQUENCE_GONE, 0}, {'s', 112, SEQUENCE_SEND, 38}, {'s', 60, -ESTALE, 0},
-        {'s', 110, SEQUENCE_SEND, 37},
+        {'b', 10, SEQUENCE_SEND, 0}, {'d', 111, SEQUENCE_GONE, 0},  {'s', 112, SEQUENCE_SEND, 38},
+        {'s', 60, -ESTALE, 0},       {'s', 110, SEQUENCE_SEND, 37},
     };
     PLAY(every_other_frame);
     PLAY(overtaken_by_a_drop);
@@ -221,7 +233,8 @@ static void chance(uint64_t seed, unsigned kinds)
         sent++;
         highest = projection_current(copies)->highest_index;
         struct sequence_origin origin;
-        uint64_t back = output.index > (choice >> 50) % 40 ? output.index - (choice >> 50) % 40 : output.index;
+        uint64_t back =
+            output.index > (choice >> 50) % 40 ? output.index - (choice >> 50) % 40 : output.index;
         if (used[back] && sequence_map_origin(&map, projection_current(copies), (uint16_t)back, &origin) == 0) {
             CHECK_EQUAL((uint64_t)origin.source << 56 | origin.input_index, came_from[back]);
             CHECK_EQUAL(origin.output_index, back);
@@ -263,8 +276,9 @@ static void test_reordering_alone_leaves_no_gap(void)
         }
         for (unsigned i = 0; i < 8; i++) {
             struct projection_input input = input_of(1, block + order[i]);
-            int got = input.index / 2 % 2 ? sequence_map_drop(&map, copies, &input, block * MS, &output)
-                                          : sequence_map_forward(&map, copies, &input, block * MS, &output);
+            int got = input.index / 2 % 2
+                          ? sequence_map_drop(&map, copies, &input, block * MS, &output)
+                          : sequence_map_forward(&map, copies, &input, block * MS, &output);
             CHECK(got >= 0);
             if (got != SEQUENCE_GONE) CHECK(!used[output.index]++);
         }
@@ -345,7 +359,8 @@ static void work(struct shared *shared, uint64_t state)
 
 static void test_a_kill_at_any_instruction_repeats_no_index(void)
 {
-    struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(shared != MAP_FAILED);
     uint64_t state = 5;
     for (int round = 0; round < 100; round++) {
