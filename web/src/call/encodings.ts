@@ -18,12 +18,14 @@ const ENCODINGS: Record<Rid, RTCRtpEncodingParameters> = {
     f: { rid: "f", active: false, scaleResolutionDownBy: 1, maxBitrate: 1_700_000, maxFramerate: 30 },
 };
 
+export const NOTHING_WANTED: ReadonlyMap<Rid, WantedEncoding> = new Map(RIDS.map((rid) => [rid, { active: false }]));
+
 export function firstEncodings(): RTCRtpEncodingParameters[] {
     return RIDS.map((rid) => ({ ...ENCODINGS[rid] }));
 }
 
 /** Changes `encodings` in place to what the focus wants; true when something changed. */
-export function applyWanted(encodings: RTCRtpEncodingParameters[], wanted: Map<Rid, WantedEncoding>): boolean {
+export function applyWanted(encodings: RTCRtpEncodingParameters[], wanted: ReadonlyMap<Rid, WantedEncoding>): boolean {
     let changed = false;
     for (const encoding of encodings) {
         const rid = encoding.rid as Rid | undefined;

@@ -9,7 +9,7 @@ import { CHANNEL_LABEL, PURPOSE, sourceNumber, type Rid } from "../protocol/name
 import type { WantedEncoding } from "../protocol/messages.ts";
 import type { StreamMetadata } from "../matrix/focuscall.ts";
 import { preferCodecs } from "./codecs.ts";
-import { applyWanted, firstEncodings } from "./encodings.ts";
+import { applyWanted, firstEncodings, NOTHING_WANTED } from "./encodings.ts";
 
 export type Kind = "audio" | "video";
 
@@ -31,6 +31,7 @@ export class Peer {
     readonly #stream = new MediaStream();
     readonly #senders: Record<Kind, RTCRtpTransceiver>;
     #wanted = new Map<Rid, WantedEncoding>();
+    #pictures = true;
     #pairs = 0;
     /** One change of parameters or description after the other: each begins by reading what the last one left. */
     #queue: Promise<unknown> = Promise.resolve();
@@ -81,16 +82,28 @@ export class Peer {
     /** null: nothing is sent, not even silence. */
     async setTrack(kind: Kind, track: MediaStreamTrack | null): Promise<void> {
         this.#worker.post({ type: "mute", source: sourceNumber(kind === "audio" ? "audio" : "camera"), muted: track === null });
+        if (kind === "video") {
+            this.#pictures = track !== null;
+            this.#adapt();
+        }
         await this.#senders[kind].sender.replaceTrack(track);
     }
 
     /** What the focus wants of the camera. */
     want(wanted: Map<Rid, WantedEncoding>): void {
         this.#wanted = wanted;
+        this.#adapt();
+    }
+
+    #adapt(): void {
+        // Before the answer nothing is sent, and the offer is to name all encodings.
+        if (!this.pc.remoteDescription) return;
         void this.#enqueue(async () => {
             const { sender } = this.#senders.video;
             const parameters = sender.getParameters();
-            if (applyWanted(parameters.encodings, this.#wanted)) await sender.setParameters(parameters);
+            // Encoders that are on without a camera still send padding for two seconds.
+            const wanted = this.#pictures ? this.#wanted : NOTHING_WANTED;
+            if (applyWanted(parameters.encodings, wanted)) await sender.setParameters(parameters);
         }).catch(() => count("sender parameters refused"));
     }
 

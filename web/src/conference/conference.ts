@@ -93,7 +93,7 @@ export class Conference {
         this.worker.onsenders = (senders) => {
             this.senders = senders;
         };
-        this.worker.onsenderready = (source) => {
+        this.worker.onfreshkey = (source) => {
             if (SOURCES[source] === "camera") this.peer.requestOwnKeyFrame();
         };
         this.#received.onmissing = (member, source, epoch, since) => {

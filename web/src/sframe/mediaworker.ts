@@ -19,7 +19,7 @@ export const connectionOptions = hasScriptTransform ? {} : { encodedInsertableSt
 export class MediaWorker {
     onreceiver: (receiver: string, report: Report) => void = () => undefined;
     onsenders: (senders: SenderReport[]) => void = () => undefined;
-    onsenderready: (source: number) => void = () => undefined;
+    onfreshkey: (source: number) => void = () => undefined;
     /** It could not be loaded: nothing will pass, in or out. */
     onfatal: () => void = () => undefined;
     receiveKeys = 0;
@@ -59,7 +59,7 @@ export class MediaWorker {
         else if (message.type === "senders") {
             this.receiveKeys = message.receiveKeys;
             this.onsenders(message.senders);
-        } else if (message.type === "sender_ready") this.onsenderready(message.source);
+        } else if (message.type === "fresh_key") this.onfreshkey(message.source);
         else count(`media worker ${message.what}`);
     }
 }

@@ -29,6 +29,6 @@ export interface SenderReport {
 export type FromWorker =
     | { type: "receiver"; receiver: string; report: Report }
     | { type: "senders"; senders: SenderReport[]; receiveKeys: number }
-    /** A source has its first key: the picture must begin with a key frame. */
-    | { type: "sender_ready"; source: number }
+    /** A source is sealed with a key that newcomers have: a picture must begin here. */
+    | { type: "fresh_key"; source: number }
     | { type: "fault"; what: string };

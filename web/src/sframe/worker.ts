@@ -170,12 +170,12 @@ function askKeyFrames(concerned: (receiver: Receiver) => boolean): void {
 async function take(message: ToWorker): Promise<void> {
     switch (message.type) {
         case "send_key": {
-            const sealer = sealerOf(message.source);
-            const first = !sealer.ready;
             const kid: Kid = message;
-            if ((await sealer.use(kid, message.key)) && first) {
+            const used = await sealerOf(message.source).use(kid, message.key);
+            // A first key, or a step for somebody who joined: those who can read from here on need a key frame here.
+            if (used && (kid.epoch === 0 || kid.ratchet > 0)) {
                 await generators.get(message.source)?.().catch(() => undefined);
-                post({ type: "sender_ready", source: message.source });
+                post({ type: "fresh_key", source: message.source });
             }
             return;
         }
