@@ -96,6 +96,19 @@ async def all_goes_well(people: Collection[Participant], seconds: float = 2.0) -
             assert one.frames_not_opened == 0, told
 
 
+SILENT = """(async () => {
+    const sent = async () => (await sotto.stats()).senders.reduce((sum, row) => sum + row.packetsSent, 0);
+    const before = await sent();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return (await sent()) === before;
+})()"""
+
+
+async def falls_silent(person: Participant) -> None:
+    """Returns when no RTP leaves any more."""
+    await person.page.wait(SILENT, timeout_s=2)
+
+
 async def packets_sent(person: Participant) -> int:
     """All RTP of a person, of every source and encoding, padding too."""
     stats: dict[str, Any] = await person.page.evaluate("sotto.stats()")
