@@ -241,8 +241,13 @@ uint32_t request_lacks(const struct request *request, uint8_t step)
     uint32_t cost = request->cost[step];
     for (uint8_t next = (uint8_t)(step + 1); next <= request->step_count; next++) {
         if (!request->cost[next]) continue;
-        int64_t lacks =
-            (int64_t)raise_need(request, next, request->state->bid, ALLOCATION_MARGIN_PERCENT) - cost;
+        uint8_t encoding = step_encoding(request, next);
+        uint32_t entry = request->wish->entry_bps[encoding];
+        /* A clamp can be asked for what does not fit yet. */
+        int64_t need = encoding > step_encoding(request, step) && entry
+                           ? percent(entry, ALLOCATION_MARGIN_PERCENT)
+                           : raise_need(request, next, request->state->bid, ALLOCATION_MARGIN_PERCENT);
+        int64_t lacks = need - cost;
         return lacks < 1 ? 1 : bps_clip(lacks);
     }
     /* At its best: then the clamp may hold the source down, perhaps for its sake. */

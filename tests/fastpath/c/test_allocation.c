@@ -317,6 +317,9 @@ static void test_how_far_probing_pays(void)
     decide(&receiver, 600);
     CHECK_EQUAL(receiver.total.next_bps, (40 + 1265) * KBIT);
     CHECK_EQUAL(receiver.total.wanted_bps, 1740 * KBIT);
+    receiver.wishes[1].entry_bps[2] = 700 * KBIT; /* the clamp can be asked from there on */
+    decide(&receiver, 600);
+    CHECK_EQUAL(receiver.total.next_bps, (40 + 805) * KBIT);
     decide(&receiver, 5000);
     CHECK_EQUAL(receiver.total.next_bps, 0);
     receiver.wishes[1].most_bps = 2500 * KBIT; /* it could be better, were the clamp higher */
@@ -336,6 +339,16 @@ static void test_a_source_without_layers(void)
     memset(receiver.wishes[0].costs.bps[1], 0, sizeof receiver.wishes[0].costs.bps[1]); /* no m at all */
     receiver.now += 200 * SECOND;
     CHECK_DEAL(wait_at(&receiver, 1600, 30000), "t2");
+}
+
+static void test_what_goes_on_until_the_key_frame(void)
+{
+    struct allocation_state state = {.encoding = 1, .temporal = 1};
+    CHECK_EQUAL(allocation_temporal(&state, 1), 1);
+    CHECK_EQUAL(allocation_temporal(&state, 2), 0); /* lowered: few frames of what is too large */
+    CHECK_EQUAL(allocation_temporal(&state, 0), 2); /* raised: all of what is small */
+    state.encoding = ALLOCATION_NOTHING;
+    CHECK_EQUAL(allocation_temporal(&state, 0), -1);
 }
 
 /* ---- properties ---- */
@@ -461,6 +474,7 @@ int main(void)
     test_a_bid_for_nothing_is_taken_back();
     test_how_far_probing_pays();
     test_a_source_without_layers();
+    test_what_goes_on_until_the_key_frame();
     test_never_above_the_estimate_and_the_same_again();
     test_the_focus_never_loses_by_a_higher_estimate();
     test_nobody_overtakes();
