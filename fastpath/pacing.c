@@ -32,8 +32,8 @@ static void fill(struct pacing *pacing, uint64_t now_ns)
         pacing->budget += bytes_in(leaving_rate(pacing), elapsed);
     }
     pacing->filled_ns = now_ns;
-    /* Nothing is saved up: a pause must not end in a burst of two runs. */
-    if (pacing->budget > 0) pacing->budget = 0;
+    int64_t most = bytes_in(leaving_rate(pacing), PACING_SAVED_NS);
+    if (pacing->budget > most) pacing->budget = most;
 }
 
 void pacing_rate(struct pacing *pacing, uint32_t bits_per_second)

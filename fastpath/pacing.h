@@ -21,6 +21,8 @@
 #define PACING_PERCENT 150
 /* What waits leaves within this time, however low the estimate. Higher: stale pictures. Lower: a key frame overruns a slow link. */
 #define PACING_WAIT_NS (400ull * 1000000ull)
+/* So much may be saved up, because turns of a worker come late. Longer: a pause ends in two runs at once. Shorter: the rate is not reached. */
+#define PACING_SAVED_NS (2ull * 1000000ull)
 /* A run of one packet may always be made: the largest. */
 #define PACING_PACKET 1250
 /* The most that audio and single packets may overdraw. Higher: video is silenced for longer by audio on the slowest links. */
