@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import MutableMapping, Sequence
 
 from control.protocol import limits, names
-from control.protocol.admission import Admission
+from control.protocol.admission import Admission, TicketError
 from control.protocol.allocation import Rows
 from control.protocol.budget import Budget, Verdict
 from control.protocol.call import Call, refusal
@@ -52,7 +52,15 @@ class Invites:
                 names.NOT_ALLOWED, "This focus does not serve your homeserver: ask its operator."
             )
         conference = self._conference(join, event.sender, now)
-        conference.admission.check(join, event.sender, invite.call_id, event.wall_ms)
+        try:
+            conference.admission.check(join, event.sender, invite.call_id, event.wall_ms)
+        except TicketError:
+            if conference.members:
+                raise
+            # Who has no ticket and finds nobody to ask for one would wait for nothing: let them begin another.
+            raise ContentError(
+                names.CONFERENCE_UNKNOWN, "Nobody is in this conference any more: start another."
+            ) from None
         conference.check_room(event.sender, join.device_id)
         agreed = agree_untrusted(invite.sdp, invite.metadata, self._settings.features)
         call = Call(

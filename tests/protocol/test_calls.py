@@ -192,6 +192,14 @@ def test_a_ticket_of_somebody_else() -> None:
     assert send(where, content, BOB) is None
 
 
+def test_a_ticket_that_does_not_admit_to_an_empty_conference_lets_its_bearer_begin_another() -> None:
+    where = world()
+    (alice,) = people(where, 1)
+    alice.say(names.HANGUP, {})
+    assert send(where, ticket_with(proof="A" * 86), BOB) == ("m.call.reject", "conference_unknown")
+    assert send(where, ticket_with(), BOB) is None
+
+
 def test_only_the_creator_opens() -> None:
     where = world()
     join = Ticket().join(BOB, "B", "b", opens=True)
