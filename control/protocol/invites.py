@@ -57,7 +57,7 @@ class Invites:
         except TicketError:
             if conference.members:
                 raise
-            # Who has no ticket and finds nobody to ask for one would wait for nothing: let them begin another.
+            # Without a ticket and with nobody to ask for one, waiting is for nothing: let them begin another.
             raise ContentError(
                 names.CONFERENCE_UNKNOWN, "Nobody is in this conference any more: start another."
             ) from None
