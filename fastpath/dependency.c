@@ -104,18 +104,23 @@ static void derive_targets(struct dependency_structure *structure)
                 structure->target_temporal[target] = structure->temporal[i];
         }
     }
-    for (unsigned wanted = 0; wanted < DEPENDENCY_TEMPORAL; wanted++) {
-        int best = -1, best_rank = -1;
+    uint8_t fewest = DEPENDENCY_TEMPORAL;
+    for (unsigned target = 0; target < structure->target_count; target++)
+        if (structure->target_temporal[target] < fewest)
+            fewest = structure->target_temporal[target];
+    for (uint8_t wanted = 0; wanted < DEPENDENCY_TEMPORAL; wanted++) {
+        /* Who wants less than any target has gets the fewest frames there are. */
+        uint8_t most = wanted < fewest ? fewest : wanted;
+        int best_rank = -1;
         for (unsigned target = 0; target < structure->target_count; target++) {
-            uint8_t spatial = structure->target_spatial[target], temporal = structure->target_temporal[target];
-            /* Who wants less than any target has gets the one with the fewest frames. */
-            int rank = temporal <= wanted ? 1000 + spatial * 8 + temporal : 500 + spatial - temporal * 8;
-            if (rank > best_rank) {
-                best = (int)target;
-                best_rank = rank;
-            }
+            if (structure->target_temporal[target] > most) continue;
+            structure->targets_up_to[wanted] |= UINT64_C(3) << (2 * target);
+            int rank = (int)(DEPENDENCY_SPATIAL - structure->target_spatial[target]) * 8 +
+                       structure->target_temporal[target];
+            if (rank <= best_rank) continue;
+            best_rank = rank;
+            structure->target_of_temporal[wanted] = (uint8_t)target;
         }
-        structure->target_of_temporal[wanted] = (uint8_t)best; /* a structure has one target at least */
     }
 }
 

@@ -30,7 +30,10 @@ struct dependency_structure {              /* plain data; template_count 0 = not
     uint8_t fdiff_count[DEPENDENCY_TEMPLATES];
     uint8_t spatial[DEPENDENCY_TEMPLATES], temporal[DEPENDENCY_TEMPLATES];
     uint8_t target_spatial[DEPENDENCY_TARGETS], target_temporal[DEPENDENCY_TARGETS]; /* greatest that belongs to it */
-    uint8_t target_of_temporal[DEPENDENCY_TEMPORAL]; /* who wants layers up to t, and full size, watches this target */
+    /* Only temporal layers are ever dropped here: who wants them up to t gets what any target up to t has, in all sizes, and may go up
+       where the smallest picture's target can be switched to. */
+    uint64_t targets_up_to[DEPENDENCY_TEMPORAL]; /* 3 in the place of each of their DTIs */
+    uint8_t target_of_temporal[DEPENDENCY_TEMPORAL];
     uint16_t width[DEPENDENCY_SPATIAL], height[DEPENDENCY_SPATIAL]; /* 0 = not told */
     uint8_t template_count, target_count, template_id_offset, chain_count;
     uint8_t max_spatial, max_temporal;
