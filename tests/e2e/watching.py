@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from control.demo import figures
 from control.demo.figures import Reception
 from control.demo.participants import Participant
+
+PATIENCE_S = 20.0
 
 # Longest time without a newly decoded picture of each member, in ms, until the page is told to stop.
 GAPS = """(() => {
@@ -80,20 +83,28 @@ async def everyone_sees_everyone(people: Collection[Participant], timeout_s: flo
     await asyncio.gather(*(person.sees(numbers - {person.member}, timeout_s) for person in people))
 
 
-async def all_goes_well(people: Collection[Participant], seconds: float = 2.0) -> None:
-    """Everybody decodes pictures and hears sound of everybody else, and opens every frame.
+async def all_goes_well(people: Collection[Participant], seconds: float = 1.0) -> None:
+    """Everybody sees and hears news of everybody else from now on, and in so much time at least opens all of it.
 
-    How many and how well says more about the machine these browsers share: `make demo-check` judges that.
+    How much a second says more about the machine these browsers share: `make demo-check` judges that.
     """
-    for viewer, got in (await receptions(people, seconds)).items():
-        assert len(got) == len(people) - 1, viewer
-        for one in got:
-            told = f"{viewer} of member {one.member}: {one}"
-            assert one.frames_per_s >= 2, told
-            assert one.audio_s >= seconds / 2, told
-            assert one.audio_concealed_percent < 50, told
-            assert one.verdicts == ("decrypting", "decrypting"), told
-            assert one.frames_not_opened == 0, told
+    before = await asyncio.gather(*(viewer.sample() for viewer in people))
+    begun = time.monotonic()
+    while True:
+        await asyncio.sleep(seconds)
+        after = await asyncio.gather(*(viewer.sample() for viewer in people))
+        got = {
+            viewer.name: figures.receptions(first, last)
+            for viewer, first, last in zip(people, before, after, strict=True)
+        }
+        every = [one for of in got.values() for one in of]
+        # What is opened beyond the pictures is sound.
+        if all(one.frames_decoded >= 5 and one.frames_opened >= one.frames_decoded + 25 for one in every):
+            break
+        assert time.monotonic() - begun < PATIENCE_S, got
+    assert [len(of) for of in got.values()] == [len(people) - 1] * len(people), got
+    assert [one for one in every if one.verdicts != ("decrypting", "decrypting")] == [], got
+    assert [one for one in every if one.frames_not_opened] == [], got
 
 
 SILENT = """(async () => {
