@@ -29,14 +29,15 @@ static void serve(struct request *request, struct purse *purse, uint32_t sharers
     int64_t share = own + purse->left / sharers;
     if (share < least && own + purse->left >= least)
         share = least; /* a picture before anybody's second frame */
+    uint32_t share_bps = bps_clip(share);
+    request->state->share_bps = share_bps;
+    request_lower(request, share_bps, now_ns);
     int64_t spare = request->state->fresh ? 0 : purse->spare;
     int64_t most = own + purse->left - purse->kept_free - spare;
     if (share - most < spare / sharers) most = share - spare / sharers;
-    uint32_t share_bps = bps_clip(share), free_bps = bps_clip(share < most ? share : most);
-    request->state->share_bps = share_bps;
-    uint8_t step = request_decide(request, share_bps, free_bps, now_ns, &purse->kept_free);
-    uint32_t cost = request->cost[step], dearest = request_greatest(request),
-             most_ever = request->wish->most_bps;
+    uint32_t free_bps = bps_clip(share < most ? share : most);
+    uint8_t step = request_raise(request, share_bps, free_bps, now_ns, &purse->kept_free);
+    uint32_t cost = request->charged, dearest = request_greatest(request), most_ever = request->wish->most_bps;
     purse->left += own - (int64_t)cost;
     if ((int64_t)cost * 10 < share * 9) purse->steady += cost;
     total->bps = bps_clip((int64_t)total->bps + cost);

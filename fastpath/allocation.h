@@ -39,6 +39,10 @@
 #define ALLOCATION_SPARE_PERCENT 13u
 /* ... and for how long. Higher: full resolution comes back later. Lower: a probe that lasts as long raises what it cannot carry. */
 #define ALLOCATION_HOLD_NS (1500ull * 1000000ull)
+/* What it has of a sender that its clamp holds to the share may cost this much of the share, in percent: the sender is about to be told, and what is
+   counted is the share. Higher: a longer queue at a viewer whose estimate fell, until the sender follows. Lower: a trembling estimate costs layers although
+   the clamp absorbs it. */
+#define ALLOCATION_FOLLOW_PERCENT 115u
 /* A raise that is undone within this time has failed; doubled waiting, at most 2^ALLOCATION_FAILURES_MAX times (48 s). It is forgiven after a raise
    lasted that long. Higher: an accident long after is blamed on the raise. Lower: a slow queue's failure is not seen as one. */
 #define ALLOCATION_FAIL_NS (8000ull * 1000000ull)

@@ -66,21 +66,41 @@ uint32_t request_greatest(const struct request *request)
     return most;
 }
 
+/* Does the source's clamp follow this sink's share, so that the sender is told to send less as soon as the share shrinks? */
+static bool is_held(const struct request *request, uint8_t encoding, uint32_t share)
+{
+    uint32_t entry = request->wish->entry_bps[encoding];
+    return entry && entry <= share && request->before && step_encoding(request, request->before) == encoding;
+}
+
+/* What a step is going to cost: of a sender that is held to the share, no more than that, if it is not too far above. */
+static uint32_t cost_within(const struct request *request, uint8_t step, uint32_t share)
+{
+    uint32_t cost = request->cost[step];
+    bool follows = cost > share && cost <= percent(share, ALLOCATION_FOLLOW_PERCENT) &&
+                   is_held(request, step_encoding(request, step), share);
+    return follows ? share : cost;
+}
+
 static bool may_stay(const struct request *request, uint8_t step, uint32_t share)
 {
     uint8_t encoding = step_encoding(request, step);
-    return request->cost[step] && request->cost[step] <= share &&
+    return request->cost[step] && cost_within(request, step, share) <= share &&
            (encoding == 0 || request->wish->entry_bps[encoding] <= share);
 }
 
-/* What a raise to this step must find. Where the clamp follows our share the sender is held below it: no margin. Raises within an encoding
-   need none for its entry, which it has passed. */
+/* What a raise to this step must find. Where the clamp follows our share the sender is held below it: no margin, and between layers of the
+   same encoding (but not in the haste after a click) as much above it as may stay. Raises within an encoding need none for its entry, which it has passed. */
 static uint32_t raise_need(const struct request *request, uint8_t step, uint8_t bid, uint32_t margin)
 {
     uint8_t encoding = step_encoding(request, step), now = step_encoding(request, request->before);
     uint32_t entry = encoding > now ? percent(request->wish->entry_bps[encoding], margin) : 0;
-    bool held = bid == encoding && encoding > 0 && request->wish->entry_bps[encoding];
-    uint32_t cost = held ? request->cost[step] : percent(request->cost[step], margin);
+    uint32_t cost = request->cost[step];
+    if (encoding > 0 && bid == encoding && request->wish->entry_bps[encoding])
+        cost = encoding == now && margin > 100 ? (uint32_t)((uint64_t)cost * 100 / ALLOCATION_FOLLOW_PERCENT)
+                                               : cost;
+    else
+        cost = percent(cost, margin);
     return cost > entry ? cost : entry;
 }
 
@@ -217,12 +237,24 @@ void request_open(struct request *request, const struct allocation_wish *wish,
     request->before = step_of(request, state->encoding, state->temporal);
 }
 
-uint8_t request_decide(struct request *request, uint32_t share_bps, uint32_t free_bps,
-                       uint64_t now_ns, int64_t *kept_free)
+void request_lower(struct request *request, uint32_t share_bps, uint64_t now_ns)
 {
     if (request->before && !may_stay(request, request->before, share_bps))
-        return lower(request, share_bps, now_ns);
-    return raise_or_stay(request, free_bps, now_ns, kept_free);
+        request->before = lower(request, share_bps, now_ns);
+}
+
+uint8_t request_raise(struct request *request, uint32_t share_bps, uint32_t free_bps,
+                      uint64_t now_ns, int64_t *kept_free)
+{
+    uint8_t step = request->before;
+    /* Again after each change, so that what it waits for next is known to the others at once, and not only with the next call. */
+    for (unsigned i = 0; i <= STEPS_MAX; i++) {
+        request->before = step;
+        step = raise_or_stay(request, free_bps, now_ns, kept_free);
+        if (step == request->before) break;
+    }
+    request->charged = cost_within(request, step, share_bps);
+    return step;
 }
 
 bool request_settle(struct request *request, uint8_t step)
@@ -231,7 +263,7 @@ bool request_settle(struct request *request, uint8_t step)
     uint8_t has = step_encoding(request, step);
     state->encoding = step ? has : ALLOCATION_NOTHING;
     state->temporal = step ? request->steps[step - 1].temporal : 0;
-    state->bps = request->cost[step];
+    state->bps = request->charged;
     if (state->bid == ALLOCATION_NOTHING || state->bid < has) state->bid = has;
     return state->encoding != request->encoding_before || state->temporal != request->temporal_before;
 }

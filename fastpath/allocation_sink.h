@@ -18,6 +18,7 @@ struct request {
     uint64_t key;                 /* place in the order */
     uint32_t cost[STEPS_MAX + 1]; /* by step, 0 = not to be had */
     uint32_t own;                 /* set aside for its least picture */
+    uint32_t charged;             /* what its deal costs, at most its share */
     uint8_t step_count;           /* 0 = audio, or hidden */
     uint8_t before;               /* the step it has, or the nearest below that still exists */
     uint8_t encoding_before, temporal_before; /* as they were told */
@@ -26,10 +27,11 @@ struct request {
 /* Takes up a wish; `picture` when it wants one (video that is not hidden). */
 void request_open(struct request *request, const struct allocation_wish *wish,
                   struct allocation_state *state, bool picture, uint64_t now_ns);
-/* The step it gets: the best that stays within `share_bps`; raises stay within `free_bps` (what nobody more important waits for), and so
-   much as it waits for itself is added to *kept_free. Follows bids and waiting in the state. */
-uint8_t request_decide(struct request *request, uint32_t share_bps, uint32_t free_bps,
-                       uint64_t now_ns, int64_t *kept_free);
+/* First down to the best step that stays within `share_bps`, then up within `free_bps`: what nobody more important waits for. As much as it waits
+   for itself is added to *kept_free. Both follow bids and waiting in the state; the second returns the step it gets. */
+void request_lower(struct request *request, uint32_t share_bps, uint64_t now_ns);
+uint8_t request_raise(struct request *request, uint32_t share_bps, uint32_t free_bps,
+                      uint64_t now_ns, int64_t *kept_free);
 /* Writes the deal into the state. True when it is another than before. */
 bool request_settle(struct request *request, uint8_t step);
 
