@@ -13,6 +13,8 @@
 /* A probe that filled the link got more of it than its share beside others: it raises the rate only where it found so many times more. Higher: slow
    to use a link that is a little faster. Lower: unfair to others, and an overuse after each probe. */
 #define FULL_RAISE 1.3
+/* And then by this part of the difference only. */
+#define FULL_BELIEVED 0.7
 /* Sending less than this share of the rate, the rate is not what limits. */
 #define USED_SHARE 0.8
 /* This soon after a raise what arrives does not tell whether it is used. */
@@ -179,11 +181,12 @@ static void take_probe_result(struct bandwidth *bandwidth, double arriving, int6
     bool full = false;
     double result = probing_result(&bandwidth->probing, now_us, &full);
     if (result <= 0) return;
-    if (full) bandwidth->probe_result_us = now_us;
+    bandwidth->probe_result_us = now_us;
     bool used = arriving > bandwidth->target * USED_SHARE || now_us - bandwidth->control.raised_us < USED_WITHIN_US;
     /* If not, nothing but probes can raise it. */
     if (result <= bandwidth->target * (full && used ? FULL_RAISE : 1)) return;
     double before = bandwidth->target;
+    if (full && used) result = before + FULL_BELIEVED * (result - before);
     rate_control_raise(&bandwidth->control, result, now_us);
     loss_bound_raise(&bandwidth->loss, result, now_us);
     probing_gained(&bandwidth->probing, before, now_us);

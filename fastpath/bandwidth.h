@@ -52,7 +52,7 @@ struct bandwidth {
     uint32_t reference_time; /* the same as it came */
     uint32_t clock_jumps;    /* times the receiver's clock was found to have jumped */
     int64_t offset_least_us, offset_most_us, offset_us; /* our clock minus theirs lies between; when last narrowed, 0 = unknown */
-    int64_t probe_result_us; /* last probe that did not go through */
+    int64_t probe_result_us; /* last result of a probe */
     struct rate_window arrived;
     struct delay_trend trend;
     struct standing_queue queue;
@@ -74,7 +74,8 @@ int bandwidth_feedback_untrusted(struct bandwidth *bandwidth, struct sent_log *l
                                  const struct rtcp_feedback *feedback, uint64_t now_ns);
 /* REMB: a cap; the rate itself as long as no transport-wide feedback came. */
 void bandwidth_remb(struct bandwidth *bandwidth, uint32_t bits_per_second);
-/* The most the allocation could make use of now; at first the maximum. */
+/* The most the allocation could make use of now, at first the maximum. Probes are made while the estimate is below: pass what all that is
+   watched needs at its best and a tenth more, or the last layer may stay a hair out of reach. */
 void bandwidth_want(struct bandwidth *bandwidth, uint32_t bits_per_second);
 /* Every 5 to 50 ms while anything is sent. True: send a probe as `request` says (see pacing.h). */
 bool bandwidth_tick(struct bandwidth *bandwidth, uint64_t now_ns, struct probe_request *request);

@@ -88,6 +88,7 @@ double probing_result(struct probing *probing, int64_t now_us, bool *full)
     double arrived = (probing->bytes - probing->first_size) * 8e6 / arriving_us;
     if (arrived > sent * CREDIBLE_RATIO) return 0;
     *full = arrived < PROBE_WENT_THROUGH * sent;
+    if (*full && probing->bytes_lost) probing->due_us = now_us + PROBE_PATIENCE_US; /* unsure */
     double found = arrived < sent ? arrived : sent;
     /* Where the link was not full, what got lost was not lost for want of room. */
     if (!*full) found *= (double)(probing->bytes + probing->bytes_lost) / probing->bytes;

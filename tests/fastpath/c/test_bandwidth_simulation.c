@@ -1,4 +1,4 @@
-/* The estimator against a network in virtual time, each scene with its goals; what counts is the worst of several seeds (SOTTO_SEEDS = how
+/* The estimator against a network in virtual time, each scene with its goals, over several seeds (SOTTO_SEEDS = how
  * many). Prints what was missed, with SOTTO_VERBOSE all; SOTTO_ROWS names a file for the rows as JSON, SOTTO_TRACES a folder for the curves. */
 
 #include "check.h"
@@ -6,14 +6,14 @@
 
 #define MBIT 1e6
 
-#define SEEDS 5
+#define SEEDS 8
 #define ROWS 128
 
 static struct row {
     const char *scene, *what, *unit;
-    double value, goal; /* value: the worst of all seeds */
+    double sum, worst, goal;
     bool higher;
-    unsigned misses; /* seeds that missed the goal */
+    unsigned count, misses; /* seeds, and those that missed the goal */
 } found[ROWS];
 static unsigned count;
 static uint64_t seed;
@@ -21,19 +21,24 @@ static uint64_t seed;
 /* `better`: '>' = the value should be at least the goal, '<' = at most. -1 = it never came. */
 static void row(const char *scene, const char *what, double value, const char *unit, char better, double goal)
 {
-    if (value < 0) value = 1e9;
-    for (unsigned i = 0; i < count; i++)
-        if (strcmp(found[i].scene, scene) == 0 && strcmp(found[i].what, what) == 0) {
-            if (found[i].higher ? value < found[i].value : value > found[i].value)
-                found[i].value = value;
-            found[i].misses += better == '>' ? value < goal : value > goal;
-            return;
-        }
-    CHECK(count < ROWS);
-    found[count++] = (struct row){
-        scene, what, unit, value, goal, better == '>', better == '>' ? value < goal : value > goal};
+    if (value < 0) value = 1000;
+    unsigned i = 0;
+    while (i < count && (strcmp(found[i].scene, scene) != 0 || strcmp(found[i].what, what) != 0))
+        i++;
+    CHECK(i < ROWS);
+    struct row *one = &found[i];
+    if (i == count) {
+        *one = (struct row){
+            .scene = scene, .what = what, .unit = unit, .worst = value, .goal = goal, .higher = better == '>'};
+        count++;
+    }
+    one->sum += value;
+    one->count++;
+    one->misses += one->higher ? value < goal : value > goal;
+    if (one->higher ? value < one->worst : value > one->worst) one->worst = value;
 }
 
+/* Seconds are held to the goal in the worst seed, everything else in the mean. */
 static int report(void)
 {
     int missed = 0;
@@ -41,16 +46,20 @@ static int report(void)
     FILE *rows = path ? fopen(path, "w") : NULL;
     for (unsigned i = 0; i < count; i++) {
         const struct row *one = &found[i];
-        bool met = one->higher ? one->value >= one->goal : one->value <= one->goal;
+        double value = strcmp(one->unit, "s") == 0 ? one->worst : one->sum / one->count;
+        bool met = one->higher ? value >= one->goal : value <= one->goal;
         missed += !met;
         if (getenv("SOTTO_VERBOSE") || !met)
-            printf("%-22s %-20s %9.3f %-6s goal %s %g\n", one->scene, one->what, one->value,
-                   one->unit, one->higher ? ">=" : "<=", one->goal);
-        if (!met) printf("    missed by %u seeds\n", one->misses);
+            printf("%-21s %-18s %8.3f %-5s goal %s %-5g worst %8.3f, %u of %u seeds missed%s\n",
+                   one->scene, one->what, value, one->unit, one->higher ? ">=" : "<=", one->goal,
+                   one->worst, one->misses, one->count, met ? "" : "   MISSED");
         if (rows)
-            fprintf(rows, "%s{\"name\": \"bwe_%s_%s\", \"value\": %.4f, \"unit\": \"%s\", \"goal\": %g, \"better\": \"%s\"}",
-                    i ? ",\n " : "[", one->scene, one->what, one->value, one->unit, one->goal,
-                    one->higher ? "higher" : "lower");
+            fprintf(rows,
+                    "%s{\"name\": \"bwe_%s_%s\", \"value\": %.4f, \"unit\": \"%s\", \"goal\": %g, "
+                    "\"better\": \"%s\", "
+                    "\"worst\": %.4f}",
+                    i ? ",\n " : "[", one->scene, one->what, value, one->unit, one->goal,
+                    one->higher ? "higher" : "lower", one->worst);
     }
     if (rows) {
         fputs("]\n", rows);
@@ -94,7 +103,7 @@ static void steady(const char *name, struct model_scene scene, double from_s, do
         row(name, "fairness", received * received / (scene.flows * squares), "jain", '>', 0.9);
 }
 
-static void down_and_up(const char *name, struct model_scene scene)
+static void down_and_up(const char *name, struct model_scene scene, double recover_s)
 {
     scene.name = name;
     scene.flows = 1;
@@ -108,7 +117,7 @@ static void down_and_up(const char *name, struct model_scene scene)
     row(name, "downswitch_s", model_reaches(result, 0, 0.5 * MBIT, false, 21, 0.5), "s", '<', 1.0);
     row(name, "low_utilisation", model_received(result, 0, 25, 41) / (0.5 * MBIT), "share", '>', 0.8);
     row(name, "low_queue_p95_ms", model_queue(result, 0.95, 25, 41), "ms", '<', 110);
-    row(name, "recover_s", model_reaches(result, 0, 2.5 * MBIT, true, 41, 0.5), "s", '<', 8.0);
+    row(name, "recover_s", model_reaches(result, 0, 2.5 * MBIT, true, 41, 0.5), "s", '<', recover_s);
 }
 
 static void start_up(const char *name, double capacity, double share, double within_s)
@@ -172,6 +181,8 @@ static void all_scenes(void)
            (struct model_scene){.capacity = {{0, 2.5 * MBIT}}, .loss = 0.10, .delay_ms = 100}, 16, 0.7, 100);
     steady("jitter_20", (struct model_scene){.capacity = {{0, 2.5 * MBIT}}, .jitter_ms = 20, .reorder = true},
            16, 0.7, 110);
+    steady("jitter_60", (struct model_scene){.capacity = {{0, 3 * MBIT}}, .jitter_ms = 60, .wanted = 3 * MBIT},
+           16, 0.6, 110);
     steady("cross_traffic",
            (struct model_scene){.capacity = {{0, 3 * MBIT}}, .cross_bps = 1.5 * MBIT, .cross_on_s = 5, .cross_off_s = 5},
            11, 0.7, 200);
@@ -189,9 +200,9 @@ static void all_scenes(void)
     steady("fair_3",
            (struct model_scene){.capacity = {{0, 4 * MBIT}}, .flows = 3, .flow_start_s = {0, 10, 20}, .seconds = 121},
            51, 0.85, 100);
-    down_and_up("drop_recover", (struct model_scene){.wanted = 3 * MBIT});
-    down_and_up("drop_recover_rtt_100", (struct model_scene){.wanted = 3 * MBIT, .delay_ms = 50});
-    down_and_up("drop_recover_loss_5", (struct model_scene){.wanted = 3 * MBIT, .loss = 0.05});
+    down_and_up("drop_recover", (struct model_scene){.wanted = 3 * MBIT}, 8);
+    down_and_up("drop_recover_rtt_100", (struct model_scene){.wanted = 3 * MBIT, .delay_ms = 50}, 8);
+    down_and_up("drop_recover_loss_5", (struct model_scene){.wanted = 3 * MBIT, .loss = 0.05}, 10);
     start_up("start_10", 10 * MBIT, 0.8, 2);
     start_up("start_1", 1 * MBIT, 0.8, 2);
     alike("feedback_lost_30", (struct model_scene){.feedback_loss = 0.3}, 0.8);
