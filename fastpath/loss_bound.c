@@ -18,10 +18,12 @@
 /* A bound so far above the rate in use bounds nothing. */
 #define BOUND_FORGOTTEN 1.5
 
-/* Natural logarithm for x > 0, to 1e-5; the core is not linked with libm. */
+/* Natural logarithm to 1e-5, for 1e-6 to 1e6 (a torn row may ask for anything); the core is not linked with libm. */
 static double natural_log(double x)
 {
     int twos = 0;
+    if (!(x > 1e-6)) x = 1e-6;
+    if (x > 1e6) x = 1e6;
     while (x > 1.4142) x /= 2, twos++;
     while (x < 0.7071) x *= 2, twos--;
     double y = (x - 1) / (x + 1), square = y * y;
@@ -72,7 +74,8 @@ static enum loss_event weigh(struct loss_bound *loss, double rate, double target
         if (++loss->tested_in_vain >= IN_VAIN_MAX) loss->testing = 0;
         return LOSS_NO_EVENT;
     }
-    double gone = loss->inherent > LOSS_RESIDUAL ? loss->inherent : LOSS_RESIDUAL, same = loss->suspect;
+    double gone = loss->inherent > LOSS_RESIDUAL ? loss->inherent : LOSS_RESIDUAL;
+    double same = loss->suspect > gone + LOSS_TOLERATED ? loss->suspect : gone + LOSS_TOLERATED;
     loss->evidence += loss->lost * natural_log(gone / same) +
                       (loss->count - loss->lost) * natural_log((1 - gone) / (1 - same));
     loss->tested_count += loss->count;
@@ -99,6 +102,7 @@ enum loss_event loss_bound_update(struct loss_bound *loss, double target, int64_
 {
     int64_t span = loss->last_sent_us - loss->first_sent_us;
     if (loss->count < LOSS_PACKETS || span < LOSS_SPAN_US) return LOSS_NO_EVENT;
+    if (loss->lost > loss->count) loss->lost = loss->count; /* torn */
     double share = (double)loss->lost / loss->count, rate = loss->bytes * 8e6 / (double)span;
     double seconds = loss->observed_us ? (double)(now_us - loss->observed_us) / 1e6 : 0;
     enum loss_event event = LOSS_NO_EVENT;

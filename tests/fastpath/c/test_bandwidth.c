@@ -286,18 +286,21 @@ static int feed(struct bandwidth *bandwidth, const uint8_t *fci, size_t length, 
 }
 
 /* 20 packets over 100 ms that arrive 20 ms later, and feedback about them. */
-static void converse(struct bandwidth *bandwidth, uint64_t *now_us)
+static void converse_losing(struct bandwidth *bandwidth, uint64_t *now_us, unsigned lost_of_20)
 {
     for (unsigned i = 0; i < 20; i++) {
         *now_us += 5000;
         uint16_t number = bandwidth_sent(bandwidth, &sent, 1000, 0, *now_us * NS);
-        arrivals_add(&arrivals, number, (*now_us + 20000) * NS);
+        if (i >= lost_of_20) arrivals_add(&arrivals, number, (*now_us + 20000) * NS);
     }
     uint8_t bytes[1200];
     int length = transport_cc_write(&arrivals, bytes, sizeof bytes, 1, 2, *now_us * NS);
     CHECK(length > 0);
     CHECK_EQUAL(feed(bandwidth, bytes + 12, (size_t)length - 12, (*now_us + 40000) * NS), 0);
 }
+
+static void converse(struct bandwidth *bandwidth, uint64_t *now_us)
+{ converse_losing(bandwidth, now_us, 0); }
 
 static void begin(struct bandwidth *bandwidth, const struct bandwidth_config *config)
 {
@@ -417,19 +420,22 @@ static void a_torn_row_goes_on(void)
         uint64_t words[sizeof(struct bandwidth) / 8];
     } before, after;
     uint64_t random = 31, now_us = 5000000;
-    for (unsigned round = 0; round < 400; round++) {
+    for (unsigned round = 0; round < 1000; round++) {
         begin(&after.bandwidth, NULL);
         unsigned rounds = (unsigned)(random_next(&random) % 60);
         before = after;
         for (unsigned i = 0; i < rounds; i++) {
             before = after;
-            converse(&after.bandwidth, &now_us);
+            unsigned lost = random_next(&random) % 4 == 0 ? (unsigned)(random_next(&random) % 20) : 0;
+            converse_losing(&after.bandwidth, &now_us, round % 2 ? lost : 0);
         }
         for (size_t i = 0; i < sizeof after.words / 8; i++)
             if (random_next(&random) & 1) after.words[i] = before.words[i];
         CHECK(bandwidth_usable(&after.bandwidth));
         for (unsigned i = 0; i < 30; i++) converse(&after.bandwidth, &now_us);
-        CHECK(after.bandwidth.target >= BANDWIDTH_START * 0.8 && after.bandwidth.target < 10 * MBIT);
+        CHECK(after.bandwidth.target >= BANDWIDTH_MIN && after.bandwidth.target < 10 * MBIT);
+        if (round % 2 == 0) CHECK(after.bandwidth.target >= BANDWIDTH_START * 0.8);
+        CHECK(after.bandwidth.loss.inherent >= 0 && after.bandwidth.loss.inherent <= LOSS_INHERENT_MAX);
     }
 }
 
