@@ -159,3 +159,16 @@ bool compound_send_key_request(struct worker *worker, uint32_t source, uint64_t 
     append(&compound, rtcp_write_pli(end_of(&compound), room_of(&compound), own_ssrc(worker, transport), ssrc));
     return finish(worker, &compound);
 }
+
+bool compound_send_nack(struct worker *worker, uint32_t source, uint8_t encoding,
+                        const uint16_t *lost, unsigned count, uint64_t now_ns)
+{
+    uint32_t transport = worker->sources[source].transport;
+    uint32_t ssrc = worker->state.sources[source].encodings[encoding].ssrc;
+    struct compound compound;
+    if (!ssrc || !worker->sources[source].incarnation || !begin(worker, &compound, transport, NULL, 0, now_ns))
+        return false;
+    append(&compound, rtcp_write_nack(end_of(&compound), room_of(&compound),
+                                      own_ssrc(worker, transport), ssrc, lost, count));
+    return finish(worker, &compound);
+}

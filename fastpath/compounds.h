@@ -11,6 +11,9 @@
 void compound_send_reports(struct worker *worker, uint32_t transport, uint64_t now_ns);
 /* Sender reports at once, for the slots that were just cut over. */
 void compound_send_switched(struct worker *worker, uint32_t transport, uint64_t now_ns);
+/* NACK to the sender of an encoding for these sequence numbers, in ascending order. False when it cannot be asked now. */
+bool compound_send_nack(struct worker *worker, uint32_t source, uint8_t encoding,
+                        const uint16_t *lost, unsigned count, uint64_t now_ns);
 /* PLI to the sender of a source: one refreshes all its encodings. False when it cannot be asked yet. */
 bool compound_send_key_request(struct worker *worker, uint32_t source, uint64_t now_ns);
 

@@ -52,6 +52,7 @@ static void adopt_source(struct worker *worker, uint32_t handle)
     if (!row || !source_valid(worker, row)) {
         if (cache->incarnation && !row) state_row_reset(state, sizeof *state, 0);
         cache->incarnation = 0;
+        recovery_adopt(worker, handle, 0);
         return;
     }
     if (state->incarnation != row->incarnation)
@@ -68,6 +69,7 @@ static void adopt_source(struct worker *worker, uint32_t handle)
     cache->muted = row->muted;
     cache->encoding_count = row->encoding_count;
     cache->audio = row->kind == SOURCE_AUDIO || row->kind == SOURCE_SCREEN_AUDIO;
+    recovery_adopt(worker, handle, row->incarnation);
     if (state->key_request_pending_ns && !cache->waiting) { /* a predecessor was killed while somebody waited */
         cache->waiting = true;
         worker->waiting[worker->waiting_count++] = handle;
@@ -101,6 +103,8 @@ static void adopt_sink(struct worker *worker, uint32_t handle)
         state_row_reset(state, sizeof *state, row->incarnation);
         state->ssrc = row->ssrc;
     }
+    if (cache->incarnation != row->incarnation && worker->maps[handle].count)
+        worker->maps[handle].count = 0;
     const struct extension_ids *ids = &worker->generation.transports[row->transport].ext;
     bool live = source_live(worker, row->source, row->source_incarnation);
     *cache = (struct sink_cache){

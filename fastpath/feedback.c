@@ -2,6 +2,7 @@
 
 #include "compounds.h"
 #include "projection.h"
+#include "retransmit.h"
 #include "rtcp.h"
 
 /* ---- key-frame requests ---- */
@@ -145,8 +146,10 @@ static void receive_feedback(struct worker *worker, uint32_t transport, const st
     struct rtcp_feedback feedback;
     if (rtcp_feedback_untrusted(block, &feedback) != 0) return;
     if (block->type == RTCP_RTPFB) {
-        if (block->count == RTCP_FMT_NACK && rtcp_nack_untrusted(&feedback) > 0)
+        if (block->count == RTCP_FMT_NACK && rtcp_nack_untrusted(&feedback) > 0) {
             worker_count(worker, COUNTER_nacks_received, 1);
+            retransmit_untrusted(worker, transport, &feedback, now_ns);
+        }
         return;
     }
     if (block->count == RTCP_FMT_PLI) {

@@ -7,6 +7,7 @@
 #include "relay.h"
 #include "rtcp.h"
 #include "rtp.h"
+#include "rtx.h"
 #include "switching.h"
 
 /* Does the field of the packet say exactly this text? */
@@ -123,7 +124,8 @@ static void receive_media(struct worker *worker, struct arrival *arrival, uint64
     struct source_cache *source = &worker->sources[handle];
     if (!arrival->payload_length) {
         worker_count(worker, COUNTER_rtp_padding_dropped, 1);
-        relay_skip(worker, arrival);
+        recovery_keep(worker, arrival, now_ns);
+        relay_skip(worker, arrival, now_ns);
         return;
     }
     if (source->muted) {
@@ -136,10 +138,58 @@ static void receive_media(struct worker *worker, struct arrival *arrival, uint64
     }
     if (arrival->key_start && !arrival->audio) {
         worker->state.sources[handle].encodings[arrival->input.encoding].last_key_frame_ns = now_ns;
-        key_request_answered(worker, handle);
+        recovery_key_frame(worker, &arrival->input);
+        /* A late one may be older than the request. */
+        if (!arrival->repaired) key_request_answered(worker, handle);
     }
+    recovery_keep(worker, arrival, now_ns);
     switching_wanted(arrival->wanted, live_encodings(worker, handle, arrival->input.encoding, now_ns));
     relay(worker, arrival, now_ns);
+}
+
+/* What stands in the packet about itself, beyond its number. */
+static struct arrival arrival_of(struct worker *worker, const struct ssrc_binding *binding, uint8_t *bytes,
+                                 const struct rtp_header *header, const struct rtp_extensions *found)
+{
+    const struct source_cache *source = &worker->sources[binding->source];
+    return (struct arrival){
+        .input = {.source = binding->source,
+                  .source_incarnation = source->incarnation,
+                  .ssrc = header->ssrc,
+                  .timestamp = header->timestamp,
+                  .encoding = binding->encoding},
+        .payload = bytes + header->payload_offset,
+        .marker = header->marker,
+        .audio = source->audio,
+        .has_level = found->audio_level.offset != 0,
+        .level = found->audio_level.offset ? bytes[found->audio_level.offset] : (uint8_t)0,
+    };
+}
+
+/* An authenticated packet of a retransmission stream: from here on it is the original, if that has not come. */
+static void receive_retransmitted(struct worker *worker, uint32_t transport,
+                                  struct arrival *arrival, size_t length, uint64_t now_ns)
+{
+    const uint8_t *original;
+    uint16_t osn;
+    int unwrapped = rtx_unwrap_untrusted(arrival->payload, length, &osn, &original, &arrival->payload_length);
+    if (unwrapped != 0) {
+        worker_count(worker, unwrapped > 0 ? COUNTER_rtp_padding_dropped : COUNTER_rtp_malformed_dropped, 1);
+        return;
+    }
+    const struct source_state *state = &worker->state.sources[arrival->input.source];
+    arrival->input.ssrc = state->encodings[arrival->input.encoding].ssrc;
+    struct srtp_rx_state *media =
+        srtp_rx_find(worker->state.transports[transport].rx, arrival->input.ssrc);
+    if (rtx_accept(media, osn, &arrival->input.index) != 0) {
+        worker_count(worker, COUNTER_rtx_useless_dropped, 1);
+        return;
+    }
+    worker_count(worker, COUNTER_rtx_unwrapped, 1);
+    arrival->payload += RTX_OSN_SIZE;
+    arrival->repaired = true;
+    recovery_arrived(worker, &arrival->input, now_ns);
+    receive_media(worker, arrival, now_ns);
 }
 
 void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *bytes, size_t length, uint64_t now_ns)
@@ -173,32 +223,24 @@ void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *b
     state->rx_packets++;
     state->rx_bytes += length;
     if (!known) transport_bind(worker, transport, header.ssrc, binding);
-    if (binding.repair) {
-        worker_count(worker, COUNTER_rtx_received, 1);
-        return;
-    }
+    if (binding.repair) worker_count(worker, COUNTER_rtx_received, 1);
     int padding = rtp_padding_untrusted(bytes, length, &header);
-    if (padding < 0 || header.payload_type != worker->generation.sources[binding.source].payload_type) {
+    const struct source_row *row = &worker->generation.sources[binding.source];
+    if (padding < 0 || header.payload_type != (binding.repair ? row->rtx_payload_type : row->payload_type)) {
         worker_count(worker, padding < 0 ? COUNTER_rtp_malformed_dropped : COUNTER_rtp_unknown_source_dropped, 1);
         return;
     }
-    struct source_cache *source = &worker->sources[binding.source];
+    struct arrival arrival = arrival_of(worker, &binding, bytes, &header, &found);
+    size_t payload_length = length - header.payload_offset - (size_t)padding;
+    if (binding.repair) {
+        receive_retransmitted(worker, transport, &arrival, payload_length, now_ns);
+        return;
+    }
+    arrival.input.index = index;
+    arrival.payload_length = payload_length;
+    recovery_arrived(worker, &arrival.input, now_ns);
     encoding_received(&worker->state.sources[binding.source].encodings[binding.encoding], index,
-                      header.timestamp, source->clock_rate, now_ns, length);
+                      header.timestamp, worker->sources[binding.source].clock_rate, now_ns, length);
     note_live(worker, transport, &binding, now_ns);
-    struct arrival arrival = {
-        .input = {.source = binding.source,
-                  .source_incarnation = source->incarnation,
-                  .ssrc = header.ssrc,
-                  .timestamp = header.timestamp,
-                  .index = index,
-                  .encoding = binding.encoding},
-        .payload = bytes + header.payload_offset,
-        .payload_length = length - header.payload_offset - (size_t)padding,
-        .marker = header.marker,
-        .audio = source->audio,
-        .has_level = found.audio_level.offset != 0,
-        .level = found.audio_level.offset ? bytes[found.audio_level.offset] : (uint8_t)0,
-    };
     receive_media(worker, &arrival, now_ns);
 }

@@ -22,6 +22,7 @@ struct arrival {
     uint8_t marker;
     bool audio;
     bool key_start;                  /* a slot may cut over here */
+    bool repaired;                   /* came retransmitted */
     uint8_t wanted[LIMIT_ENCODINGS]; /* by a sink's max_encoding: the encoding it should carry, or ENCODING_NONE */
 };
 

@@ -42,9 +42,11 @@ static int project(struct worker *worker, uint32_t handle, const struct arrival 
                    enum sink_action action, uint64_t now_ns, struct projection_output *output)
 {
     struct projection *copies = worker->state.sinks[handle].copies;
-    if (action == SINK_CONTINUE) return projection_map(copies, &arrival->input, now_ns, output);
-    return projection_begin(copies, &arrival->input, arrival->audio,
-                            worker->sinks[handle].clock_rate, worker_random(worker), now_ns, output);
+    struct sequence_map *map = &worker->maps[handle];
+    if (action == SINK_CONTINUE)
+        return sequence_map_forward(map, copies, &arrival->input, now_ns, output);
+    return sequence_map_begin(map, copies, &arrival->input, arrival->audio,
+                              worker->sinks[handle].clock_rate, worker_random(worker), now_ns, output);
 }
 
 static size_t write_header(const struct worker *worker, const struct sink_cache *sink,
@@ -61,9 +63,8 @@ static size_t write_header(const struct worker *worker, const struct sink_cache 
         .audio_level_id = arrival->has_level ? sink->audio_level_id : 0,
         .audio_level = arrival->level,
         .abs_send_time_id = sink->abs_send_time_id,
+        .abs_send_time = relay_send_time(now_ns),
     };
-    if (header.abs_send_time_id) /* 6.18 seconds; without a division, 2^18 / 10^9 as a fraction of 2^64 */
-        header.abs_send_time = (uint32_t)((unsigned __int128)now_ns * 4835703278458516ull >> 64) & 0xffffff;
     return rtp_header_write(out, &header);
 }
 
@@ -130,6 +131,7 @@ void relay(struct worker *worker, const struct arrival *arrival, uint64_t now_ns
         relay_to(worker, sinks[i], arrival, now_ns, &tally);
     }
     if (tally.key_wanted) key_request(worker, arrival->input.source, now_ns);
+    if (tally.packets || tally.key_wanted) recovery_viewed(worker, &arrival->input, now_ns);
     worker_count(worker, COUNTER_rtp_forwarded, tally.packets);
     worker_count(worker, COUNTER_rtp_forwarded_bytes, tally.bytes);
     if (!tally.packets) worker_count(worker, COUNTER_rtp_unsubscribed, 1);
@@ -139,10 +141,15 @@ void relay(struct worker *worker, const struct arrival *arrival, uint64_t now_ns
     if (tally.switches) worker_count(worker, COUNTER_sink_switches, tally.switches);
 }
 
-void relay_skip(struct worker *worker, const struct arrival *arrival)
+void relay_skip(struct worker *worker, const struct arrival *arrival, uint64_t now_ns)
 {
     const struct fanout *fanout = &worker->fanout;
     uint32_t source = arrival->input.source;
-    for (uint32_t i = fanout->source_first[source]; i < fanout->source_first[source + 1]; i++)
-        projection_skip(worker->state.sinks[fanout->of_source[i]].copies, &arrival->input);
+    for (uint32_t i = fanout->source_first[source]; i < fanout->source_first[source + 1]; i++) {
+        uint32_t sink = fanout->of_source[i];
+        struct projection_output unused;
+        /* Where its number is taken already it stays a gap: who asks for it gets it as it was kept, empty. */
+        sequence_map_drop(&worker->maps[sink], worker->state.sinks[sink].copies, &arrival->input,
+                          now_ns, &unused);
+    }
 }

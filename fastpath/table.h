@@ -13,7 +13,7 @@
  *     - the replay bit of a received packet is stored before the packet is forwarded: it may be lost, never sent twice;
  *     - a projection is two copies, the one with the greater `version` counts, `version` is stored last: it always holds an
  *       index at least as great as any that was encrypted, because it is stored before encrypting;
- *     - the SRTCP index is stored (+1) before encrypting;
+ *     - the SRTCP index, and that of a slot's retransmission stream, is stored (+1) before encrypting;
  *     - a path is written into an unused entry and selected by one store afterwards.
  *   No state row is ever copied to another row, and no handle is given to a new occupant without a new incarnation; an SSRC is
  *   never given twice to sinks of one transport incarnation (control's allocator), so no (key, SSRC, index) repeats.
@@ -31,7 +31,7 @@
 
 #define TABLE_CONFIG_MAGIC 0x31676663746f73ull /* "sotcfg1" little endian */
 #define TABLE_STATE_MAGIC 0x31617473746f73ull  /* "sotsta1" */
-#define TABLE_LAYOUT_VERSION 1u
+#define TABLE_LAYOUT_VERSION 2u
 #define TABLE_NONE 0xffffffffu
 
 /* Keeps the order of plain stores as written: enough against a kill, because stores retire in program order. */
@@ -236,7 +236,8 @@ struct sink_state {
     uint32_t rtp_per_report;
     uint64_t key_request_window_ns;
     uint64_t sr_due_ns;
-    uint64_t reserved[3];
+    uint64_t rtx_next_index; /* next index to use with rtx_ssrc, 0 = not begun; see rtx.h */
+    uint64_t reserved[2];
     struct projection copies[2];
 };
 

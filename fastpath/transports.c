@@ -92,7 +92,9 @@ static void adopt_one(struct worker *worker, uint32_t handle, uint64_t now_ns)
         cache->incarnation = row->incarnation;
         cache->remb_bps = row->remb_bps;
         cache->tx_packets = state->tx_packets;
-        cache->tx_bytes = state->tx_bytes;
+        cache->tx_bytes = cache->rated_bytes = state->tx_bytes;
+        cache->rated_ns = now_ns;
+        worker->receivers[handle] = (struct repair_receiver){0};
         load_addresses(worker, handle);
         timer->send_until_ns = state->consent_ns ? state->consent_ns + LIMIT_CONSENT_NS : 0;
         /* Spread over the interval, so that reports of many do not leave in one burst. */

@@ -23,7 +23,9 @@ struct transport_cache {
     uint32_t egress_destination;
     uint64_t egress_epoch; /* destination is valid in this epoch of the slab */
     uint64_t tx_packets, tx_bytes;
-    bool refuses_segments; /* its route refused UDP_SEGMENT */
+    uint64_t tx_bps;                /* between its last two reports */
+    uint64_t rated_ns, rated_bytes; /* since when that is counted */
+    bool refuses_segments;          /* its route refused UDP_SEGMENT */
     bool rx_keyed, tx_keyed;
     bool connected_told, expiry_told; /* by this worker; a successor says it again */
     bool report_now;                  /* waits in worker.hasty for a compound at once */

@@ -18,10 +18,14 @@ static int take_memory(struct worker *worker, uint64_t seed)
     worker->sinks = calloc(capacities.sinks, sizeof *worker->sinks);
     worker->hasty = calloc(capacities.transports, sizeof *worker->hasty);
     worker->waiting = calloc(capacities.sources, sizeof *worker->waiting);
+    worker->maps = calloc(capacities.sinks, sizeof *worker->maps); /* pages come as they are used */
+    worker->receivers = calloc(capacities.transports, sizeof *worker->receivers);
     if (worker->transports)
         memset(worker->transports, 0, sizeof *worker->transports * capacities.transports);
-    if (!worker->transports || !worker->timers || !worker->sources || !worker->sinks || !worker->hasty ||
-        !worker->waiting || addresses_open(&worker->addresses, capacities.transports, seed) != 0 ||
+    if (!worker->transports || !worker->timers || !worker->sources || !worker->sinks ||
+        !worker->hasty || !worker->waiting || !worker->maps || !worker->receivers ||
+        recovery_open(&worker->recovery, capacities.sources) != 0 ||
+        addresses_open(&worker->addresses, capacities.transports, seed) != 0 ||
         fanout_open(&worker->fanout, capacities) != 0 || egress_open(&worker->egress) != 0 ||
         outbox_open(&worker->outbox) != 0)
         return -ENOMEM;
@@ -56,6 +60,9 @@ void worker_close(struct worker *worker)
     free(worker->sinks);
     free(worker->hasty);
     free(worker->waiting);
+    free(worker->maps);
+    free(worker->receivers);
+    recovery_close(&worker->recovery, worker->capacities.sources);
     addresses_close(&worker->addresses);
     fanout_close(&worker->fanout);
     egress_close(&worker->egress);
@@ -78,10 +85,15 @@ int worker_adopt(struct worker *worker, uint64_t now_ns)
     return 1;
 }
 
-static void store_totals(struct worker *worker, uint32_t transport)
+static void store_totals(struct worker *worker, uint32_t transport, uint64_t now_ns)
 {
-    worker->state.transports[transport].tx_packets = worker->transports[transport].tx_packets;
-    worker->state.transports[transport].tx_bytes = worker->transports[transport].tx_bytes;
+    struct transport_cache *cache = &worker->transports[transport];
+    worker->state.transports[transport].tx_packets = cache->tx_packets;
+    worker->state.transports[transport].tx_bytes = cache->tx_bytes;
+    uint64_t ms = (now_ns - cache->rated_ns) / 1000000, bits = (cache->tx_bytes - cache->rated_bytes) * 8;
+    cache->tx_bps = ms ? bits * 1000 / ms : 0;
+    cache->rated_ns = now_ns;
+    cache->rated_bytes = cache->tx_bytes;
 }
 
 /* Looks at every transport's two times; returns the earliest of those to come. */
@@ -94,7 +106,7 @@ static uint64_t scan_timers(struct worker *worker, uint64_t now_ns)
         ice_check_consent(worker, transport, now_ns);
         if (timer->report_due_ns <= now_ns) {
             compound_send_reports(worker, transport, now_ns);
-            store_totals(worker, transport);
+            store_totals(worker, transport, now_ns);
             ice_tell(worker, transport, now_ns);
             /* A tenth more or less, so that those who began together do not report together for ever. */
             timer->report_due_ns = now_ns + LIMIT_REPORT_INTERVAL_NS * 9 / 10 +
@@ -123,6 +135,7 @@ void worker_tick(struct worker *worker, uint64_t now_ns)
     }
     worker->hasty_count = 0;
     if (worker->scan_due_ns <= now_ns) worker->scan_due_ns = scan_timers(worker, now_ns);
+    recovery_tick(worker, now_ns);
     uint64_t key_due = key_requests_tick(worker, now_ns);
     if (key_due < worker->scan_due_ns) worker->scan_due_ns = key_due;
 }
@@ -130,14 +143,17 @@ void worker_tick(struct worker *worker, uint64_t now_ns)
 uint64_t worker_sleep_ns(const struct worker *worker, uint64_t now_ns)
 {
     if (!worker->generation_number) return LIMIT_SLEEP_NS;
-    if (worker->hasty_count || worker->scan_due_ns <= now_ns) return 0;
-    uint64_t sleep = worker->scan_due_ns - now_ns;
+    uint64_t due = worker->scan_due_ns < worker->recovery.due_ns ? worker->scan_due_ns
+                                                                 : worker->recovery.due_ns;
+    if (worker->hasty_count || due <= now_ns) return 0;
+    uint64_t sleep = due - now_ns;
     return sleep < LIMIT_SLEEP_NS ? sleep : LIMIT_SLEEP_NS;
 }
 
 bool worker_must_flush(const struct worker *worker)
 {
-    return worker->egress.packet_count && egress_room(&worker->egress) < worker->fanout.longest + LIMIT_RX_SSRCS;
+    uint32_t most = worker->fanout.longest > REPAIR_PACKETS_AT_ONCE ? worker->fanout.longest : REPAIR_PACKETS_AT_ONCE;
+    return worker->egress.packet_count && egress_room(&worker->egress) < most + LIMIT_RX_SSRCS;
 }
 
 bool worker_tell(struct worker *worker, uint32_t kind, uint32_t transport, uint32_t a, uint32_t b,

@@ -11,6 +11,9 @@
 #include "egress.h"
 #include "fanout.h"
 #include "outbox.h"
+#include "recovery.h"
+#include "repair.h"
+#include "sequence_map.h"
 #include "table.h"
 #include "transports.h"
 
@@ -35,6 +38,9 @@ struct worker {
     struct transport_timer *timers;
     struct source_cache *sources;
     struct sink_cache *sinks;
+    struct sequence_map *maps;         /* by sink: what its numbers stood for */
+    struct repair_receiver *receivers; /* by transport: what it may have repaired */
+    struct recovery recovery;
     struct addresses addresses;
     struct fanout fanout;
     struct egress egress;

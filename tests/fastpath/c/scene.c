@@ -183,6 +183,7 @@ void scene_sink(struct scene *scene, uint32_t sink, uint32_t member, uint32_t so
                              .rtx_ssrc = 0x60000 + sink,
                              .clock_rate = audio ? 48000 : 90000,
                              .payload_type = audio ? 109 : 120,
+                             .rtx_payload_type = audio ? 0 : 121,
                              .kind = audio ? SOURCE_AUDIO : SOURCE_CAMERA,
                              .max_encoding = max_encoding};
 }

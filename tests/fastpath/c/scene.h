@@ -77,7 +77,7 @@ void scene_connect(struct scene *scene);
 struct packet { /* an RTP packet a member sends */
     uint32_t ssrc, timestamp;
     uint64_t index;
-    const char *mid, *rid; /* NULL = no extension */
+    const char *mid, *rid, *repaired_rid; /* NULL = no extension */
     uint8_t payload_type, marker, level, padding;
     const uint8_t *payload;
     size_t length;

@@ -95,6 +95,10 @@ size_t scene_make(struct scene *scene, uint32_t member, const struct packet *pac
         elements[used++] = RID_EXT << 4;
         elements[used++] = (uint8_t)packet->rid[0];
     }
+    if (packet->repaired_rid) {
+        elements[used++] = REPAIRED_EXT << 4;
+        elements[used++] = (uint8_t)packet->repaired_rid[0];
+    }
     if (packet->level) {
         elements[used++] = LEVEL_EXT << 4;
         elements[used++] = packet->level;
