@@ -23,8 +23,8 @@ class Features:
 
     # Needs feedback from the worker: accepted and not served it drives Chromium to 100 kbit/s.
     transport_cc: bool = False
-    # Needs packet history and RTX in the worker.
-    nack_rtx: bool = False
+    # NACK and RTX of video, both ways; the worker keeps the packets. Off: loss shows until the next key frame.
+    nack_rtx: bool = True
 
 
 @dataclass(frozen=True, slots=True)

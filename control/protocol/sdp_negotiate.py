@@ -231,10 +231,10 @@ def _codec(section: Section, features: Features) -> tuple[Codec, int | None] | N
     return None
 
 
-def _feedback(section: Section, codec: Codec, features: Features) -> tuple[str, ...]:
+def _feedback(section: Section, codec: Codec, features: Features, rtx: int | None) -> tuple[str, ...]:
     wanted = ["transport-cc"] if features.transport_cc else []
     if section.kind == "video":
-        wanted += ["goog-remb", "ccm fir", "nack pli"] + (["nack"] if features.nack_rtx else [])
+        wanted += ["goog-remb", "ccm fir", "nack pli"] + (["nack"] if rtx is not None else [])
     return tuple(each for each in wanted if each in codec.feedback)
 
 
@@ -312,7 +312,7 @@ def _sender(
         codec=codec.name,
         rids=rids,
         extension_ids=ids,
-        feedback=_feedback(section, codec, features),
+        feedback=_feedback(section, codec, features, rtx_payload_type),
         active=section.direction != "inactive",
         stream_id=section.stream_id,
         ssrcs=section.ssrcs,
@@ -333,7 +333,7 @@ def _slot(section: Section, features: Features, pair: int) -> SlotSection | None
         clock_rate=codec.clock_rate,
         codec=codec.name,
         extension_ids=_extension_ids(section, codec, features, slot=True),
-        feedback=_feedback(section, codec, features),
+        feedback=_feedback(section, codec, features, rtx_payload_type),
         active=section.direction != "inactive",
     )
 

@@ -52,8 +52,8 @@ def test_chromium() -> None:
         mid=4, rid=10, repaired_rid=11, abs_send_time=2, dependency_descriptor=12
     )
     assert (audio.rids, camera.rids) == ((), ("t", "m", "f"))
-    assert (audio.feedback, camera.feedback) == ((), ("goog-remb", "ccm fir", "nack pli"))
-    assert (audio.rtx_payload_type, camera.rtx_payload_type) == (None, None)
+    assert (audio.feedback, camera.feedback) == ((), ("goog-remb", "ccm fir", "nack pli", "nack"))
+    assert (audio.rtx_payload_type, camera.rtx_payload_type) == (None, 97)
     assert [(slot.mid, slot.kind, slot.pair) for slot in agreement.slots] == [
         ("2", "audio", 0), ("3", "video", 0), ("4", "audio", 1), ("5", "video", 1),
         ("6", "audio", 2), ("7", "video", 2), ("8", "audio", 3), ("9", "video", 3),
@@ -92,6 +92,10 @@ def test_features_only_flip_what_was_offered() -> None:
     without = BASE.replace("a=rtcp-fb:96 nack\r\n", "").replace("a=rtcp-fb:96 transport-cc\r\n", "")
     camera = agree(without, features=Features(transport_cc=True, nack_rtx=True)).senders[1]
     assert (camera.rtx_payload_type, camera.extension_ids.transport_cc) == (None, None)
+    camera = agree(BASE.replace(" apt=96", " apt=95")).senders[1]
+    assert "nack" not in camera.feedback, "without RTX a NACK is answered with nothing"
+    camera = agree(BASE, features=Features(nack_rtx=False)).senders[1]
+    assert (camera.rtx_payload_type, "nack" in camera.feedback) == (None, False)
 
 
 def test_the_codec_is_found_among_many() -> None:

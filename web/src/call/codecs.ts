@@ -5,6 +5,7 @@ const WANTED: Record<"audio" | "video", string> = { audio: "audio/opus", video: 
 
 export function preferCodecs(transceiver: RTCRtpTransceiver, kind: "audio" | "video"): void {
     const codecs = RTCRtpReceiver.getCapabilities(kind)?.codecs ?? [];
-    const wanted = codecs.filter(({ mimeType }) => mimeType.toLowerCase() === WANTED[kind]);
+    // Without video/rtx in the list browsers offer no retransmission.
+    const wanted = codecs.filter(({ mimeType }) => [WANTED[kind], `${kind}/rtx`].includes(mimeType.toLowerCase()));
     if (wanted.length > 0) transceiver.setCodecPreferences(wanted);
 }
