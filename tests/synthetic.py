@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pylibsrtp
 from aioice import stun
@@ -51,6 +51,13 @@ class Got:
     csrc: int | None
     level: int | None
     payload: bytes
+
+    def original(self, ssrc: int, payload_type: int) -> "Got":
+        """What a retransmission stands for (RFC 4588)."""
+        (sequence,) = struct.unpack("!H", self.payload[:2])
+        return replace(
+            self, ssrc=ssrc, sequence=sequence, payload_type=payload_type, payload=self.payload[2:]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,14 @@ class Participant:
         )
         self.audio_ssrc = 0xA0000 + handle
         self.video_ssrcs = tuple(0xB0000 + handle * 16 + n for n in range(3))
-        self.next = dict.fromkeys((self.audio_ssrc, *self.video_ssrcs), 100 + handle)
+        self.rtx_ssrcs = {ssrc: ssrc + 8 for ssrc in self.video_ssrcs}
+        self.next = dict.fromkeys(
+            (self.audio_ssrc, *self.video_ssrcs, *self.rtx_ssrcs.values()), 100 + handle
+        )
+        self.sent: dict[tuple[int, int], tuple[int, int, bytes, bool]] = {}
+        """Video that may be asked for again: encoding, timestamp, payload and marker by SSRC and sequence."""
+        self.loses: Callable[[bytes], bool] | None = None
+        """Which of the RTP that arrives is lost on the way."""
         self.pictures = dict.fromkeys(self.video_ssrcs, 0)
         self.mentions_mid = True
         self.answers = 0
@@ -184,7 +198,23 @@ class Participant:
                 "!BBHBB", 0x90 if n == 0 else 0x80, 0xE0, 0x8000 | picture & 0x7FFF, picture & 0xFF, 0
             )
             body = descriptor + bytes((0x10 if key else 0x11,)) + bytes((encoding,)) * (size - 7)
+            self.sent[ssrc, self.next[ssrc] & 0xFFFF] = (encoding, timestamp, body, n == packets - 1)
             made.append(self._rtp(ssrc, 96, timestamp, body, elements, n == packets - 1))
+        return made
+
+    def retransmissions(self) -> list[bytes]:
+        """Answers to the NACKs in what it got, which is then forgotten."""
+        made = []
+        for block in self.blocks(205, 1):
+            ssrc = int.from_bytes(block.body[4:8])
+            for at in range(8, len(block.body), 4):
+                first, mask = struct.unpack("!HH", block.body[at : at + 4])
+                for sequence in (first, *(first + 1 + bit for bit in range(16) if mask >> bit & 1)):
+                    encoding, timestamp, body, marker = self.sent[ssrc, sequence & 0xFFFF]
+                    osn = struct.pack("!H", sequence & 0xFFFF)
+                    elements = bytes((MID << 4, ord("1"), REPAIRED_RID << 4, ord(RIDS[encoding])))
+                    made.append(self._rtp(self.rtx_ssrcs[ssrc], 97, timestamp, osn + body, elements, marker))
+        self.rtcp.clear()
         return made
 
     def _compound(self, *blocks: bytes) -> bytes:
@@ -193,8 +223,10 @@ class Participant:
     def pli(self, ssrc: int) -> bytes:
         return self._compound(struct.pack("!BBHII", 0x81, 206, 2, self.audio_ssrc, ssrc))
 
-    def nack(self, ssrc: int, first: int) -> bytes:
-        return self._compound(struct.pack("!BBHIIHH", 0x81, 205, 3, self.audio_ssrc, ssrc, first, 0xFFFF))
+    def nack(self, ssrc: int, *lost: int) -> bytes:
+        """One entry for each sequence number: a valid NACK, if not the shortest."""
+        head = struct.pack("!BBHII", 0x81, 205, 2 + len(lost), self.audio_ssrc, ssrc)
+        return self._compound(head + b"".join(struct.pack("!HH", one & 0xFFFF, 0) for one in lost))
 
     # ---- what it gets ----
 
@@ -208,6 +240,8 @@ class Participant:
             self.dtls.append(datagram)
         else:
             rtcp = 192 <= datagram[1] <= 223
+            if not rtcp and self.loses and self.loses(datagram):
+                return
             try:
                 plain = self._in.unprotect_rtcp(datagram) if rtcp else self._in.unprotect(datagram)
             except pylibsrtp.Error as error:
@@ -272,6 +306,9 @@ class Meeting:
 
     def ssrc(self, receiver: int, pair: int, camera: bool) -> int:
         return 0xC0000 + self.slot(receiver, pair, camera)
+
+    def rtx_ssrc(self, receiver: int, pair: int) -> int:
+        return 0xD0000 + self.slot(receiver, pair, True)
 
     def subscribe(
         self, receiver: int, sender: int | None, max_encoding: int, *, pair: int | None = None

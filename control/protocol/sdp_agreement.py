@@ -23,7 +23,7 @@ class Features:
 
     # Needs feedback from the worker: accepted and not served it drives Chromium to 100 kbit/s.
     transport_cc: bool = False
-    # NACK and RTX of video, both ways; the worker keeps the packets. Off: loss shows until the next key frame.
+    # NACK and RTX of video, both ways. Off: a lost packet shows until the next key frame.
     nack_rtx: bool = True
 
 

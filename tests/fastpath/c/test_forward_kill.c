@@ -1,4 +1,4 @@
-/* Workers are killed at random, a few hundred of them, while they forward and while they adopt: whoever receives accepts every packet
+/* Workers are killed at random, a few hundred of them, while they forward, retransmit and adopt: whoever receives accepts every packet
  * that was sent, so none was sent twice and no (key, SSRC, index) was used twice. */
 #include <signal.h>
 #include <sys/mman.h>
@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "projection.h"
 #include "scene.h"
 
 #define LIVES 300
@@ -17,6 +18,7 @@
 struct wire {                /* shared with the children: what the kernel would hold for them */
     volatile uint32_t taken; /* packets a worker received; it never comes twice */
     volatile uint32_t sent;
+    volatile uint32_t asked; /* NACKs made; each is an SRTCP index of member 2 */
     volatile size_t used;
     uint32_t made;
     struct {
@@ -85,6 +87,23 @@ static void put_out(struct wire *wire, const struct egress *egress)
         }
 }
 
+/* Member 2 misses the last 17 packets of its video slot. */
+static void ask_again(struct wire *wire, struct scene *scene, struct worker *worker, uint64_t now)
+{
+    const struct projection *current = projection_current(worker->state.sinks[5].copies);
+    uint16_t lost[17];
+    for (unsigned i = 0; i < 17; i++) lost[i] = (uint16_t)(current->highest_index - 16 + i);
+    uint8_t compound[200];
+    int at = rtcp_write_rr(compound, sizeof compound, 0x20002, NULL, 0);
+    at += rtcp_write_nack(compound + at, sizeof compound - (size_t)at, 0x20002, sink_ssrc(5), lost, 17);
+    uint32_t index = wire->asked++;
+    int length = srtcp_protect(&scene->members[2].tx, &index, compound, (size_t)at, sizeof compound);
+    struct datagram in = {.bytes = compound,
+                          .length = (size_t)length,
+                          .remote = {.family = 4, .port = scene->members[2].port, .address = {192, 0, 2, 1}}};
+    forward(worker, &in, now);
+}
+
 static void live(struct wire *wire, struct scene *scene)
 {
     struct worker worker;
@@ -106,6 +125,7 @@ static void live(struct wire *wire, struct scene *scene)
                                              .address = {192, 0, 2, 1}}};
             forward(&worker, &in, now);
         }
+        ask_again(wire, scene, &worker, now);
         worker_tick(&worker, now);
         egress_plan(&worker.egress);
         put_out(wire, &worker.egress);
@@ -150,12 +170,15 @@ int main(void)
         kill(child, SIGKILL);
         CHECK_EQUAL(waitpid(child, NULL, 0), child);
     }
+    unsigned retransmitted = 0;
     for (uint32_t i = 0; i < wire->sent; i++) {
         struct egress_destination to = {.transport = wire->out[i].member};
         scene_keep(scene, &to, wire->bytes + wire->out[i].offset, wire->out[i].length);
+        retransmitted += scene->received[0].ssrc == 0x60005;
         scene->received_count = 0;
     }
     CHECK_EQUAL(scene->refused, 0);
+    CHECK(retransmitted > 300);
     CHECK(wire->taken > 2000 && scene_counter(scene, COUNTER_generations_adopted) > 50);
     CHECK(wire->sent > wire->taken);
     CHECK_EQUAL(scene_counter(scene, COUNTER_rtp_replayed_dropped), 0);
