@@ -28,7 +28,7 @@ class Forwarder:
     def downlink(self, message: bytes, now_ns: int) -> int:
         """A message of control: 1 = it must stop, 2 = it must adopt, 0 otherwise."""
     def take(self) -> list[tuple[tuple[str, int], list[bytes]]]:
-        """Empties the slab: each run as its destination and its datagrams, in the order they would be sent."""
+        """Empties the slab: each run as its destination and its datagrams, in the order of sending."""
     def messages(self) -> list[bytes]:
         """Empties the outbox of messages to control."""
 
@@ -48,4 +48,4 @@ class Worker(Forwarder):
     ) -> None:
         """`backend`: "openssl", "ipsec-mb" or None for the fastest that works; OSError if it does not."""
     def run(self) -> None:
-        """Forwards until SIGTERM or DOWNLINK_STOP. Python's other handlers run within a quarter of a second."""
+        """Forwards until SIGTERM or DOWNLINK_STOP. Python's other handlers run within 250 ms."""

@@ -169,7 +169,7 @@ cdef class Worker(Forwarder):
         shell_close(&self.io)
 
     def run(self):
-        """Forwards until SIGTERM or DOWNLINK_STOP; Python's other handlers run within a quarter of a second."""
+        """Forwards until SIGTERM or DOWNLINK_STOP. Python's other handlers run within 250 ms."""
         cdef p.sigaction_t stop, before
         cdef int result
         global stop_asked
