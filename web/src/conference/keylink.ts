@@ -34,6 +34,7 @@ export function linkKeys({ client, room, kind, pass, worker, ignoreOthers }: Key
             requestFrom: (request, device) => transport.requestFrom(request, device),
             install: (type, member, key) => worker.post({ type, member, ...key }),
             drop: (member) => worker.post({ type: "remove_member", member }),
+            isInRoom: (userId) => room.getMember(userId)?.membership === "join",
             now: () => Date.now() / 1000,
         },
     );

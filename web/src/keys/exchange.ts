@@ -22,6 +22,8 @@ export interface KeyPorts {
     requestFrom(request: KeyRequest, device: Device): Promise<void>;
     install(side: "send_key" | "receive_key", member: number, key: MediaKey): void;
     drop(member: number): void;
+    /** Joined to the conference room. The focus says who is in the conference; who may have keys, only the room. */
+    isInRoom(userId: string): boolean;
     now(): number;
 }
 
@@ -41,6 +43,8 @@ export class KeyExchange {
     readonly #missing = new MissingKeys();
     readonly #answered = new EachAtMostEvery<string>(KEY_REQUEST_S);
     #members = new Map<number, Member>();
+    /** Numbers never come back: with the keys went what is known of frames seen, so old ones would pass again. */
+    readonly #gone = new Set<number>();
     #member = 0;
     received = 0;
 
@@ -67,7 +71,7 @@ export class KeyExchange {
     }
 
     memberJoined(member: Member, news: boolean): void {
-        const early = this.#owners.admit(member.member, member.userId, member.deviceId);
+        const early = !this.#gone.has(member.member) && this.#owners.admit(member.member, member.userId, member.deviceId);
         if (early === false) {
             count("member number reused");
             return;
@@ -81,6 +85,7 @@ export class KeyExchange {
 
     memberLeft(member: number): void {
         if (!this.#members.delete(member)) return;
+        this.#gone.add(member);
         this.#ports.drop(member);
         this.#own.memberLeft();
     }
@@ -93,7 +98,8 @@ export class KeyExchange {
     /** `from` is what the encryption proved, not what the event says. */
     keysArrived(keys: MediaKeys, from: Device): void {
         if (!this.concerns(keys) || this.#options.ignoreOthers) return;
-        if (keys.deviceId !== from.deviceId) return count("media keys refused");
+        if (keys.deviceId !== from.deviceId || this.#gone.has(keys.member)) return count("media keys refused");
+        if (!this.#ports.isInRoom(from.userId)) return count("media keys refused");
         const verdict = this.#owners.offer({ member: keys.member, userId: from.userId, deviceId: from.deviceId, keys: keys.keys });
         if (verdict === "refused") count("media keys refused");
         if (verdict === "accepted") this.#install(keys.member, keys.keys);
@@ -127,7 +133,8 @@ export class KeyExchange {
         return { conferenceId: this.#options.conferenceId, member: this.#member, deviceId: this.#options.self.deviceId, keys };
     }
 
+    /** Those who may have our keys. */
     #others(): Device[] {
-        return [...this.#members.values()].filter(({ member }) => member !== this.#member);
+        return [...this.#members.values()].filter(({ member, userId }) => member !== this.#member && this.#ports.isInRoom(userId));
     }
 }

@@ -91,7 +91,8 @@ export class OwnKeys {
 
     #derive(change: Change): Promise<MediaKey[]> | MediaKey[] {
         if (change === "first") return this.#sources.map((source) => ({ source, epoch: 0, ratchet: 0, key: randomBytes(16) }));
-        if (change === "new") {
+        // The wire has 8 bits of the step: the 256th would pass for the first, whose key receivers still have.
+        if (change === "new" || this.#current.some((one) => one.ratchet === 255)) {
             return this.#current.map(({ source, epoch }) => ({ source, epoch: epoch + 1, ratchet: 0, key: randomBytes(16) }));
         }
         return Promise.all(
