@@ -18,6 +18,7 @@ from nio import AsyncClient, MegolmEvent, RoomKeyEvent, SyncResponse
 from nio.api import Api
 
 from control.io.matrix_account import SyncPosition
+from control.io.matrix_keys import claim_keys, query_keys
 from control.io.matrix_send import RoomSender
 from control.protocol import sync
 from control.protocol.direct_message import Refuse, judge_invitation_untrusted, must_leave
@@ -93,7 +94,7 @@ class MatrixBot:
             try:
                 answer = await self._fetch(since, full_state)
                 token = sync.next_batch_untrusted(answer)
-            except (ClientError, TimeoutError, OSError, ValueError, sync.SyncError) as error:
+            except (ClientError, TimeoutError, OSError, ValueError, RecursionError, sync.SyncError) as error:
                 self._count("matrix_sync_failed")
                 log.warning(
                     "sync with the homeserver failed (%s), next attempt in %.1f s",
@@ -146,8 +147,8 @@ class MatrixBot:
                 match piece:
                     case sync.CorePiece(body) | sync.ToDevicePiece(body):
                         await self._feed(body)
-                        if isinstance(piece, sync.CorePiece) and self._client.should_query_keys:
-                            await self._client.keys_query()
+                        if isinstance(piece, sync.CorePiece):
+                            await query_keys(self._client, self._count)
                     case sync.RoomPiece():
                         await self._room(piece)
                     case sync.InvitePiece(room_id, state):
@@ -279,11 +280,12 @@ class MatrixBot:
         try:
             if client.should_upload_keys:
                 await client.keys_upload()
-            if client.should_query_keys:
-                await client.keys_query()
-            if client.should_claim_keys:
-                await client.keys_claim(client.get_users_for_key_claiming())
+            await query_keys(client, self._count)
+            await claim_keys(client, self._count)
             await client.send_to_device_messages()
         except (ClientError, TimeoutError, OSError) as error:
             self._count("matrix_request_failed")
             log.warning("a key request to the homeserver failed: %s", type(error).__name__)
+        except Exception as error:  # as in _handle; what follows the homeserver may not end by what it says
+            self._count("matrix_poison")
+            log.warning("keys could not be handled (%s)", type(error).__name__)

@@ -15,6 +15,8 @@ from aiohttp import ClientError
 from nio import AsyncClient, RoomSendResponse
 from nio.exceptions import LocalProtocolError
 
+from control.io.matrix_keys import query_keys
+
 log = logging.getLogger(__name__)
 
 # Events waiting in one room. Higher: memory for a homeserver that is away. Lower: a burst of several calls in
@@ -88,10 +90,9 @@ class RoomSender:
     async def _attempt(self, room_id: str, event: _Outgoing) -> float | None:
         """Seconds to wait before the next attempt; None when it is done with, delivered or not."""
         try:
-            if self._client.should_query_keys:
-                # A device that is new since the last query would be left out of the room key and could not
-                # read this.
-                await self._client.keys_query()
+            # A device that is new since the last query would be left out of the room key and could not
+            # read this.
+            await query_keys(self._client, self._count)
             answer = await self._client.room_send(
                 room_id,
                 event.event_type,
@@ -107,6 +108,13 @@ class RoomSender:
             log.info("an event cannot be sent yet: %s", type(error).__name__)
             self._count("matrix_send_retried")
             return RETRY_DEFAULT_S
+        except Exception as error:  # false keys of a device in the room; matrix-nio has no common base for it
+            self._count("matrix_poison")
+            log.warning("an event cannot be encrypted (%s) and was skipped", type(error).__name__)
+            # matrix-nio leaves its mark that the key is being shared, and would wait for that for ever.
+            if (sharing := self._client.sharing_session.pop(room_id, None)) is not None:
+                sharing.set()
+            return None
         if isinstance(answer, RoomSendResponse):
             self._count("matrix_sent")
             return None

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from nio import AsyncClient, AsyncClientConfig, RoomCreateResponse
+from nio.api import Api
+from nio.crypto.sessions import OlmAccount
 
 from control.io.matrix import MatrixBot
 from control.io.matrix_account import AccountError, SyncPosition, open_account
@@ -201,6 +203,7 @@ class HostileHomeserver:
         self._answers = answers
         self._asked = asyncio.Condition()
         self._since: str | None = None
+        self.devices: dict[str, Any] = {}
         app = web.Application()
         app.router.add_get("/_matrix/client/v3/sync", self._sync)
         app.router.add_route("*", "/{path:.*}", self._other)
@@ -233,6 +236,10 @@ class HostileHomeserver:
     async def _other(self, request: web.Request) -> web.Response:
         if request.path.endswith("/whoami"):
             return web.json_response({"user_id": "@bot:test", "device_id": "DEV"})
+        if request.path.endswith("/keys/query"):
+            asked = (await request.json())["device_keys"]
+            devices = {user: self.devices[user] for user in asked if user in self.devices}
+            return web.json_response({"device_keys": devices, "failures": {}})
         return web.json_response(
             {"one_time_key_counts": {}, "device_keys": {}, "failures": {}, "room_id": "!x:test"}
         )
@@ -292,3 +299,45 @@ async def test_poison_never_costs_another_event(tmp_path: Path) -> None:
     assert good == [100 + number for number in range(len(POISON))]
     assert rig.counts["matrix_sync_failed"] == 3
     assert SyncPosition(tmp_path).load() == f"s{len(POISON)}"
+
+
+def device(owner: str, **changed: Any) -> dict[str, Any]:
+    """One device as a key query answers it, with a signature of the right form."""
+    keys = {"ed25519:D": "!", "curve25519:D": "!"}
+    whole = {"user_id": owner, "device_id": "D", "algorithms": [], "keys": keys}
+    whole["signatures"] = {owner: {"ed25519:D": "!"}}
+    return {"D": {name: value for name, value in (whole | changed).items() if value is not None}}
+
+
+def own_device() -> dict[str, Any]:
+    account = OlmAccount()
+    keys = {f"{kind}:D": key for kind, key in account.identity_keys.items()}
+    unsigned = {"user_id": "@zoe:test", "device_id": "D", "algorithms": [], "keys": keys}
+    signature = account.sign(Api.to_canonical_json(unsigned))
+    return {"D": unsigned | {"signatures": {"@zoe:test": {"ed25519:D": signature}}}}
+
+
+async def test_false_device_keys_cost_only_their_owner(tmp_path: Path) -> None:
+    """Keys that are none, fields that are missing: the bot goes on, and knows the others' devices."""
+    users = ["@keys:test", "@user:test", "@algorithms:test", "@zoe:test"]
+    state = [poison("m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"}, state_key="")]
+    state += [poison("m.room.member", {"membership": "join"}, state_key=user) for user in users]
+    rooms = {"join": {"!dm:test": {"state": {"events": state}}}}
+    deep = '{"next_batch": ' + 5000 * "[" + 5000 * "]" + "}"
+    homeserver = HostileHomeserver([{"next_batch": "s1", "rooms": rooms}, deep, {"next_batch": "s2"}])
+    homeserver.devices = {
+        "@keys:test": device("@keys:test"),
+        "@user:test": device("@user:test", user_id=None),
+        "@algorithms:test": device("@algorithms:test", algorithms=None),
+        "@zoe:test": own_device(),
+    }
+    async with homeserver as url:
+        client = await open_account(url, "@bot:test", tmp_path, None, "token")
+        rig = Rig(client, tmp_path)
+        await homeserver.asked_since("s2")
+        known = {each.user_id for each in client.device_store}
+        await rig.stop()
+    assert known == {"@zoe:test"}
+    assert not client.users_for_key_query
+    assert rig.counts["matrix_poison"] == 3
+    assert rig.counts["matrix_sync_failed"] == 1
