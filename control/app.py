@@ -46,6 +46,7 @@ class App:
         self._bot: MatrixBot | None = None
         self._runtime: ConferenceRuntime | None = None
         self._problem: str | None = "starting"
+        self._fault = False
         collector = SottoCollector(
             self._counts, DESCRIPTIONS, lambda: [link.counters.values() for link in self._links], self._gauges
         )
@@ -77,6 +78,9 @@ class App:
         except OSError as error:
             log.error("the data folder cannot be used: %s", error)
             return EXIT_HOPELESS
+        except Exception:
+            self._fault = True
+            raise
         finally:
             await self._stop()
         return 0
@@ -113,13 +117,17 @@ class App:
             identity=DtlsIdentity(),
             send_matrix=self._bot.send,
             count=self._counts.count,
+            allowed_servers=self._config.server.allowed_servers,
         )
         self._problem = None
 
     async def _stop(self) -> None:
-        """Members are told before the bot's connection closes; media is the supervisor's to end."""
+        """Members are told before the bot's connection closes; media is the supervisor's to end.
+
+        After a fault they are not: another control process follows, and their media goes on.
+        """
         if self._runtime is not None:
-            await self._runtime.stop(silent=False)
+            await self._runtime.stop(silent=self._fault)
         if self._bot is not None:
             await self._bot.stop()
         await self._http.stop()

@@ -45,6 +45,8 @@ class ServerConfig:
     """Address and port of the browser client, /metrics and the health pages; put a TLS proxy before it."""
     workers: int = 0
     """Processes that forward media. 0: one per core. More than cores only adds switching between them."""
+    allowed_servers: tuple[str, ...] = ()
+    """Homeservers whose users may begin and join conferences. Default: all that can reach the bot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ def test_the_example_is_valid():
     assert config.homeserver.user_id == "@sotto:example.org"
 
 
+def test_the_example_finds_the_client_where_the_readme_copies_it(tmp_path):
+    example = Path(__file__).parents[1] / "examples" / "sotto.toml"
+    (tmp_path / "sotto.toml").write_text(example.read_text())
+    assert load(tmp_path / "sotto.toml", {}).client.web_dir == tmp_path / "web" / "dist"
+
+
 def test_environment_wins(write):
     config = load(
         write(MINIMAL + '[media]\nport = 5000\nlisten = ["::"]\n'),
@@ -48,12 +54,14 @@ def test_environment_wins(write):
             "SOTTO_MEDIA_PORT": "6000",
             "SOTTO_MEDIA_LISTEN": "127.0.0.1, ::1",
             "SOTTO_SERVER_HTTP": "[::1]:80",
+            "SOTTO_SERVER_ALLOWED_SERVERS": "example.org, example.net",
             "SOTTO_PROFILE": "debug",
         },
     )
     assert config.media.port == 6000
     assert config.media.listen == ("127.0.0.1", "::1")
     assert config.http_address == ("::1", 80)
+    assert config.server.allowed_servers == ("example.org", "example.net")
 
 
 def test_handed_over_unchanged(write):

@@ -85,6 +85,11 @@ class Invites:
             raise ContentError(
                 names.FULL, "The focus has as many conferences as it can serve: try again later."
             )
+        begun = sum(creator == sender for creator, _ in self._conferences)
+        if begun >= limits.CONFERENCES_PER_CREATOR:
+            raise ContentError(
+                names.FULL, "You have begun many conferences: end some of them, or wait a minute."
+            )
         admission = Admission()
         admission.install(join.epoch, join.opening.verifier)
         rows = min(self._rows, key=lambda each: each.transports.in_use)

@@ -91,6 +91,9 @@ REFUSAL_SENDERS_MAX: Final = 1000
 # Conferences on this focus and members of one. Higher: every member is told of every other, which grows
 # with the square. Lower: large meetings are turned away.
 CONFERENCES_MAX: Final = 1000
+# Of these one person may have begun. Higher: a few strangers take all there are. Lower: who begins many, one
+# after another, waits until the empty ones are forgotten.
+CONFERENCES_PER_CREATOR: Final = 10
 MEMBERS_MAX: Final = 500
 # An empty conference is kept so long for somebody who reloads a page. Higher: memory of conferences nobody
 # comes back to. Lower: a member's reload that takes longer meets an unknown conference.

@@ -350,6 +350,16 @@ def test_too_many_conferences(monkeypatch: pytest.MonkeyPatch) -> None:
     assert send(where, invite(call_id="other", ticket=other)) == ("m.call.reject", "full")
 
 
+def test_one_person_cannot_begin_all_conferences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CONFERENCES_PER_CREATOR", 1)
+    where = world()
+    people(where, 1)
+    another = Ticket(conference_id="another-conference-of-the-tests")
+    assert send(where, invite(call_id="other", ticket=another)) == ("m.call.reject", "full")
+    other = Ticket(conference_id="a-conference-of-somebody-else", creator="@zoe:example.org")
+    assert Person(where, "@zoe:example.org", "D", "zoe").call(ticket=other).answer is not None
+
+
 def test_conferences_go_to_the_worker_with_the_fewest_transports() -> None:
     where = world(workers=2)
     people(where, 2)
