@@ -20,10 +20,10 @@ from tests.e2e.watching import (
     everyone_sees_everyone,
     falls_silent,
     gaps,
+    hardly_noticed,
     packets_sent,
     private_matters,
     receptions,
-    usual_gap,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytes
 CHROMIUM, FIREFOX = ("alice", "bob", "carol"), "dave"
 LATER = ("erin", "frank")
 CONSENT_S = 30.0
+STALL_S = 8.0
+"""In half a minute of busy browsers on two cores pictures do stall; those of the lost one for all of it."""
 LEAVE_S = 2.0
 """One message to the focus, one from it to each: a few ms, and whatever busy browsers on two cores add."""
 
@@ -122,12 +124,14 @@ async def test_bad_input_is_noticed_by_nobody_in_the_call(call: Call) -> None:
     where = call.stage
     before = await where.metrics()
     errors = await where.total("internal_errors") + await where.total("worker_internal_errors")
-    usual = await usual_gap(call.all)
-    async with gaps(call.all) as watched:
+    refused: dict[str, str] = {}
+
+    async def offend() -> None:
         mallory = await asyncio.to_thread(where.namespace.call, Caller.arrive, where.demo)
-        refused = await asyncio.to_thread(where.namespace.call, mallory.try_everything)
+        refused.update(await asyncio.to_thread(where.namespace.call, mallory.try_everything))
         await asyncio.to_thread(where.namespace.call, rubbish, where)
-        await all_goes_well(call.all)
+
+    await hardly_noticed(call.all, offend, within_s=1)
     assert refused == {
         "no ticket": "ticket_missing",
         "unknown conference": "conference_unknown",
@@ -136,7 +140,6 @@ async def test_bad_input_is_noticed_by_nobody_in_the_call(call: Call) -> None:
         "no description": "invite_malformed",
         "oversized description": "too_large",
     }
-    assert watched.worst < usual + 1, watched.longest
 
     after = await where.metrics()
     grown = {name: value - before.get(name, 0) for name, value in after.items()}
@@ -192,7 +195,7 @@ async def test_a_machine_that_loses_power_is_gone_after_the_consent_time(call: C
     doomed = await call.stage.browsers.launch(fps=10)
     erin = await call.stage.join(doomed, "erin")
     await everyone_sees_everyone([*call.all, erin])
-    usual, before = await usual_gap(call.all), await epochs(call)
+    before = await epochs(call)
     begun = time.monotonic()
     await doomed.kill()
     async with gaps(call.all) as watched:
@@ -201,7 +204,7 @@ async def test_a_machine_that_loses_power_is_gone_after_the_consent_time(call: C
     took = time.monotonic() - begun
     assert CONSENT_S - 6 < took < CONSENT_S + 5
     staying = [gap for of in watched.longest.values() for who, gap in of.items() if who != erin.member]
-    assert max(staying) < usual + 1, watched.longest
+    assert max(staying) < STALL_S, watched.longest
     await new_keys(call, before)
     await all_goes_well(call.all)
 
