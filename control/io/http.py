@@ -94,8 +94,8 @@ class HttpServer:
     async def _file(self, request: web.Request) -> web.StreamResponse:
         if self._web_dir is None:
             raise web.HTTPNotFound(text="This server has no browser client: set client.web_dir.\n")
-        path = (self._web_dir / (request.match_info["path"] or "index.html")).resolve()
-        if not path.is_relative_to(self._web_dir) or not path.is_file():
+        path = _file_of_untrusted(self._web_dir, request.match_info["path"] or "index.html")
+        if path is None:
             raise web.HTTPNotFound(text="There is no such page.\n")
         headers = {
             "Content-Type": _TYPES.get(path.suffix, "application/octet-stream"),
@@ -115,6 +115,15 @@ class HttpServer:
             kept = (changed, gzip.compress(path.read_bytes(), compresslevel=6))
             self._compressed[path] = kept
         return kept[1]
+
+
+def _file_of_untrusted(folder: Path, name: str) -> Path | None:
+    """The file of this name in `folder`, or None."""
+    try:
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder) and path.is_file() else None
+    except (OSError, ValueError):  # no file can have such a name: too long, or with a zero in it
+        return None
 
 
 def _discreet(count: Callable[[str], None]) -> logging.Logger:

@@ -1,0 +1,67 @@
+"""The HTTP port: what it gives, and what it does not."""
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+from yarl import URL
+
+from control.io.http import HttpServer
+
+PAGE = "<html>" + "x" * 2000
+CONFIG = {"homeserver": "https://matrix.example.org", "focus": "@sotto:example.org"}
+
+
+@pytest.fixture
+async def base(tmp_path: Path) -> AsyncIterator[str]:
+    folder = tmp_path / "dist"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text(PAGE)
+    (folder / "assets" / "a.js").write_text("1")
+    (tmp_path / "secret").write_text("secret")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    problems: list[str | None] = ["starting", None]
+    server = HttpServer(CollectorRegistry(), lambda: problems.pop(0), CONFIG, folder, Counter().update)
+    yield f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}"
+    await server.stop()
+
+
+async def test_the_page_its_configuration_and_readiness(base: str) -> None:
+    async with aiohttp.ClientSession(base) as client:
+        async with client.get("/") as answer:
+            assert await answer.text() == PAGE
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+            assert answer.headers["Cache-Control"] == "no-cache"
+        async with client.get("/assets/a.js") as answer:
+            assert answer.headers["Cache-Control"].endswith("immutable")
+        async with client.get("/config.json") as answer:
+            assert await answer.json() == CONFIG
+        assert [(await client.get("/readyz")).status for _ in range(2)] == [503, 200]
+        assert (await client.get("/healthz")).status == 200
+        assert (await client.get("/metrics")).status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/assets",
+        "/%00",
+        "/" + "x" * 5000,
+        "/..%2fsecret",
+        "/%2e%2e/secret",
+        "//etc/passwd",
+        "/link",
+    ],
+)
+async def test_other_paths_are_not_found_and_not_logged(
+    base: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with aiohttp.ClientSession() as client, client.get(URL(base + path, encoded=True)) as answer:
+            assert answer.status == 404
+    assert caplog.records == []
