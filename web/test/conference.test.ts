@@ -21,6 +21,15 @@ describe("roster", () => {
         assert.deepEqual(roster.apply({ reset: true, present: [member(3)], gone: [] }), { joined: [], left: [2] });
         assert.deepEqual(roster.others(3), []);
     });
+
+    it("a number is one device's for good, whatever is said later", () => {
+        const roster = new Roster();
+        roster.apply({ reset: true, present: [member(1), member(2)], gone: [] });
+        assert.deepEqual(roster.apply({ reset: false, present: [member(2, "@u1:x")], gone: [] }), { joined: [], left: [] });
+        assert.equal(roster.members.get(2)?.userId, "@u2:x");
+        assert.deepEqual(roster.apply({ reset: false, present: [member(2, "@u1:x")], gone: [2] }), { joined: [], left: [2] });
+        assert.equal(roster.members.has(2), false);
+    });
 });
 
 describe("slots", () => {

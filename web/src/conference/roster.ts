@@ -1,5 +1,6 @@
 // Who is in the conference, by the focus's word. Pure.
 
+import { count } from "../guard.ts";
 import type { Member, Members } from "../protocol/messages.ts";
 
 export interface RosterChange {
@@ -9,6 +10,8 @@ export interface RosterChange {
 
 export class Roster {
     readonly members = new Map<number, Member>();
+    /** Whose each number is, for good: pictures that one person's key opens must never be shown as another's. */
+    readonly #owners = new Map<number, string>();
 
     apply({ reset, present, gone }: Members): RosterChange {
         const joined: Member[] = [];
@@ -19,6 +22,12 @@ export class Roster {
         }
         for (const number of left) this.members.delete(number);
         for (const member of present) {
+            const owner = `${member.userId}\n${member.deviceId}`;
+            if ((this.#owners.get(member.member) ?? owner) !== owner) {
+                count("member number reused");
+                continue;
+            }
+            this.#owners.set(member.member, owner);
             if (!this.members.has(member.member)) joined.push(member);
             this.members.set(member.member, member);
         }
