@@ -38,6 +38,7 @@ CONTROL_COUNTERS: Mapping[str, Definition] = {
     "matrix_events_ignored": Definition("Matrix events that are not for any call", "what"),
     "matrix_events_refused": Definition("Matrix events of a call that are malformed", "code"),
     "matrix_invite_accepted": Definition("Invitations to direct-message rooms accepted"),
+    "matrix_invite_dropped": Definition("Invitations and departures left undone, too many at one time"),
     "matrix_invite_refused": Definition("Invitations to other rooms refused"),
     "matrix_poison": Definition("Malformed events, each skipped alone"),
     "matrix_position_unsaved": Definition("Sync positions that could not be stored"),

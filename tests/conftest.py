@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import uvloop
@@ -86,6 +87,18 @@ def limited_synapse(tmp_path: Path) -> Iterator[Synapse]:
         yield Synapse(homeserver)
 
 
+def without_namespaces(reason: str) -> NoReturn:
+    """Ends a test that needs a network of its own: a run without the conference in browsers proves little.
+
+    So it fails, unless SOTTO_WITHOUT_NAMESPACES says that this is known.
+    """
+    if os.environ.get("SOTTO_WITHOUT_NAMESPACES"):
+        pytest.skip(reason)
+    pytest.fail(
+        f"{reason}; run as root, or set SOTTO_WITHOUT_NAMESPACES=1 to leave these tests out", pytrace=False
+    )
+
+
 @pytest.fixture
 def namespace() -> Iterator[str]:
     """The name of a network namespace of the test's own, with 192.0.2.7/24 on its loopback device.
@@ -93,7 +106,7 @@ def namespace() -> Iterator[str]:
     Run something in it with `ip netns exec NAME ...`; nothing in it reaches anything outside.
     """
     if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("making a network namespace needs root and iproute2")
+        without_namespaces("making a network namespace needs root and iproute2")
     name = f"sotto-{secrets.token_hex(4)}"
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:

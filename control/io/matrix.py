@@ -39,6 +39,9 @@ BACKOFF_MIN_S, BACKOFF_MAX_S = 0.25, 10.0
 # federation delays is lost.
 UNDECRYPTED_MAX = 256
 UNDECRYPTED_LIFETIME_S = 60.0
+# Requests to join or leave rooms at one time. Higher: a flood of invitations becomes a flood of requests.
+# Lower: after a long absence some people have to ask again.
+ROOM_REQUESTS_MAX = 64
 # Timeline events of one room in one answer; older ones are stale calls anyway.
 TIMELINE_LIMIT = 50
 # Largest answer read. Higher: memory a homeserver can claim. Lower: a bot in tens of thousands of rooms
@@ -257,10 +260,14 @@ class MatrixBot:
         async def guarded() -> None:
             try:
                 await work
-            except (ClientError, TimeoutError, OSError) as error:
+            except Exception as error:  # a homeserver's odd answer is matrix-nio's to raise about, in any way
                 self._count("matrix_request_failed")
                 log.warning("a request to the homeserver failed: %s", type(error).__name__)
 
+        if len(self._joining) >= ROOM_REQUESTS_MAX:
+            work.close()
+            self._count("matrix_invite_dropped")
+            return
         task = asyncio.create_task(guarded(), name="matrix-room")
         self._joining.add(task)
         task.add_done_callback(self._joining.discard)

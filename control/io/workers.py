@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from aioice.ice import get_host_addresses
 
 from control.handover import WorkerHandover
+from control.io.faults import log_fault
 from control.io.inherited import Inherited
 from control.io.table import TableWriter
 from control.protocol.allocation import WorkerPlace
@@ -114,9 +115,9 @@ class WorkerLink:
                 if message.kind == uplink.Kind.READY:
                     self.writer.worker_moved()
                 self._on_message(self.index, message)
-            except Exception:
+            except Exception as error:
                 self.unread += 1
-                log.exception("message of worker %d", self.index)
+                log_fault(log, "uplink", error)
 
 
 def _candidates(given: WorkerHandover, advertise: Sequence[str]) -> tuple[tuple[str, int], ...]:

@@ -82,6 +82,11 @@ class Conference:
         others = len(self.members) - (self.find(user_id, device_id) is not None)
         if others >= limits.MEMBERS_MAX or self._next_member > _MEMBER_NUMBERS:
             raise ContentError(names.FULL, "The conference is full: join again when somebody has left.")
+        own = sum(each.user_id == user_id and each.device_id != device_id for each in self.members.values())
+        if own >= limits.MEMBERS_PER_USER:
+            raise ContentError(
+                names.FULL, "You are in this conference with too many devices: leave with one."
+            )
 
     def join(
         self, invite: Invite, device_id: str, call: Call, agreed: tuple[Offer, Agreement], now: float

@@ -95,6 +95,9 @@ CONFERENCES_MAX: Final = 1000
 # after another, waits until the empty ones are forgotten.
 CONFERENCES_PER_CREATOR: Final = 10
 MEMBERS_MAX: Final = 500
+# Devices of one person in one conference; a device's name is its bearer's own word. Higher: whoever has a
+# ticket fills a worker alone. Lower: people with many devices are turned away.
+MEMBERS_PER_USER: Final = 8
 # An empty conference is kept so long for somebody who reloads a page. Higher: memory of conferences nobody
 # comes back to. Lower: a member's reload that takes longer meets an unknown conference.
 CONFERENCE_LINGER: Final = 60.0
@@ -132,6 +135,10 @@ ENCODING_BITRATES: Final = {"t": 150_000, "m": 500_000, "f": 1_700_000}
 # REMB to every sender until bandwidth is estimated: room for t + m + f, audio and Chromium's own overhead
 # (2.4 Mbit/s). Higher: a sender's uplink fills before it slows down by loss. Lower: `f` is starved.
 REMB_BPS: Final = 3_000_000
+# Where Chromium's estimate of its uplink begins when we report arrivals to it; it finds congestion within a
+# second, but grows by 8 % a second only. Higher: the first seconds flood a slow uplink. Lower: `f` comes late
+# (30 s from Chromium's own 300 kbit/s).
+START_BITRATE: Final = 2_500_000
 
 # Data channels. One message from a member (docs/protocol.md section 4: 64 KiB for m.call.negotiate).
 CHANNEL_MAX_MESSAGE: Final = 64 * 1024

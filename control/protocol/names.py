@@ -56,7 +56,6 @@ SHUTTING_DOWN: Final = "shutting_down"
 ICE_FAILED: Final = "ice_failed"
 DTLS_FAILED: Final = "dtls_failed"
 REPLACED: Final = "replaced"
-INTERNAL: Final = "internal"
 
 # Values of `reason` in m.call.hangup (MSC2746), where one fits a code of ours.
 REASONS: Final = {ICE_FAILED: "ice_failed", DTLS_FAILED: "user_media_failed", REPLACED: "replaced"}

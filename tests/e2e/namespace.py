@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, Self, TypeVar
 
-import pytest
+from tests.conftest import without_namespaces
 
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 
@@ -38,7 +38,7 @@ class Namespace:
 
     def __enter__(self) -> Self:
         if os.geteuid() != 0 or shutil.which("ip") is None:
-            pytest.skip("making a network namespace needs root and iproute2")
+            without_namespaces("making a network namespace needs root and iproute2")
         self.call(self._enter)
         return self
 
@@ -56,7 +56,7 @@ class Namespace:
     def _enter(self) -> None:
         library = ctypes.CDLL(None, use_errno=True)
         if library.unshare(_NEW_NETWORK) != 0:
-            pytest.skip(f"no network namespace to be had here: {os.strerror(ctypes.get_errno())}")
+            without_namespaces(f"no network namespace to be had here: {os.strerror(ctypes.get_errno())}")
         for command in (
             "link set lo up",
             "link add media0 type veth peer name media1",

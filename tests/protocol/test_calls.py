@@ -332,6 +332,19 @@ def test_a_worker_without_sinks_gives_everything_back() -> None:
     assert Person(where, "@small:example.org", "S", "s").call(sdp=offer(pairs=2)).answer is not None
 
 
+def test_one_person_does_not_fill_a_conference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MEMBERS_PER_USER", 2)
+    where = world()
+    people(where, 1)
+    for device in ("B1", "B2"):
+        assert send(where, invite(BOB, device, device.lower()), BOB) is None
+    assert send(where, invite(BOB, "B3", "b3"), BOB) == ("m.call.reject", "full")
+    assert send(where, invite(BOB, "B2", "again"), BOB) == ("m.call.hangup", "replaced"), (
+        "a device may come again"
+    )
+    assert where.focus.members == 3
+
+
 def test_a_full_conference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MEMBERS_MAX", 2)
     where = world()
