@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it, type TestContext } from "node:test";
 import { KeyExchange, type Device } from "../src/keys/exchange.ts";
 import { OwnKeys } from "../src/keys/ownkeys.ts";
 import type { MediaKey, MediaKeys } from "../src/protocol/events.ts";
@@ -61,6 +61,87 @@ describe("key exchange", () => {
         exchange.memberJoined(member(2, "@bob:test"), true);
         exchange.keysArrived(keysOf(2), { userId: "@bob:test", deviceId: "D" });
         assert.deepEqual(taken, [2]);
+        exchange.stop();
+    });
+});
+
+/** Alice with a clock: what Bob (2), Carol (3) and the room are given, each key as "to epoch.ratchet". */
+async function aliceAt(t: TestContext, room: Set<string>) {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    let now = 0;
+    const given: string[] = [];
+    const note = (to: string, { keys }: MediaKeys) => void given.push(...keys.map((key) => `${to} ${key.epoch}.${key.ratchet}`));
+    const exchange = new KeyExchange(
+        { conferenceId: "c", self: { userId: "@alice:test", deviceId: "D" }, sources: ["audio"], ignoreOthers: false },
+        {
+            broadcast: async (keys, members) => note(`all(${members.map(({ userId }) => userId[1]).join("")})`, keys),
+            sendKeysTo: async (keys, device) => note(device.userId[1]!, keys),
+            requestFrom: async () => undefined,
+            install: (side, _, key) => side === "send_key" && given.push(`used ${key.epoch}.${key.ratchet}`),
+            drop: () => undefined,
+            isInRoom: (userId) => room.has(userId),
+            now: () => now,
+        },
+    );
+    /** Passes time, then returns what was given since the last call, once `expected` things were or nothing more comes. */
+    const at = async (time: number, expected: number): Promise<string[]> => {
+        const passed = time - now;
+        now = time;
+        t.mock.timers.tick(1000 * passed + 1);
+        const patience = Date.now() + (expected > 0 ? 5000 : 20);
+        while (given.length < expected || (expected === 0 && Date.now() < patience)) {
+            assert.ok(Date.now() < patience, `only ${given.join(", ")}`);
+            await new Promise((resolve) => setImmediate(resolve));
+        }
+        return given.splice(0);
+    };
+    exchange.memberJoined(member(2, "@bob:test"), false);
+    exchange.start(1);
+    assert.deepEqual(await at(0, 2), ["all(b) 0.0", "used 0.0"]);
+    return { exchange, at };
+}
+
+describe("who may have which key", () => {
+    it("a newcomer's request waits for the step made for it; others are answered at once", async (t) => {
+        const { exchange, at } = await aliceAt(t, new Set(["@bob:test", "@carol:test"]));
+        exchange.memberJoined(member(3, "@carol:test"), true);
+        await exchange.requestArrived(REQUEST, { userId: "@carol:test", deviceId: "D" });
+        await exchange.requestArrived(REQUEST, { userId: "@bob:test", deviceId: "D" });
+        assert.deepEqual(await at(4, 1), ["b 0.0"]);
+        assert.deepEqual(await at(5, 3), ["all(bc) 0.1", "c 0.1", "used 0.1"]);
+        await exchange.requestArrived(REQUEST, { userId: "@carol:test", deviceId: "D" });
+        assert.deepEqual(await at(8, 0), []);
+        await exchange.requestArrived(REQUEST, { userId: "@carol:test", deviceId: "D" });
+        assert.deepEqual(await at(9, 1), ["c 0.1"]);
+        exchange.stop();
+    });
+
+    it("a member who is made to leave the room gets no key and ends the epoch, once", async (t) => {
+        const room = new Set(["@bob:test", "@carol:test"]);
+        const { exchange, at } = await aliceAt(t, room);
+        exchange.memberJoined(member(3, "@carol:test"), true);
+        assert.deepEqual(await at(5, 2), ["all(bc) 0.1", "used 0.1"]);
+        room.delete("@bob:test");
+        exchange.roomChanged("@bob:test");
+        exchange.roomChanged("@bob:test");
+        exchange.roomChanged("@dan:test");
+        await exchange.requestArrived(REQUEST, { userId: "@bob:test", deviceId: "D" });
+        assert.deepEqual(await at(10, 1), ["all(c) 1.0"]);
+        assert.deepEqual(await at(11, 1), ["used 1.0"]);
+        exchange.memberLeft(2);
+        assert.deepEqual(await at(20, 0), []);
+        exchange.stop();
+    });
+
+    it("who comes into the room after the focus named them gets a step made for it, and no older key", async (t) => {
+        const room = new Set(["@bob:test"]);
+        const { exchange, at } = await aliceAt(t, room);
+        exchange.memberJoined(member(3, "@carol:test"), true);
+        assert.deepEqual(await at(6, 0), []);
+        room.add("@carol:test");
+        exchange.roomChanged("@carol:test");
+        await exchange.requestArrived(REQUEST, { userId: "@carol:test", deviceId: "D" });
+        assert.deepEqual(await at(7, 3), ["all(bc) 0.1", "c 0.1", "used 0.1"]);
         exchange.stop();
     });
 });

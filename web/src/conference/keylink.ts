@@ -1,6 +1,6 @@
 // Ties the key exchange of one conference to its room, to Olm and to the media worker.
 
-import type { MatrixClient, Room } from "matrix-js-sdk";
+import { type MatrixClient, type MatrixEvent, type Room, type RoomMember, RoomMemberEvent } from "matrix-js-sdk";
 import type { KeyTransportKind } from "../config.ts";
 import { count, guard } from "../guard.ts";
 import { KeyExchange } from "../keys/exchange.ts";
@@ -41,7 +41,11 @@ export function linkKeys({ client, room, kind, pass, worker, ignoreOthers }: Key
     const take = guard("room event", (event: Incoming) => {
         if (event.type === EVENT.mediaKeys) return transport.timelineKeys(event, keys);
     });
-    const stops = [transport.listen(keys), listen(client, room.roomId, take)];
+    const onMembership = (_event: MatrixEvent, { roomId, userId }: RoomMember): void => {
+        if (roomId === room.roomId) keys.roomChanged(userId);
+    };
+    client.on(RoomMemberEvent.Membership, onMembership);
+    const stops = [transport.listen(keys), listen(client, room.roomId, take), () => client.off(RoomMemberEvent.Membership, onMembership)];
     // Keys sent before this call began; those that are still sealed come through `listen` once they are open.
     for (const event of room.getLiveTimeline().getEvents()) {
         if (event.getTs() < pass.conference.createdTs - CLOCK_SKEW_MS) continue;

@@ -43,6 +43,10 @@ export class KeyExchange {
     readonly #missing = new MissingKeys();
     readonly #answered = new EachAtMostEvery<string>(KEY_REQUEST_S);
     #members = new Map<number, Member>();
+    /** From which change on our keys are for a member: all for those there before us, none for those out of the room. */
+    readonly #since = new Map<number, number>();
+    /** Devices that asked before the keys they may have were made. */
+    readonly #waiting = new Map<string, Device>();
     /** Numbers never come back: with the keys went what is known of frames seen, so old ones would pass again. */
     readonly #gone = new Set<number>();
     #member = 0;
@@ -52,7 +56,10 @@ export class KeyExchange {
         this.#options = options;
         this.#ports = ports;
         this.#own = new OwnKeys(options.sources.map(sourceNumber), {
-            send: (keys) => ports.broadcast(this.#content(keys), this.#others()),
+            send: async (keys) => {
+                await ports.broadcast(this.#content(keys), this.#others());
+                this.#answerWaiting();
+            },
             use: (keys) => {
                 for (const key of keys) ports.install("send_key", this.#member, key);
             },
@@ -78,16 +85,31 @@ export class KeyExchange {
         }
         this.#members.set(member.member, member);
         for (const claim of early) this.#install(claim.member, claim.keys);
-        if (news) this.#own.memberJoined();
+        const inRoom = this.#ports.isInRoom(member.userId);
+        this.#since.set(member.member, !inRoom ? Infinity : news ? this.#own.memberJoined() : 0);
+        if (news) return;
         // Those who were there before us sent their keys before this device could read them, as a rule: ask at once.
-        else if (early.length === 0) this.keyMissing(member.member, 0, 0, -Infinity);
+        if (early.length === 0) this.keyMissing(member.member, 0, 0, -Infinity);
     }
 
     memberLeft(member: number): void {
         if (!this.#members.delete(member)) return;
         this.#gone.add(member);
         this.#ports.drop(member);
-        this.#own.memberLeft();
+        const since = this.#since.get(member);
+        this.#since.delete(member);
+        // Out of the room: they have had no key since the change of that moment, or none at all.
+        if (since !== Infinity) this.#own.memberLeft();
+    }
+
+    /** Somebody came into the room or is there no more; the focus may go on naming them as if nothing had happened. */
+    roomChanged(userId: string): void {
+        const present = this.#ports.isInRoom(userId);
+        const theirs = [...this.#members.values()].filter((one) => one.userId === userId && present === (this.#since.get(one.member) === Infinity));
+        if (theirs.length === 0) return;
+        const since = present ? this.#own.memberJoined() : Infinity;
+        for (const { member } of theirs) this.#since.set(member, since);
+        if (!present) this.#own.memberLeft();
     }
 
     /** Keys of other conferences of the room are none of ours. */
@@ -105,14 +127,25 @@ export class KeyExchange {
         if (verdict === "accepted") this.#install(keys.member, keys.keys);
     }
 
-    /** Somebody lacks our key: answered when a present member's device asks, at most every 3 s. */
+    /** Somebody lacks our key: answered when a present member's device asks, at most every 3 s, a newcomer after our next step. */
     async requestArrived(request: KeyRequest, from: Device): Promise<void> {
         if (request.conferenceId !== this.#options.conferenceId || request.member !== this.#member) return;
-        const known = this.#others().some((one) => one.userId === from.userId && one.deviceId === from.deviceId);
-        if (!known) return count("key request refused");
-        const keys = this.#own.all();
-        if (keys.length === 0 || !this.#answered.allows(`${from.userId}\n${from.deviceId}`, this.#ports.now())) return;
-        await this.#ports.sendKeysTo(this.#content(keys), from);
+        await this.#answer(from);
+    }
+
+    async #answer(device: Device): Promise<void> {
+        const theirs = this.#others().filter((one) => one.userId === device.userId && one.deviceId === device.deviceId);
+        if (theirs.length === 0) return count("key request refused");
+        const keys = this.#own.since(Math.max(...theirs.map(({ member }) => this.#since.get(member) ?? Infinity)));
+        const name = `${device.userId}\n${device.deviceId}`;
+        if (keys.length === 0) this.#waiting.set(name, device);
+        else if (this.#answered.allows(name, this.#ports.now())) await this.#ports.sendKeysTo(this.#content(keys), device);
+    }
+
+    #answerWaiting(): void {
+        const waiting = [...this.#waiting.values()];
+        this.#waiting.clear();
+        for (const device of waiting) this.#answer(device).catch(() => count("own keys not sent"));
     }
 
     /** A receiver has frames of `member` without a key since `since` (s). True when the key was asked for now. */
@@ -134,7 +167,7 @@ export class KeyExchange {
     }
 
     /** Those who may have our keys. */
-    #others(): Device[] {
+    #others(): Member[] {
         return [...this.#members.values()].filter(({ member, userId }) => member !== this.#member && this.#ports.isInRoom(userId));
     }
 }

@@ -15,12 +15,21 @@ export interface OwnKeysPorts {
     now(): number;
 }
 
+/** Keys by the change that made them, counted from 1; 0: none yet. */
+interface Made {
+    change: number;
+    keys: MediaKey[];
+}
+
+const NOTHING: Made = { change: 0, keys: [] };
+
 export class OwnKeys {
     readonly #sources: number[];
     readonly #ports: OwnKeysPorts;
     readonly #schedule = new KeySchedule();
-    #current: MediaKey[] = [];
-    #pending: MediaKey[] = [];
+    #begun = 0;
+    #current = NOTHING;
+    #pending = NOTHING;
     #timer: ReturnType<typeof setTimeout> | undefined;
     #stopped = false;
 
@@ -34,9 +43,12 @@ export class OwnKeys {
         this.#pump();
     }
 
-    memberJoined(): void {
+    /** Returns the first change whose keys are for the newcomer: those before it open what was said without them. */
+    memberJoined(): number {
+        const first = this.#begun + 1;
         this.#schedule.memberJoined();
         this.#pump();
+        return first;
     }
 
     memberLeft(): void {
@@ -44,15 +56,15 @@ export class OwnKeys {
         this.#pump();
     }
 
-    /** What somebody who lacks a key needs: the keys in use, and those about to be. */
-    all(): MediaKey[] {
-        return [...this.#current, ...this.#pending];
+    /** What somebody who lacks a key needs: the keys in use and those about to be, as far as `change` or a later one made them. */
+    since(change: number): MediaKey[] {
+        return [this.#current, this.#pending].flatMap((made) => (made.change >= change ? made.keys : []));
     }
 
     stop(): void {
         this.#stopped = true;
         clearTimeout(this.#timer);
-        this.#current = this.#pending = [];
+        this.#current = this.#pending = NOTHING;
     }
 
     #pump(): void {
@@ -69,21 +81,22 @@ export class OwnKeys {
                 return;
             }
             this.#current = this.#pending;
-            this.#pending = [];
-            this.#ports.use(this.#current);
+            this.#pending = NOTHING;
+            this.#ports.use(this.#current.keys);
         }
     }
 
     async #change(change: Change): Promise<void> {
+        const number = ++this.#begun;
         try {
             const keys = await this.#derive(change);
             if (this.#stopped) return;
-            this.#pending = keys;
+            this.#pending = { change: number, keys };
             await this.#ports.send(keys);
             this.#schedule.accepted(this.#ports.now());
         } catch {
             count("own keys not sent");
-            this.#pending = [];
+            this.#pending = NOTHING;
             this.#schedule.failed(this.#ports.now());
         }
         this.#pump();
@@ -91,12 +104,11 @@ export class OwnKeys {
 
     #derive(change: Change): Promise<MediaKey[]> | MediaKey[] {
         if (change === "first") return this.#sources.map((source) => ({ source, epoch: 0, ratchet: 0, key: randomBytes(16) }));
+        const { keys } = this.#current;
         // The wire has 8 bits of the step: the 256th would pass for the first, whose key receivers still have.
-        if (change === "new" || this.#current.some((one) => one.ratchet === 255)) {
-            return this.#current.map(({ source, epoch }) => ({ source, epoch: epoch + 1, ratchet: 0, key: randomBytes(16) }));
+        if (change === "new" || keys.some((one) => one.ratchet === 255)) {
+            return keys.map(({ source, epoch }) => ({ source, epoch: epoch + 1, ratchet: 0, key: randomBytes(16) }));
         }
-        return Promise.all(
-            this.#current.map(async (one) => ({ ...one, ratchet: one.ratchet + 1, key: await ratchet(one.key) })),
-        );
+        return Promise.all(keys.map(async (one) => ({ ...one, ratchet: one.ratchet + 1, key: await ratchet(one.key) })));
     }
 }
