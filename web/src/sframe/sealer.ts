@@ -15,7 +15,7 @@ interface Current {
 export class SourceSealer {
     #current: Current | null = null;
     #counter = 0;
-    /** frames sealed, and frames dropped because there was no key yet or the source is muted */
+    /** frames sealed, and frames dropped because there was no key yet, the source is muted or they were empty */
     sealed = 0;
     dropped = 0;
 
@@ -41,10 +41,10 @@ export class SourceSealer {
         return true;
     }
 
-    /** null: no key yet, and a frame never leaves in clear. */
+    /** null: no key yet, and a frame never leaves in clear; or it is empty and says nothing: receivers look for a clear byte. */
     async seal(kind: FrameKind, frame: Bytes): Promise<Bytes | null> {
         const current = this.#current;
-        if (current === null) {
+        if (current === null || frame.length === 0) {
             this.dropped++;
             return null;
         }
