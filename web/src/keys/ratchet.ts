@@ -7,9 +7,3 @@ export async function ratchet(key: Bytes): Promise<Bytes> {
     const derivation = { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info: utf8(RATCHET_LABEL) };
     return new Uint8Array(await crypto.subtle.deriveBits(derivation, secret, 8 * key.length));
 }
-
-export async function ratchetBy(key: Bytes, steps: number): Promise<Bytes> {
-    let stepped = key;
-    for (let i = 0; i < steps; i++) stepped = await ratchet(stepped);
-    return stepped;
-}
