@@ -172,3 +172,14 @@ bool compound_send_nack(struct worker *worker, uint32_t source, uint8_t encoding
                                       own_ssrc(worker, transport), ssrc, lost, count));
     return finish(worker, &compound);
 }
+
+bool compound_send_arrivals(struct worker *worker, uint32_t transport, struct arrival_log *log,
+                            uint32_t media_ssrc, uint64_t now_ns)
+{
+    struct compound compound;
+    if (!begin(worker, &compound, transport, NULL, 0, now_ns)) return false;
+    int written = transport_cc_write(log, end_of(&compound), room_of(&compound),
+                                     own_ssrc(worker, transport), media_ssrc, now_ns);
+    append(&compound, written);
+    return written > 0 && finish(worker, &compound);
+}

@@ -14,6 +14,9 @@ void compound_send_switched(struct worker *worker, uint32_t transport, uint64_t 
 /* NACK to the sender of an encoding for these sequence numbers, in ascending order. False when it cannot be asked now. */
 bool compound_send_nack(struct worker *worker, uint32_t source, uint8_t encoding,
                         const uint16_t *lost, unsigned count, uint64_t now_ns);
+/* Transport-wide feedback about what the log has not told yet. False when nothing was sent: it cannot be told now, or there is nothing. */
+bool compound_send_arrivals(struct worker *worker, uint32_t transport, struct arrival_log *log,
+                            uint32_t media_ssrc, uint64_t now_ns);
 /* PLI to the sender of a source: one refreshes all its encodings. False when it cannot be asked yet. */
 bool compound_send_key_request(struct worker *worker, uint32_t source, uint64_t now_ns);
 

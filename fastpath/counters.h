@@ -70,7 +70,8 @@
     X(rtx_sent_bytes, "Bytes of packets retransmitted to receivers")                             \
     X(rtx_not_kept, "Packets receivers asked for that were not in the history, or not any more") \
     X(rtx_limited_dropped, "Packets not retransmitted because their receiver may get no more")   \
-    X(recovery_refused, "Sources that are not repaired because memory was short")
+    X(recovery_refused, "Sources that are not repaired because memory was short")                \
+    X(transport_cc_sent, "Transport-wide feedback messages sent to senders")
 
 enum counter {
 #define X(name, help) COUNTER_##name,

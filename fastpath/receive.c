@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "feedback.h"
 #include "relay.h"
 #include "rtcp.h"
@@ -223,6 +224,9 @@ void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *b
     state->rx_packets++;
     state->rx_bytes += length;
     if (!known) transport_bind(worker, transport, header.ssrc, binding);
+    if (found.transport_cc.offset)
+        arrival_reports_note(worker, transport, load_be16(bytes + found.transport_cc.offset),
+                             header.ssrc, binding.repair, now_ns);
     if (binding.repair) worker_count(worker, COUNTER_rtx_received, 1);
     int padding = rtp_padding_untrusted(bytes, length, &header);
     const struct source_row *row = &worker->generation.sources[binding.source];

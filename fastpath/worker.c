@@ -25,6 +25,7 @@ static int take_memory(struct worker *worker, uint64_t seed)
     if (!worker->transports || !worker->timers || !worker->sources || !worker->sinks ||
         !worker->hasty || !worker->waiting || !worker->maps || !worker->receivers ||
         recovery_open(&worker->recovery, capacities.sources) != 0 ||
+        arrival_reports_open(&worker->arrival_reports, capacities.transports) != 0 ||
         addresses_open(&worker->addresses, capacities.transports, seed) != 0 ||
         fanout_open(&worker->fanout, capacities) != 0 || egress_open(&worker->egress) != 0 ||
         outbox_open(&worker->outbox) != 0)
@@ -63,6 +64,7 @@ void worker_close(struct worker *worker)
     free(worker->maps);
     free(worker->receivers);
     recovery_close(&worker->recovery, worker->capacities.sources);
+    arrival_reports_close(&worker->arrival_reports);
     addresses_close(&worker->addresses);
     fanout_close(&worker->fanout);
     egress_close(&worker->egress);
@@ -136,6 +138,7 @@ void worker_tick(struct worker *worker, uint64_t now_ns)
     worker->hasty_count = 0;
     if (worker->scan_due_ns <= now_ns) worker->scan_due_ns = scan_timers(worker, now_ns);
     recovery_tick(worker, now_ns);
+    arrival_reports_tick(worker, now_ns);
     uint64_t key_due = key_requests_tick(worker, now_ns);
     if (key_due < worker->scan_due_ns) worker->scan_due_ns = key_due;
 }
@@ -145,6 +148,7 @@ uint64_t worker_sleep_ns(const struct worker *worker, uint64_t now_ns)
     if (!worker->generation_number) return LIMIT_SLEEP_NS;
     uint64_t due = worker->scan_due_ns < worker->recovery.due_ns ? worker->scan_due_ns
                                                                  : worker->recovery.due_ns;
+    if (worker->arrival_reports.due_ns < due) due = worker->arrival_reports.due_ns;
     if (worker->hasty_count || due <= now_ns) return 0;
     uint64_t sleep = due - now_ns;
     return sleep < LIMIT_SLEEP_NS ? sleep : LIMIT_SLEEP_NS;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "addresses.h"
+#include "arrival_reports.h"
 #include "egress.h"
 #include "fanout.h"
 #include "outbox.h"
@@ -41,6 +42,7 @@ struct worker {
     struct sequence_map *maps;         /* by sink: what its numbers stood for */
     struct repair_receiver *receivers; /* by transport: what it may have repaired */
     struct recovery recovery;
+    struct arrival_reports arrival_reports;
     struct addresses addresses;
     struct fanout fanout;
     struct egress egress;
@@ -63,7 +65,7 @@ void worker_close(struct worker *worker);
 
 /* At a batch boundary: takes over a new generation if there is one. Returns 1 if so. */
 int worker_adopt(struct worker *worker, uint64_t now_ns);
-/* At the end of each batch, before egress is flushed, and whenever worker_sleep_ns is over: reports, consent, key requests. */
+/* At the end of each batch, before egress is flushed, and whenever worker_sleep_ns is over: reports, feedback, consent, key requests. */
 void worker_tick(struct worker *worker, uint64_t now_ns);
 /* How long nothing needs to be done if no datagram comes; at most LIMIT_SLEEP_NS. */
 uint64_t worker_sleep_ns(const struct worker *worker, uint64_t now_ns);

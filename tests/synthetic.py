@@ -30,7 +30,7 @@ from control.protocol.rows import (
 from fastpath_ext.packet_crypto import make_ufrag
 from fastpath_ext.table import Table
 
-LEVEL, MID, RID, REPAIRED_RID = 1, 4, 10, 11
+LEVEL, MID, TRANSPORT_CC, RID, REPAIRED_RID = 1, 4, 5, 10, 11
 RIDS = ("t", "m", "f")
 LIBSRTP = {
     SrtpProfile.AES128_CM_SHA1_80: Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
@@ -137,6 +137,8 @@ class Participant:
         """Which of the RTP that arrives is lost on the way."""
         self.pictures = dict.fromkeys(self.video_ssrcs, 0)
         self.mentions_mid = True
+        self.transport_number: int | None = None
+        """The transport-wide number of its next packet; Meeting.put negotiates the extension if it is set."""
         self.answers = 0
         self.dtls: list[bytes] = []
         self.rtp: list[Got] = []
@@ -161,6 +163,9 @@ class Participant:
     ) -> bytes:
         sequence = self.next[ssrc]
         self.next[ssrc] = sequence + 1
+        if self.transport_number is not None:
+            elements += struct.pack("!BH", TRANSPORT_CC << 4 | 1, self.transport_number & 0xFFFF)
+            self.transport_number += 1
         head = struct.pack(
             "!BBHII",
             0x90 if elements else 0x80,
@@ -348,7 +353,13 @@ class Meeting:
                     rtcp_ssrc=0xE0000 + n,
                     remb_bps=3_000_000,
                     sources=(self.audio(n), self.camera(n)),
-                    ext=ExtensionIds(mid=MID, rid=RID, repaired_rid=REPAIRED_RID, audio_level=LEVEL),
+                    ext=ExtensionIds(
+                        mid=MID,
+                        rid=RID,
+                        repaired_rid=REPAIRED_RID,
+                        audio_level=LEVEL,
+                        transport_cc=0 if one.transport_number is None else TRANSPORT_CC,
+                    ),
                 ),
             )
             for camera in (False, True):
