@@ -21,8 +21,9 @@ EXTENSION_URIS: Final = {
 class Features:
     """Switches that later work flips, nothing else."""
 
-    # Needs feedback from the worker: accepted and not served it drives Chromium to 100 kbit/s.
-    transport_cc: bool = False
+    # Transport-wide feedback from us to senders. Off: they raise and lower their rate by loss and REMB only.
+    # On without feedback from the worker would drive Chromium to 100 kbit/s.
+    transport_cc_up: bool = True
     # NACK and RTX of video, both ways. Off: a lost packet shows until the next key frame.
     nack_rtx: bool = True
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 
+from control.protocol import limits
 from control.protocol.sdp_agreement import (
     EXTENSION_URIS,
     Agreement,
@@ -158,6 +159,8 @@ def _media(section: Section, agreed: SenderSection | SlotSection, direction: str
 
 def _sender(section: Section, sender: SenderSection) -> list[str]:
     lines = _media(section, sender, "recvonly")
+    if sender.kind == "video" and sender.extension_ids.transport_cc is not None:
+        lines.append(f"a=fmtp:{sender.payload_type} x-google-start-bitrate={limits.START_BITRATE // 1000}")
     lines += [f"a=rid:{rid} recv" for rid in sender.rids]
     if section.simulcast:
         lines.append(f"a=simulcast:recv {';'.join(sender.rids)}")

@@ -32,7 +32,7 @@ __all__ = [
 
 
 # What a slot may carry. The dependency descriptor gives receivers nothing (measured).
-SLOT_EXTENSIONS: Final = frozenset({"mid", "audio_level", "abs_send_time", "transport_cc"})
+SLOT_EXTENSIONS: Final = frozenset({"mid", "audio_level", "abs_send_time"})
 # The one codec of each kind, and the rids of a simulcast sender from low to high.
 CODECS: Final = {"audio": ("opus", 48000), "video": ("vp8", 90000)}
 RIDS: Final = ("t", "m", "f")
@@ -231,8 +231,11 @@ def _codec(section: Section, features: Features) -> tuple[Codec, int | None] | N
     return None
 
 
-def _feedback(section: Section, codec: Codec, features: Features, rtx: int | None) -> tuple[str, ...]:
-    wanted = ["transport-cc"] if features.transport_cc else []
+def _feedback(
+    section: Section, codec: Codec, rtx: int | None, transport_cc: int | None = None
+) -> tuple[str, ...]:
+    """`rtx` and `transport_cc`: the payload type and the extension id they were agreed with."""
+    wanted = [] if transport_cc is None else ["transport-cc"]
     if section.kind == "video":
         wanted += ["goog-remb", "ccm fir", "nack pli"] + (["nack"] if rtx is not None else [])
     return tuple(each for each in wanted if each in codec.feedback)
@@ -251,7 +254,7 @@ def _extension_ids(section: Section, codec: Codec, features: Features, slot: boo
             continue
         if name in ("rid", "repaired_rid") and not section.rids:
             continue
-        if name == "transport_cc" and not (features.transport_cc and "transport-cc" in codec.feedback):
+        if name == "transport_cc" and not (features.transport_cc_up and "transport-cc" in codec.feedback):
             continue
         ids[name] = extension.id
     return ExtensionIds(**ids)
@@ -312,7 +315,7 @@ def _sender(
         codec=codec.name,
         rids=rids,
         extension_ids=ids,
-        feedback=_feedback(section, codec, features, rtx_payload_type),
+        feedback=_feedback(section, codec, rtx_payload_type, ids.transport_cc),
         active=section.direction != "inactive",
         stream_id=section.stream_id,
         ssrcs=section.ssrcs,
@@ -333,7 +336,7 @@ def _slot(section: Section, features: Features, pair: int) -> SlotSection | None
         clock_rate=codec.clock_rate,
         codec=codec.name,
         extension_ids=_extension_ids(section, codec, features, slot=True),
-        feedback=_feedback(section, codec, features, rtx_payload_type),
+        feedback=_feedback(section, codec, rtx_payload_type),
         active=section.direction != "inactive",
     )
 

@@ -16,7 +16,7 @@ TRANSPORT = AnswerTransport(
     Fingerprint("sha-256", bytes(range(32))),
     [("192.0.2.1", 40000), ("2001:db8::1", 40001)],
 )
-ALL = Features(transport_cc=True, nack_rtx=True)
+PLAIN = Features(transport_cc_up=False, nack_rtx=False)
 
 
 def answer_to(text: str, features: Features | None = None) -> str:
@@ -32,7 +32,7 @@ def sections(answer: str) -> list[list[str]]:
     return [part.strip().split("\r\n") for part in re.split(r"(?=m=)", answer)]
 
 
-@pytest.mark.parametrize("features", [Features(), ALL])
+@pytest.mark.parametrize("features", [Features(), PLAIN])
 @pytest.mark.parametrize("name", NAMES)
 def test_it_fits_its_offer(name: str, features: Features) -> None:
     text = offer_text(name)
@@ -80,7 +80,7 @@ def test_aiortc_reads_it(name: str) -> None:
 
 def test_a_whole_answer() -> None:
     """Read it once with your own eyes: sender with simulcast, one slot, the data channel."""
-    head, audio, camera, _, slot, *_, data = sections(answer_to(offer_text("firefox_offer"), ALL))
+    head, audio, camera, _, slot, *_, data = sections(answer_to(offer_text("firefox_offer")))
     assert head[2:] == [
         "s=-",
         "t=0 0",
@@ -124,6 +124,7 @@ def test_a_whole_answer() -> None:
         "a=rtcp-fb:120 nack",
         "a=rtpmap:124 rtx/90000",
         "a=fmtp:124 apt=120",
+        "a=fmtp:120 x-google-start-bitrate=2500",
         "a=rid:t recv",
         "a=rid:m recv",
         "a=rid:f recv",
@@ -141,11 +142,23 @@ def test_a_whole_answer() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_not_served_is_declined(name: str) -> None:
     answer = answer_to(offer_text(name))
-    assert not re.search(r"transport-cc|transport-wide|red/|ulpfec|H264|AV1", answer)
+    assert not re.search(r"red/|ulpfec|H264|AV1", answer)
     assert "goog-remb" in answer
     assert "nack pli" in answer
-    plain = answer_to(offer_text(name), Features(nack_rtx=False))
-    assert not re.search(r"rtx|FID|a=rtcp-fb:\d+ nack\r\n", plain)
+    plain = answer_to(offer_text(name), PLAIN)
+    assert not re.search(r"rtx|FID|a=rtcp-fb:\d+ nack\r\n|transport-cc|transport-wide", plain)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arrivals_are_reported_to_senders_only(name: str) -> None:
+    """Both the extension and the feedback, or neither; slots' packets bear no such numbers."""
+    for asked, told in zip(
+        sections(offer_text(name))[1:], sections(answer_to(offer_text(name)))[1:], strict=True
+    ):
+        offered, text = "\n".join(asked), "\n".join(told)
+        served = "a=recvonly" in told and "transport-wide" in offered
+        assert bool(re.search(r"^a=extmap:\d+\S* \S+transport-wide", text, re.MULTILINE)) == served
+        assert bool(re.search(r"^a=rtcp-fb:\d+ transport-cc$", text, re.MULTILINE)) == served
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,10 +24,11 @@ def screen_stream(text: str) -> str:
 
 
 def agree_all(browser: str) -> list[Agreement]:
-    first = agree(offer_text(f"{browser}_offer"))
-    second = agree(offer_text(f"{browser}_more_slots"), first)
+    features = Features(transport_cc_up=False)  # these offers follow answers that declined it
+    first = agree(offer_text(f"{browser}_offer"), None, features)
+    second = agree(offer_text(f"{browser}_more_slots"), first, features)
     text = offer_text(f"{browser}_screen_ice_restart")
-    third = agree(text, second, **{screen_stream(text): "m.screenshare"})
+    third = agree(text, second, features, **{screen_stream(text): "m.screenshare"})
     return [first, second, third]
 
 
@@ -47,12 +48,13 @@ def test_chromium() -> None:
     assert (camera.mid, camera.source, camera.codec, camera.payload_type, camera.clock_rate) == (
         "1", "camera", "vp8", 96, 90000,
     )  # fmt: skip
-    assert audio.extension_ids == ExtensionIds(mid=4, audio_level=1, abs_send_time=2)
+    assert audio.extension_ids == ExtensionIds(mid=4, audio_level=1, abs_send_time=2, transport_cc=3)
     assert camera.extension_ids == ExtensionIds(
-        mid=4, rid=10, repaired_rid=11, abs_send_time=2, dependency_descriptor=12
+        mid=4, rid=10, repaired_rid=11, abs_send_time=2, transport_cc=3, dependency_descriptor=12
     )
     assert (audio.rids, camera.rids) == ((), ("t", "m", "f"))
-    assert (audio.feedback, camera.feedback) == ((), ("goog-remb", "ccm fir", "nack pli", "nack"))
+    assert audio.feedback == ("transport-cc",)
+    assert camera.feedback == ("transport-cc", "goog-remb", "ccm fir", "nack pli", "nack")
     assert (audio.rtx_payload_type, camera.rtx_payload_type) == (None, 97)
     assert [(slot.mid, slot.kind, slot.pair) for slot in agreement.slots] == [
         ("2", "audio", 0), ("3", "video", 0), ("4", "audio", 1), ("5", "video", 1),
@@ -76,24 +78,29 @@ def test_chromium() -> None:
 def test_firefox() -> None:
     audio, camera = agree(offer_text("firefox_offer")).senders
     assert (audio.payload_type, camera.payload_type) == (109, 120)
-    assert audio.extension_ids == ExtensionIds(mid=3, audio_level=1)
+    assert audio.extension_ids == ExtensionIds(mid=3, audio_level=1, transport_cc=7)
     assert camera.extension_ids == ExtensionIds(
-        mid=3, rid=9, repaired_rid=10, abs_send_time=4, dependency_descriptor=8
+        mid=3, rid=9, repaired_rid=10, abs_send_time=4, transport_cc=7, dependency_descriptor=8
     )
 
 
 def test_features_only_flip_what_was_offered() -> None:
-    agreement = agree(BASE, features=Features(transport_cc=True, nack_rtx=True))
+    agreement = agree(BASE)
     audio, camera = agreement.senders
     assert (audio.extension_ids.transport_cc, camera.extension_ids.transport_cc) == (3, 3)
     assert (audio.feedback, audio.rtx_payload_type) == (("transport-cc",), None)
     assert camera.feedback == ("transport-cc", "goog-remb", "ccm fir", "nack pli", "nack")
     assert (camera.rtx_payload_type, agreement.slots[1].rtx_payload_type) == (97, 97)
+    assert {slot.extension_ids.transport_cc for slot in agreement.slots} == {None}
+    assert "transport-cc" not in {each for slot in agreement.slots for each in slot.feedback}
     without = BASE.replace("a=rtcp-fb:96 nack\r\n", "").replace("a=rtcp-fb:96 transport-cc\r\n", "")
-    camera = agree(without, features=Features(transport_cc=True, nack_rtx=True)).senders[1]
+    camera = agree(without, features=Features(transport_cc_up=True, nack_rtx=True)).senders[1]
     assert (camera.rtx_payload_type, camera.extension_ids.transport_cc) == (None, None)
     camera = agree(BASE.replace(" apt=96", " apt=95")).senders[1]
     assert "nack" not in camera.feedback, "without RTX a NACK is answered with nothing"
+    plain = agree(BASE, features=Features(transport_cc_up=False)).senders
+    assert [sender.extension_ids.transport_cc for sender in plain] == [None, None]
+    assert "transport-cc" not in plain[0].feedback + plain[1].feedback
     camera = agree(BASE, features=Features(nack_rtx=False)).senders[1]
     assert (camera.rtx_payload_type, "nack" in camera.feedback) == (None, False)
 
