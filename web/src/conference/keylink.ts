@@ -41,9 +41,9 @@ export function linkKeys({ client, room, kind, pass, worker, ignoreOthers }: Key
     const take = guard("room event", (event: Incoming) => {
         if (event.type === EVENT.mediaKeys) return transport.timelineKeys(event, keys);
     });
-    const onMembership = (_event: MatrixEvent, { roomId, userId }: RoomMember): void => {
+    const onMembership = guard("room member", (_event: MatrixEvent, { roomId, userId }: RoomMember) => {
         if (roomId === room.roomId) keys.roomChanged(userId);
-    };
+    });
     client.on(RoomMemberEvent.Membership, onMembership);
     const stops = [transport.listen(keys), listen(client, room.roomId, take), () => client.off(RoomMemberEvent.Membership, onMembership)];
     // Keys sent before this call began; those that are still sealed come through `listen` once they are open.
