@@ -104,15 +104,25 @@ async function aliceAt(t: TestContext, room: Set<string>) {
 describe("who may have which key", () => {
     it("a newcomer's request waits for the step made for it; others are answered at once", async (t) => {
         const { exchange, at } = await aliceAt(t, new Set(["@bob:test", "@carol:test"]));
+        assert.deepEqual(await at(20, 0), []);
         exchange.memberJoined(member(3, "@carol:test"), true);
         await exchange.requestArrived(REQUEST, { userId: "@carol:test", deviceId: "D" });
         await exchange.requestArrived(REQUEST, { userId: "@bob:test", deviceId: "D" });
-        assert.deepEqual(await at(4, 1), ["b 0.0"]);
-        assert.deepEqual(await at(5, 3), ["all(bc) 0.1", "c 0.1", "used 0.1"]);
+        assert.deepEqual(await at(20, 4), ["b 0.0", "all(bc) 0.1", "c 0.1", "used 0.1"]);
         await exchange.requestArrived(REQUEST, { userId: "@carol:test", deviceId: "D" });
-        assert.deepEqual(await at(8, 0), []);
+        assert.deepEqual(await at(23, 0), []);
         await exchange.requestArrived(REQUEST, { userId: "@carol:test", deviceId: "D" });
-        assert.deepEqual(await at(9, 1), ["c 0.1"]);
+        assert.deepEqual(await at(24, 1), ["c 0.1"]);
+        exchange.stop();
+    });
+
+    it("who comes within 5 s of a key's making is given it at once, and the step follows", async (t) => {
+        const { exchange, at } = await aliceAt(t, new Set(["@bob:test", "@carol:test"]));
+        assert.deepEqual(await at(4, 0), []);
+        exchange.memberJoined(member(3, "@carol:test"), true);
+        await exchange.requestArrived(REQUEST, { userId: "@carol:test", deviceId: "D" });
+        assert.deepEqual(await at(4, 1), ["c 0.0"]);
+        assert.deepEqual(await at(5, 2), ["all(bc) 0.1", "used 0.1"]);
         exchange.stop();
     });
 

@@ -3,6 +3,7 @@
 import { randomBytes } from "../bytes.ts";
 import { count } from "../guard.ts";
 import type { MediaKey } from "../protocol/events.ts";
+import { KEY_COALESCE_S } from "../protocol/limits.ts";
 import { ratchet } from "./ratchet.ts";
 import { KeySchedule, type Change } from "./schedule.ts";
 
@@ -28,6 +29,7 @@ export class OwnKeys {
     readonly #ports: OwnKeysPorts;
     readonly #schedule = new KeySchedule();
     #begun = 0;
+    #begunAt = -Infinity;
     #current = NOTHING;
     #pending = NOTHING;
     #timer: ReturnType<typeof setTimeout> | undefined;
@@ -43,9 +45,12 @@ export class OwnKeys {
         this.#pump();
     }
 
-    /** Returns the first change whose keys are for the newcomer: those before it open what was said without them. */
+    /**
+     * Returns the first change whose keys are for the newcomer: those before it open what was said without them. Keys made within
+     * KEY_COALESCE_S count as made for them too: people who join together would else wait that long for picture and sound.
+     */
     memberJoined(): number {
-        const first = this.#begun + 1;
+        const first = this.#ports.now() < this.#begunAt + KEY_COALESCE_S ? this.#begun : this.#begun + 1;
         this.#schedule.memberJoined();
         this.#pump();
         return first;
@@ -88,6 +93,7 @@ export class OwnKeys {
 
     async #change(change: Change): Promise<void> {
         const number = ++this.#begun;
+        this.#begunAt = this.#ports.now();
         try {
             const keys = await this.#derive(change);
             if (this.#stopped) return;
