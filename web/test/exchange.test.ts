@@ -90,7 +90,7 @@ async function aliceAt(t: TestContext, room: Set<string>) {
         t.mock.timers.tick(1000 * passed + 1);
         const patience = Date.now() + (expected > 0 ? 5000 : 20);
         while (given.length < expected || (expected === 0 && Date.now() < patience)) {
-            assert.ok(Date.now() < patience, `only ${given.join(", ")}`);
+            assert.ok(expected === 0 || Date.now() < patience, `only ${given.join(", ")}`);
             await new Promise((resolve) => setImmediate(resolve));
         }
         return given.splice(0);
