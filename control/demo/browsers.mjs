@@ -67,10 +67,19 @@ async function open({ browser, url, script, width, height }) {
     pages.set(number, page);
     page.on("console", (message) => tell({ event: "console", page: number, text: `${message.type()}: ${message.text()}` }));
     page.on("pageerror", (error) => tell({ event: "console", page: number, text: `error: ${error?.stack ?? error}` }));
-    if (width) await page.setViewport({ width, height });
+    if (width) await resize(page, width, height);
     if (script) await page.evaluateOnNewDocument(script);
     await page.goto(url, { waitUntil: "domcontentloaded" });
     return { page: number };
+}
+
+/** Firefox before 153 takes the size and then does not know the orientation that goes with it. */
+async function resize(page, width, height) {
+    try {
+        await page.setViewport({ width, height });
+    } catch (error) {
+        if (!String(error).includes("unknown command")) throw error;
+    }
 }
 
 async function evaluate({ page, expression }) {
@@ -95,7 +104,7 @@ async function screenshot({ page, path }) {
 }
 
 async function size({ page, width, height }) {
-    await pageOf(page).setViewport({ width, height });
+    await resize(pageOf(page), width, height);
 }
 
 /** As a person closes a tab: the page is told. */

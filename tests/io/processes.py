@@ -16,6 +16,8 @@ PYTHON = sys.executable
 
 
 def serve(options: dict) -> int:
+    # As from a terminal: what started the tests may have been told to ignore Ctrl-C, and that is inherited.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     from control.config import Config, HomeserverConfig, MediaConfig, ServerConfig
     from control.supervisor import Supervisor
 
