@@ -83,8 +83,6 @@ def get(url: str) -> bytes:
 
 @pytest.mark.synapse
 def test_two_starts_and_two_stops(tmp_path: Path, root: Path) -> None:
-    if not (root / "control/__main__.py").exists():
-        pytest.skip("no server to start yet")
     with demo(tmp_path / "demo", root) as first:
         urls = [first.wait_for(rf"{name} +http").split()[-1] for name in ("Alice", "Bob", "Carol")]
         assert urls[1].endswith("/?demo=bob")
@@ -116,8 +114,6 @@ def test_two_starts_and_two_stops(tmp_path: Path, root: Path) -> None:
 
 @pytest.mark.synapse
 def test_nothing_is_left_when_the_demo_is_killed(tmp_path: Path, root: Path) -> None:
-    if not (root / "control/__main__.py").exists():
-        pytest.skip("no server to start yet")
     with demo(tmp_path / "demo", root) as terminal:
         terminal.wait_for("Carol +http")
         started = terminal.descendants()
