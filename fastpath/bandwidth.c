@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "transport_cc.h"
+
 /* Buckets of 25 ms: the rate a decrease starts from looks at the shorter and the longer time, everything else at the longer. */
 #define ARRIVED_LONG 20
 #define ARRIVED_SHORT 8

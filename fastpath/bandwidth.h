@@ -16,8 +16,10 @@
 #include "probing.h"
 #include "rate_control.h"
 #include "rate_window.h"
+#include "sent_log.h"
 #include "standing_queue.h"
-#include "transport_cc.h"
+
+struct rtcp_feedback;
 
 /* Before anything is known. Higher: overruns slow links in the first second. Lower: the first picture is worse for longer. */
 #define BANDWIDTH_START 300000u

@@ -82,6 +82,7 @@ size_t table_config_size(struct table_capacities capacities)
 size_t table_state_size(struct table_capacities capacities)
 {
     return sizeof(struct state_header) + lines(capacities.transports * sizeof(struct transport_state)) +
+           capacities.transports * sizeof(struct downlink_state) +
            lines(capacities.sources * sizeof(struct source_state)) +
            capacities.sinks * sizeof(struct sink_state);
 }
@@ -91,6 +92,7 @@ _Static_assert(sizeof(struct state_header) % 64 == 0, "the first row begins on a
 _Static_assert(sizeof(struct transport_row) % 64 == 0, "rows of one array begin on cache lines");
 _Static_assert(offsetof(struct sink_state, copies) == 64, "each projection is one cache line");
 _Static_assert(offsetof(struct transport_state, incarnation) == 0, "state_row_reset");
+_Static_assert(offsetof(struct downlink_state, incarnation) == 0, "state_row_reset");
 _Static_assert(offsetof(struct source_state, incarnation) == 0, "state_row_reset");
 _Static_assert(offsetof(struct sink_state, incarnation) == 0, "state_row_reset");
 _Static_assert(sizeof(_Atomic uint32_t) == 4 && sizeof(_Atomic uint64_t) == 8,
@@ -136,6 +138,7 @@ void table_state_format(void *memory, struct table_capacities capacities)
     header->layout_version = TABLE_LAYOUT_VERSION;
     header->header_size = sizeof(struct state_header);
     header->transport_state_size = sizeof(struct transport_state);
+    header->downlink_state_size = sizeof(struct downlink_state);
     header->source_state_size = sizeof(struct source_state);
     header->sink_state_size = sizeof(struct sink_state);
     header->counter_count = COUNTER_COUNT;
@@ -179,6 +182,7 @@ int table_state_attach(void *memory, size_t size, struct state_view *view)
     if (header->magic != TABLE_STATE_MAGIC || header->layout_version != TABLE_LAYOUT_VERSION ||
         header->header_size != sizeof(struct state_header) ||
         header->transport_state_size != sizeof(struct transport_state) ||
+        header->downlink_state_size != sizeof(struct downlink_state) ||
         header->source_state_size != sizeof(struct source_state) ||
         header->sink_state_size != sizeof(struct sink_state) || !capacities_fit(capacities))
         return -EPROTO;
@@ -189,6 +193,8 @@ int table_state_attach(void *memory, size_t size, struct state_view *view)
     view->size = size;
     view->transports = (struct transport_state *)rows;
     rows += lines(capacities.transports * sizeof(struct transport_state));
+    view->downlinks = (struct downlink_state *)rows;
+    rows += capacities.transports * sizeof(struct downlink_state);
     view->sources = (struct source_state *)rows;
     rows += lines(capacities.sources * sizeof(struct source_state));
     view->sinks = (struct sink_state *)rows;

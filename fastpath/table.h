@@ -26,12 +26,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "allocation.h"
+#include "bandwidth.h"
+#include "clamp.h"
 #include "counters.h"
 #include "limits.h"
+#include "pacing.h"
+#include "rates.h"
+#include "sent_log.h"
+#include "speakers.h"
 
 #define TABLE_CONFIG_MAGIC 0x31676663746f73ull /* "sotcfg1" little endian */
 #define TABLE_STATE_MAGIC 0x31617473746f73ull  /* "sotsta1" */
-#define TABLE_LAYOUT_VERSION 2u
+#define TABLE_LAYOUT_VERSION 3u
 #define TABLE_NONE 0xffffffffu
 
 /* Keeps the order of plain stores as written: enough against a kill, because stores retire in program order. */
@@ -69,14 +76,16 @@ struct transport_row { /* one member's connection; handle = index. local_ufrag b
     uint32_t incarnation;
     uint32_t conference;   /* number for grouping, not an identifier anybody else knows */
     uint16_t srtp_profile; /* enum srtp_profile; SRTP_NONE until DTLS is done */
-    uint8_t reserved0[2];
+    uint8_t transport_cc_down; /* 1 = its slots negotiated transport-wide feedback too: what we send it is numbered */
+    uint8_t reserved0;
     struct ice_credentials ice[2];  /* [1] is used during an ICE restart */
     struct srtp_key rx_key, tx_key; /* theirs, ours */
     uint32_t rtcp_ssrc; /* our SSRC for reports and requests on this transport; first in every compound we send */
     uint32_t remb_bps;                             /* REMB sent to it, 0 = none */
     uint32_t sources[LIMIT_SOURCES_PER_TRANSPORT]; /* handles of what it sends, TABLE_NONE = none */
     struct extension_ids ext;
-    uint8_t reserved1[8];
+    uint32_t downlink_max_bps; /* the operator's bound of what it is sent, 0 = none */
+    uint8_t reserved1[4];
 };
 
 enum source_kind {
@@ -98,11 +107,13 @@ struct source_row { /* one microphone, camera or screen that arrives on `transpo
     uint8_t encoding_count; /* 1 for audio and for video without rids */
     uint8_t mid_length;
     uint8_t rid_length[LIMIT_ENCODINGS];
-    uint8_t reserved[2];
+    uint8_t tmmbr; /* 1 = "ccm tmmbr" was negotiated (RFC 5104): the clamp is sent that way too */
+    uint8_t reserved;
     uint32_t ssrc[LIMIT_ENCODINGS]; /* declared in the SDP, 0 = learn from mid and rid */
     char mid[LIMIT_MID];
     char rid[LIMIT_ENCODINGS][LIMIT_RID]; /* lowest encoding first */
-    uint8_t reserved1[16];
+    struct clamp_limits limits; /* for audio max_bps[0] is what it is counted as before it is measured */
+    uint8_t reserved1[20];
 };
 
 struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and what it should carry */
@@ -115,12 +126,15 @@ struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and
     uint8_t payload_type, rtx_payload_type, kind;
     uint8_t max_encoding; /* 0 t, 1 m, 2 f: never a higher one */
     uint8_t priority;     /* higher = kept longer when bandwidth is short */
-    uint8_t reserved[23];
+    uint8_t focus;        /* 1 = what is looked at: grows before any thumbnail */
+    uint8_t hidden;       /* 1 = nobody looks at it now: costs nothing, the mapping stays */
+    uint8_t loudest; /* 1 = audio slot without a member of its own: the worker puts the loudest of the others there */
+    uint8_t reserved[20];
 };
 
 _Static_assert(sizeof(struct ice_credentials) == 116, "layout");
 _Static_assert(sizeof(struct transport_row) == 384, "layout");
-_Static_assert(sizeof(struct source_row) == 128, "layout");
+_Static_assert(sizeof(struct source_row) == 160, "layout");
 _Static_assert(sizeof(struct sink_row) == 64, "layout");
 
 struct config_generation { /* head of one half; the three arrays follow, each at its full capacity */
@@ -179,8 +193,22 @@ struct transport_state {
     struct srtcp_rx_state rtcp_rx[LIMIT_RX_SSRCS];
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
     uint64_t report_due_ns;
-    uint32_t reported_lost; /* last cumulative loss and jitter its receiver reports told of our slots, summed */
-    uint32_t round_trip_us; /* from the last LSR and DLSR, 0 = unknown */
+    uint32_t reported_lost; /* last cumulative loss its receiver reports told of our slots, summed */
+    uint32_t round_trip_us;  /* from the last LSR and DLSR, 0 = unknown */
+    struct clamp_remb remb;  /* what was sent to it */
+    int64_t clock_offset_ns; /* sender's NTP clock minus ours, least seen; see sender_clock.h */
+    uint64_t clock_offset_seen_ns; /* 0 = unknown */
+};
+
+/* What one receiver may be sent, by handle of its transport. A row of its own: the estimator goes on over a kill, and a scan of transports does
+   not pass over it. */
+struct downlink_state {
+    _Alignas(64) _Atomic uint32_t incarnation;
+    uint32_t waiting_bytes; /* last seen in its queue, for status; the queue itself is private memory */
+    struct pacing pacing;
+    struct bandwidth bandwidth;
+    struct allocation_total total;
+    struct sent_log sent;
 };
 
 struct encoding_state {      /* what arrives of one encoding; RFC 3550 6.4.1 and appendix A */
@@ -205,7 +233,11 @@ struct source_state {
     uint32_t fir_sequence;
     uint64_t key_request_sent_ns;    /* last request upstream */
     uint64_t key_request_pending_ns; /* since when somebody waits for one, 0 = nobody */
-    uint64_t audio_level_smoothed; /* RFC 6464 level, fixed point, reserved for speaker decisions */
+    uint32_t lost_told;              /* what UPLINK_VIEWERS said last */
+    uint32_t reserved;
+    struct speaker_state speaker; /* of audio */
+    struct clamp_source clamp;    /* of video */
+    struct rate_row rates[LIMIT_ENCODINGS];
     struct encoding_state encodings[LIMIT_ENCODINGS];
 };
 
@@ -237,21 +269,26 @@ struct sink_state {
     uint64_t key_request_window_ns;
     uint64_t sr_due_ns;
     uint64_t rtx_next_index; /* next index to use with rtx_ssrc, 0 = not begun; see rtx.h */
-    uint64_t reserved[2];
+    uint32_t fraction_lost;  /* of 256, as its last receiver report said */
+    uint32_t wished_source;  /* whose wishes `allocation` is about, TABLE_NONE = none */
+    uint64_t reserved;
     struct projection copies[2];
+    struct allocation_state allocation;
+    struct loudest_slot loudest; /* of a sink whose row says so */
 };
 
 _Static_assert(sizeof(struct srtp_rx_state) == 144, "layout");
 _Static_assert(sizeof(struct srtcp_rx_state) == 32, "layout");
 _Static_assert(sizeof(struct path) == 56, "layout");
 _Static_assert(sizeof(struct encoding_state) == 96, "layout");
-_Static_assert(sizeof(struct sink_state) == 192, "layout");
+_Static_assert(sizeof(struct sink_state) == 256, "layout");
+_Static_assert(sizeof(struct downlink_state) % 64 == 0, "layout");
 
 struct state_header {
     uint64_t magic;
     uint32_t layout_version, header_size;
-    uint32_t transport_state_size, source_state_size, sink_state_size, counter_count;
-    uint32_t transport_capacity, source_capacity, sink_capacity, reserved;
+    uint32_t transport_state_size, downlink_state_size, source_state_size, sink_state_size;
+    uint32_t transport_capacity, source_capacity, sink_capacity, counter_count;
     _Atomic uint64_t heartbeat_ns;   /* stored at every turn of the worker's loop */
     _Atomic uint64_t worker_started; /* how many workers ran on this segment so far */
     /* One writer: relaxed load, add, store. Of fixed room, so that a build that appends a counter attaches to older tables:
@@ -279,6 +316,7 @@ struct generation_view { /* one generation, for reading (worker) or writing (con
 struct state_view {
     struct state_header *header;
     struct transport_state *transports;
+    struct downlink_state *downlinks; /* by transport */
     struct source_state *sources;
     struct sink_state *sinks;
     size_t size;
@@ -311,7 +349,7 @@ uint32_t row_check(const void *row, size_t size);
 /* The same without the processor's instruction, to compare with. */
 uint32_t row_check_portable(const void *row, size_t size);
 
-/* Worker: gives a state row (any of the three; each begins with its incarnation) to a new occupant: stores 0, clears the rest, stores
+/* Worker: gives a state row (any of the four; each begins with its incarnation) to a new occupant: stores 0, clears the rest, stores
    `incarnation` last. Killed anywhere, the row belongs to nobody and the next worker resets it again. */
 void state_row_reset(void *row, size_t size, uint32_t incarnation);
 

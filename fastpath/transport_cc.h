@@ -12,13 +12,11 @@
 #include <stdint.h>
 
 #include "rtcp.h"
+#include "sent_log.h"
 
 /* Packets of one sender whose arrival is remembered; a power of two. Higher: 4 B each. Lower: a burst between two feedbacks, or one that comes
    late, goes unreported (1024 = 100 ms of 100 Mbit/s). */
 #define LIMIT_ARRIVALS 1024
-/* Packets of one receiver that may wait for feedback; a power of two. Higher: 8 B each. Lower: on a fast or distant path feedback comes
-   after its packets are forgotten (1024 = 1 s of 10 Mbit/s). */
-#define LIMIT_SENT 1024
 /* A feedback is due after the longer time, after the shorter when TRANSPORT_CC_SOME packets wait, and at once when TRANSPORT_CC_MANY
    do. Longer: the sender's estimate reacts later. Shorter: more feedback (an empty one costs 60 B on the wire). */
 #define TRANSPORT_CC_LONGEST_NS (100ull * 1000000ull)
@@ -51,43 +49,9 @@ uint64_t arrivals_due_ns(const struct arrival_log *log);
 int transport_cc_write(struct arrival_log *log, uint8_t *to, size_t room, uint32_t sender,
                        uint32_t media, uint64_t now_ns);
 
-/* ---- sending ---- */
-
-enum sent_state {
-    SENT_NOTHING = 0,
-    SENT_WAITING,
-    SENT_LOST, /* told as not received */
-    SENT_RECEIVED,
-    SENT_PRESUMED, /* its feedback was lost; counted as received for rates only */
-};
-
-struct sent_packet {
-    uint32_t sent_us; /* of the clock, modulo 2^32 */
-    uint16_t size;    /* bytes of UDP payload */
-    uint8_t cluster;  /* of the probe it belongs to, 0 = none */
-    uint8_t state;    /* enum sent_state */
-};
-
-struct sent_log {      /* to one receiver */
-    uint64_t next;     /* number of the next packet, unwrapped; 0 = nothing was sent yet */
-    uint64_t told_end; /* one above the greatest number a feedback spoke of */
-    struct sent_packet packets[LIMIT_SENT];
-};
+/* ---- sending: see sent_log.h ---- */
 
 _Static_assert(sizeof(struct arrival_log) == 32 + 4 * LIMIT_ARRIVALS, "layout");
-_Static_assert(sizeof(struct sent_packet) == 8, "layout");
-_Static_assert(sizeof(struct sent_log) == 16 + 8 * LIMIT_SENT, "layout");
-
-/* Gives the number for the header extension of a packet about to be sent, and notes it. */
-uint16_t sent_log_add(struct sent_log *log, uint16_t size, uint8_t cluster, uint64_t now_ns);
-/* The record of a number in a feedback, and that number unwrapped; NULL = never sent or forgotten. */
-struct sent_packet *sent_log_find(struct sent_log *log, uint16_t sequence, uint64_t *unwrapped);
-/* Its sending time in microseconds of the clock. */
-static inline int64_t sent_time_us(const struct sent_packet *packet, uint64_t now_ns)
-{
-    uint64_t now_us = now_ns / 1000;
-    return (int64_t)(now_us - (uint32_t)((uint32_t)now_us - packet->sent_us));
-}
 
 struct transport_cc_status {
     uint16_t sequence;

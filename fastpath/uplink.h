@@ -16,6 +16,11 @@ enum uplink_kind {
     UPLINK_SOURCE_LIVE = 5,     /* first packet of an encoding: a = source handle, b = encoding */
     UPLINK_SINK_SWITCHED = 6,   /* a = sink handle, b = source handle now carried */
     UPLINK_READY = 7, /* the worker runs its loop; transport and incarnation are 0; a = process id */
+    UPLINK_SEND_TARGET = 8, /* what an encoding should be sent at: a = source handle, b = encoding, payload: struct clamp_order */
+    UPLINK_SPEAKING = 9,    /* a = source handle, b = 1 began, 0 stopped */
+    UPLINK_DOMINANT = 10, /* a = source handle: whoever speaks now has the floor of its conference */
+    UPLINK_SINK_DEAL = 11, /* what a slot gets within its receiver's estimate: a = sink handle, b = encoding | temporal << 8, 0xff = paused */
+    UPLINK_VIEWERS = 12, /* what the viewers of a source lose: a = source handle, b = viewers << 16 | worst << 8 | mean, of 256 */
     /* control -> worker */
     DOWNLINK_DTLS = 64, /* payload: a DTLS datagram for the selected address of the transport */
     DOWNLINK_WAKE = 65, /* look at the table now (a generation was published) */

@@ -54,12 +54,21 @@ cdef extern from "fastpath/table.h" nogil:
         uint32_t incarnation
         uint32_t conference
         uint16_t srtp_profile
+        uint8_t transport_cc_down
         ice_credentials ice[2]
         srtp_key rx_key, tx_key
         uint32_t rtcp_ssrc
         uint32_t remb_bps
         uint32_t sources[LIMIT_SOURCES_PER_TRANSPORT]
         extension_ids ext
+        uint32_t downlink_max_bps
+
+    struct clamp_limits:
+        uint32_t max_bps[LIMIT_ENCODINGS]
+        uint32_t floor_bps[LIMIT_ENCODINGS]
+        uint8_t encoding_count
+        uint8_t kind
+        uint8_t share_percent
 
     struct source_row:
         uint32_t check
@@ -72,9 +81,11 @@ cdef extern from "fastpath/table.h" nogil:
         uint8_t encoding_count
         uint8_t mid_length
         uint8_t rid_length[LIMIT_ENCODINGS]
+        uint8_t tmmbr
         uint32_t ssrc[LIMIT_ENCODINGS]
         char mid[LIMIT_MID]
         char rid[LIMIT_ENCODINGS][LIMIT_RID]
+        clamp_limits limits
 
     struct sink_row:
         uint32_t check
@@ -86,6 +97,9 @@ cdef extern from "fastpath/table.h" nogil:
         uint8_t payload_type, rtx_payload_type, kind
         uint8_t max_encoding
         uint8_t priority
+        uint8_t focus
+        uint8_t hidden
+        uint8_t loudest
 
     struct config_generation:
         uint64_t number
@@ -106,6 +120,28 @@ cdef extern from "fastpath/table.h" nogil:
         uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes
         uint32_t reported_lost
         uint32_t round_trip_us
+
+    struct bandwidth:
+        uint32_t target
+        uint32_t remb
+        uint32_t has_feedback
+        uint32_t wanted
+
+    enum:
+        ALLOCATION_NOTHING
+
+    struct allocation_total:
+        uint32_t bps, audio_bps, next_bps, wanted_bps, changed, paused
+
+    struct allocation_state:
+        uint32_t share_bps, bps
+        uint8_t encoding, temporal
+
+    struct downlink_state:
+        uint32_t incarnation
+        uint32_t waiting_bytes
+        bandwidth bandwidth
+        allocation_total total
 
     struct encoding_state:
         uint32_t ssrc, rtx_ssrc
@@ -130,12 +166,13 @@ cdef extern from "fastpath/table.h" nogil:
         uint32_t packets
         uint32_t octets
         projection copies[2]
+        allocation_state allocation
 
     struct state_header:
         uint64_t magic
         uint32_t layout_version, header_size
-        uint32_t transport_state_size, source_state_size, sink_state_size, counter_count
-        uint32_t transport_capacity, source_capacity, sink_capacity
+        uint32_t transport_state_size, downlink_state_size, source_state_size, sink_state_size
+        uint32_t transport_capacity, source_capacity, sink_capacity, counter_count
         uint64_t heartbeat_ns
         uint64_t worker_started
         uint64_t counters[COUNTER_COUNT]
@@ -156,6 +193,7 @@ cdef extern from "fastpath/table.h" nogil:
     struct state_view:
         state_header *header
         transport_state *transports
+        downlink_state *downlinks
         source_state *sources
         sink_state *sinks
         size_t size
@@ -182,6 +220,11 @@ cdef extern from "fastpath/uplink.h" nogil:
         UPLINK_SOURCE_LIVE
         UPLINK_SINK_SWITCHED
         UPLINK_READY
+        UPLINK_SEND_TARGET
+        UPLINK_SPEAKING
+        UPLINK_DOMINANT
+        UPLINK_SINK_DEAL
+        UPLINK_VIEWERS
         DOWNLINK_DTLS
         DOWNLINK_WAKE
         DOWNLINK_STOP

@@ -12,6 +12,7 @@ from fastpath_ext cimport c
 from fastpath_ext.posix cimport explicit_bzero
 
 from fastpath_ext.values import (
+    DownlinkStatus,
     EncodingStatus,
     SinkStatus,
     SinkValue,
@@ -81,8 +82,10 @@ cdef object state_mismatch(const c.state_header *found, size_t size):
     room.sinks = found.sink_capacity
     return mismatch(
         "state", found.layout_version, size, room, c.table_state_size(room),
-        (found.header_size, found.transport_state_size, found.source_state_size, found.sink_state_size),
-        (sizeof(c.state_header), sizeof(c.transport_state), sizeof(c.source_state), sizeof(c.sink_state)))
+        (found.header_size, found.transport_state_size, found.downlink_state_size, found.source_state_size,
+         found.sink_state_size),
+        (sizeof(c.state_header), sizeof(c.transport_state), sizeof(c.downlink_state), sizeof(c.source_state),
+         sizeof(c.sink_state)))
 
 
 cdef object mismatch(name, version, size, c.table_capacities room, needed, found, ours):
@@ -135,6 +138,8 @@ cdef int fill_transport(c.transport_row *target, object row) except -1:
         fill_keys(target, row.keys)
     target.rtcp_ssrc = row.rtcp_ssrc
     target.remb_bps = row.remb_bps
+    target.transport_cc_down = bool(row.transport_cc_down)
+    target.downlink_max_bps = row.downlink_max_bps
     if len(row.sources) > c.LIMIT_SOURCES_PER_TRANSPORT:
         raise ValueError(f"a transport has at most {c.LIMIT_SOURCES_PER_TRANSPORT} sources")
     for i in range(c.LIMIT_SOURCES_PER_TRANSPORT):
@@ -192,6 +197,21 @@ cdef int fill_source(c.source_row *target, object row) except -1:
         target.rid_length[i] = put_text(target.rid[i], sizeof(target.rid[i]), rid, "rid")
     for i, ssrc in enumerate(row.ssrcs):
         target.ssrc[i] = ssrc
+    target.tmmbr = bool(row.tmmbr)
+    fill_limits(target, row)
+    return 0
+
+
+cdef int fill_limits(c.source_row *target, object limits) except -1:
+    if len(limits.max_bps) > c.LIMIT_ENCODINGS or len(limits.floor_bps) > c.LIMIT_ENCODINGS:
+        raise ValueError(f"a source has limits of at most {c.LIMIT_ENCODINGS} encodings")
+    for i, bps in enumerate(limits.max_bps):
+        target.limits.max_bps[i] = bps
+    for i, bps in enumerate(limits.floor_bps):
+        target.limits.floor_bps[i] = bps
+    target.limits.encoding_count = target.encoding_count
+    target.limits.kind = target.kind
+    target.limits.share_percent = limits.share_percent
     return 0
 
 
@@ -209,6 +229,9 @@ cdef int fill_sink(c.sink_row *target, object row) except -1:
     target.kind = row.kind
     target.max_encoding = row.max_encoding
     target.priority = row.priority
+    target.focus = bool(row.focus)
+    target.hidden = bool(row.hidden)
+    target.loudest = bool(row.loudest)
     return 0
 
 
@@ -495,6 +518,8 @@ cdef class Table:
             sources=tuple([
                 row.sources[i] for i in range(c.LIMIT_SOURCES_PER_TRANSPORT) if row.sources[i] != c.TABLE_NONE
             ]),
+            transport_cc_down=row.transport_cc_down != 0,
+            downlink_max_bps=row.downlink_max_bps,
         )
 
     def source(self, handle):
@@ -506,9 +531,6 @@ cdef class Table:
             return None
         while rids < c.LIMIT_ENCODINGS and row.rid_length[rids]:
             rids += 1
-        ssrcs = [row.ssrc[i] for i in range(c.LIMIT_ENCODINGS)]
-        while ssrcs and not ssrcs[len(ssrcs) - 1]:
-            ssrcs.pop()
         return SourceValue(
             incarnation=row.incarnation,
             transport=row.transport,
@@ -522,7 +544,11 @@ cdef class Table:
             muted=row.muted != 0,
             mid=row.mid[:row.mid_length].decode("ascii"),
             rids=tuple([row.rid[i][:row.rid_length[i]].decode("ascii") for i in range(rids)]),
-            ssrcs=tuple(ssrcs),
+            ssrcs=without_zeros([row.ssrc[i] for i in range(c.LIMIT_ENCODINGS)]),
+            max_bps=without_zeros([row.limits.max_bps[i] for i in range(c.LIMIT_ENCODINGS)]),
+            floor_bps=without_zeros([row.limits.floor_bps[i] for i in range(c.LIMIT_ENCODINGS)]),
+            share_percent=row.limits.share_percent,
+            tmmbr=row.tmmbr != 0,
         )
 
     def sink(self, handle):
@@ -545,6 +571,9 @@ cdef class Table:
             rtx_payload_type=row.rtx_payload_type,
             max_encoding=row.max_encoding,
             priority=row.priority,
+            focus=row.focus != 0,
+            hidden=row.hidden != 0,
+            loudest=row.loudest != 0,
         )
 
     # ---- what the worker stored ----
@@ -607,7 +636,36 @@ cdef class Table:
             encoding=carried.encoding,
             packets=state.packets,
             octets=state.octets,
+            deal_encoding=None if state.allocation.encoding == c.ALLOCATION_NOTHING else state.allocation.encoding,
+            deal_temporal=state.allocation.temporal,
+            deal_bps=state.allocation.bps,
         )
+
+    def downlink_status(self, handle):
+        cdef const c.transport_row *row
+        cdef const c.downlink_state *state
+        check_handle(&self.transports, handle)
+        row = <const c.transport_row *>rows_at(&self.transports, handle)
+        state = &self.state.downlinks[<uint32_t>handle]
+        if row.incarnation == 0 or state.incarnation != row.incarnation:
+            return None
+        return DownlinkStatus(
+            incarnation=row.incarnation,
+            estimate_bps=state.bandwidth.target,
+            remb_bps=state.bandwidth.remb,
+            has_feedback=state.bandwidth.has_feedback != 0,
+            allocated_bps=state.total.bps,
+            wanted_bps=state.total.wanted_bps,
+            paused=state.total.paused,
+            waiting_bytes=state.waiting_bytes,
+        )
+
+
+cdef object without_zeros(list numbers):
+    """As a tuple, up to the last that is not 0."""
+    while numbers and not numbers[len(numbers) - 1]:
+        numbers.pop()
+    return tuple(numbers)
 
 
 cdef object encoding_status(const c.encoding_state *state, uint64_t now_ns):

@@ -13,6 +13,11 @@ class Kind(IntEnum):
     SOURCE_LIVE = 5
     SINK_SWITCHED = 6
     READY = 7
+    SEND_TARGET = 8
+    SPEAKING = 9
+    DOMINANT = 10
+    SINK_DEAL = 11
+    VIEWERS = 12
     DOWN_DTLS = 64
     DOWN_WAKE = 65
     DOWN_STOP = 66

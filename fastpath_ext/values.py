@@ -14,6 +14,8 @@ class TransportValue(NamedTuple):
     rtcp_ssrc: int
     remb_bps: int
     sources: tuple[int, ...]
+    transport_cc_down: bool
+    downlink_max_bps: int
 
 
 class SourceValue(NamedTuple):
@@ -32,6 +34,10 @@ class SourceValue(NamedTuple):
     mid: str
     rids: tuple[str, ...]
     ssrcs: tuple[int, ...]
+    max_bps: tuple[int, ...]
+    floor_bps: tuple[int, ...]
+    share_percent: int
+    tmmbr: bool
 
 
 class SinkValue(NamedTuple):
@@ -50,6 +56,9 @@ class SinkValue(NamedTuple):
     rtx_payload_type: int
     max_encoding: int
     priority: int
+    focus: bool
+    hidden: bool
+    loudest: bool
 
 
 class TransportStatus(NamedTuple):
@@ -99,6 +108,26 @@ class SinkStatus(NamedTuple):
     encoding: int
     packets: int
     octets: int
+    deal_encoding: int | None
+    """What it gets within its receiver's estimate; None = paused."""
+    deal_temporal: int
+    deal_bps: int
+
+
+class DownlinkStatus(NamedTuple):
+    """What one receiver may be sent, in bit/s of UDP payload."""
+
+    incarnation: int
+    estimate_bps: int
+    remb_bps: int
+    """0 = none came."""
+    has_feedback: bool
+    """Transport-wide feedback came: the estimate is ours."""
+    allocated_bps: int
+    wanted_bps: int
+    paused: int
+    """Pictures that are wanted and do not fit."""
+    waiting_bytes: int
 
 
 class UplinkMessage(NamedTuple):

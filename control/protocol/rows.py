@@ -83,6 +83,8 @@ class TransportRow:
     remb_bps: int
     sources: tuple[int, ...]
     ext: ExtensionIds
+    transport_cc_down: bool = False  # slots negotiated transport-wide feedback: what it is sent is numbered
+    downlink_max_bps: int = 0  # the operator's bound of what it is sent, 0 = none
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,12 @@ class SourceRow:
     mid: str
     rids: tuple[str, ...]
     ssrcs: tuple[int, ...] = ()
+    # Between which rates its encodings may be clamped; bit/s, lowest encoding first. Of audio: what it counts
+    # as before it is measured.
+    max_bps: tuple[int, ...] = ()
+    floor_bps: tuple[int, ...] = ()  # 0 or left out: fastpath/clamp.h works it out
+    share_percent: int = 0  # of the median viewer's share, below it a viewer moves down; 0 = the default
+    tmmbr: bool = False  # negotiated: the clamp is also sent as RFC 5104 says
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +129,6 @@ class SinkRow:
     rtx_payload_type: int
     max_encoding: int
     priority: int
+    focus: bool = False  # looked at: grows before any thumbnail
+    hidden: bool = False  # nobody looks at it now: costs nothing, the mapping stays
+    loudest: bool = False  # an audio slot without a member of its own: the worker chooses

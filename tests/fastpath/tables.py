@@ -52,6 +52,10 @@ def source_row(incarnation=1, *, transport=0, transport_incarnation=1, member=7,
         "mid": "1",
         "rids": ("t", "m", "f"),
         "ssrcs": (11, 0, 13),
+        "max_bps": (150_000, 500_000, 1_700_000),
+        "floor_bps": (50_000, 0, 600_000),
+        "share_percent": 40,
+        "tmmbr": True,
     }
     return SourceRow(**{**values, **changes})
 

@@ -93,6 +93,8 @@ def test_read_back(table: Table):
         "rtcp_ssrc": 99,
         "remb_bps": 1_000_000,
         "sources": (3, 4),
+        "transport_cc_down": False,
+        "downlink_max_bps": 0,
     }
     assert table.source(1)._asdict() == dataclasses.asdict(source_row(muted=True))
     assert table.sink(2)._asdict() == dataclasses.asdict(sink_row(source=1))
@@ -281,12 +283,12 @@ class TestRefusals:
 class TestLayout:
     def test_another_version_is_named(self, table: Table):
         os.pwrite(table.fds[0], struct.pack("<I", 42), 8)
-        with pytest.raises(LayoutError, match="config segment of layout 42, this build has 2"):
+        with pytest.raises(LayoutError, match="config segment of layout 42, this build has 3"):
             Table.attach(*table.fds)
 
     def test_another_row_size_is_named(self, table: Table):
         os.pwrite(table.fds[1], struct.pack("<I", 4242), 16)
-        with pytest.raises(LayoutError, match=r"state segment of layout 2, .*4242"):
+        with pytest.raises(LayoutError, match=r"state segment of layout 3, .*4242"):
             Table.attach(*table.fds)
         with pytest.raises(LayoutError):
             Counters(table.fds[1])
@@ -386,6 +388,10 @@ _sources = st.builds(
     mid=_texts,
     rids=st.lists(_texts.filter(bool), max_size=3).map(tuple),
     ssrcs=st.lists(st.integers(1, 0xFFFFFFFF), max_size=3).map(tuple),
+    max_bps=st.lists(st.integers(1, 0xFFFFFFFF), max_size=3).map(tuple),
+    floor_bps=st.lists(st.integers(1, 0xFFFFFFFF), max_size=3).map(tuple),
+    share_percent=_small,
+    tmmbr=st.booleans(),
 )
 
 

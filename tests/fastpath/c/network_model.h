@@ -9,6 +9,7 @@
 
 #include "bandwidth.h"
 #include "pacing.h"
+#include "transport_cc.h"
 
 #define MODEL_FLOWS 3
 #define MODEL_STEPS 8

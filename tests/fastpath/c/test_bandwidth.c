@@ -4,6 +4,7 @@
 #include "bandwidth.h"
 #include "bytes.h"
 #include "check.h"
+#include "transport_cc.h"
 
 #define MS INT64_C(1000) /* in microseconds */
 #define SECOND (1000 * MS)

@@ -117,7 +117,6 @@ static void test_attach_refuses(void)
                         i >= offsetof(struct config_header, generation_size) + 4;
         CHECK_EQUAL(table_config_attach(config, config_size, &config_view) != 0, !free_word);
         free_word = i == offsetof(struct state_header, counter_count) ||
-                    i == offsetof(struct state_header, reserved) ||
                     (i >= offsetof(struct state_header, heartbeat_ns));
         CHECK_EQUAL(table_state_attach(state, state_size, &state_view) != 0, !free_word);
     }
