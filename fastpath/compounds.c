@@ -4,6 +4,7 @@
 
 #include "projection.h"
 #include "rtcp.h"
+#include "tmmbr.h"
 
 /* Bytes of one compound before encryption. Higher: fewer, but nearer to the path's limit. Lower: more packets for many slots. */
 #define COMPOUND_MAX 1100
@@ -63,6 +64,20 @@ static void append_name(struct worker *worker, struct compound *compound)
     uint32_t ssrc = own_ssrc(worker, compound->transport);
     int length = snprintf(name, sizeof name, "sotto-%08x", ssrc);
     append(compound, rtcp_write_sdes(end_of(compound), room_of(compound), ssrc, name, (size_t)length));
+}
+
+static void append_remb(struct worker *worker, struct compound *compound, uint64_t bits_per_second,
+                        const uint32_t *ssrcs, unsigned count)
+{
+    append(compound, rtcp_write_remb(end_of(compound), room_of(compound),
+                                     own_ssrc(worker, compound->transport), bits_per_second, ssrcs, count));
+}
+
+static void append_tmmbr(struct worker *worker, struct compound *compound,
+                         const struct rtcp_tmmb_entry *entries, unsigned count)
+{
+    append(compound, rtcp_write_tmmbr(end_of(compound), room_of(compound), RTCP_FMT_TMMBR,
+                                      own_ssrc(worker, compound->transport), entries, count));
 }
 
 static bool carries(const struct worker *worker, uint32_t sink)
@@ -132,10 +147,12 @@ void compound_send_reports(struct worker *worker, uint32_t transport, uint64_t n
     struct compound compound;
     if (!begin(worker, &compound, transport, reports, count, now_ns)) return;
     append_name(worker, &compound);
-    uint32_t limit = worker->generation.transports[transport].remb_bps;
-    if (limit && ssrc_count)
-        append(&compound, rtcp_write_remb(end_of(&compound), room_of(&compound),
-                                          own_ssrc(worker, transport), limit, ssrcs, ssrc_count));
+    uint32_t limit = worker->state.transports[transport].remb.told_bps;
+    if (!limit) limit = worker->generation.transports[transport].remb_bps;
+    if (limit && ssrc_count) append_remb(worker, &compound, limit, ssrcs, ssrc_count);
+    struct rtcp_tmmb_entry again[LIMIT_SOURCES_PER_TRANSPORT * LIMIT_ENCODINGS];
+    unsigned again_count = tmmbr_again(worker, transport, again, sizeof again / sizeof *again);
+    if (again_count) append_tmmbr(worker, &compound, again, again_count);
     send_sender_reports(worker, &compound, false, now_ns);
 }
 
@@ -182,4 +199,33 @@ bool compound_send_arrivals(struct worker *worker, uint32_t transport, struct ar
                                      own_ssrc(worker, transport), media_ssrc, now_ns);
     append(&compound, written);
     return written > 0 && finish(worker, &compound);
+}
+
+bool compound_send_remb(struct worker *worker, uint32_t transport, uint64_t bits_per_second, uint64_t now_ns)
+{
+    const struct transport_cache *cache = &worker->transports[transport];
+    uint32_t ssrcs[LIMIT_RX_SSRCS];
+    unsigned count = 0;
+    for (unsigned i = 0; i < cache->bound_count; i++)
+        if (!cache->bound[i].repair) ssrcs[count++] = cache->bound_ssrc[i];
+    struct compound compound;
+    if (!count || !begin(worker, &compound, transport, NULL, 0, now_ns)) return false;
+    append_remb(worker, &compound, bits_per_second, ssrcs, count);
+    return finish(worker, &compound);
+}
+
+bool compound_send_tmmbr(struct worker *worker, uint32_t source, uint8_t encoding,
+                         uint64_t bits_per_second, uint64_t now_ns)
+{
+    struct rtcp_tmmb_entry entry;
+    struct compound compound;
+    if (!worker->sources[source].incarnation || encoding >= LIMIT_ENCODINGS ||
+        !worker->generation.sources[source].tmmbr ||
+        !tmmbr_entry(worker, source, encoding, bits_per_second, &entry) ||
+        !begin(worker, &compound, worker->sources[source].transport, NULL, 0, now_ns))
+        return false;
+    append_tmmbr(worker, &compound, &entry, 1);
+    if (!finish(worker, &compound)) return false;
+    tmmbr_asked(worker, source, encoding, bits_per_second);
+    return true;
 }

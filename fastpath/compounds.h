@@ -17,6 +17,13 @@ bool compound_send_nack(struct worker *worker, uint32_t source, uint8_t encoding
 /* Transport-wide feedback about what the log has not told yet. False when nothing was sent: it cannot be told now, or there is nothing. */
 bool compound_send_arrivals(struct worker *worker, uint32_t transport, struct arrival_log *log,
                             uint32_t media_ssrc, uint64_t now_ns);
+/* REMB outside of the regular report, which repeats it from then on (transport_state.remb.told_bps). False when nothing was sent: it cannot be told now, or
+   nothing of it was received yet that the REMB could name. */
+bool compound_send_remb(struct worker *worker, uint32_t transport, uint64_t bits_per_second, uint64_t now_ns);
+/* TMMBR (RFC 5104 4.2.1) for one encoding, for sources whose row says tmmbr: all of its packets together, headers from IP upwards counted,
+   at most so many bits per second. It is repeated with the regular reports until a TMMBN answers it. False when it cannot be sent yet. */
+bool compound_send_tmmbr(struct worker *worker, uint32_t source, uint8_t encoding,
+                         uint64_t bits_per_second, uint64_t now_ns);
 /* PLI to the sender of a source: one refreshes all its encodings. False when it cannot be asked yet. */
 bool compound_send_key_request(struct worker *worker, uint32_t source, uint64_t now_ns);
 

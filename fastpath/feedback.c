@@ -4,6 +4,7 @@
 #include "projection.h"
 #include "retransmit.h"
 #include "rtcp.h"
+#include "tmmbr.h"
 
 /* ---- key-frame requests ---- */
 
@@ -149,6 +150,8 @@ static void receive_feedback(struct worker *worker, uint32_t transport, const st
         if (block->count == RTCP_FMT_NACK && rtcp_nack_untrusted(&feedback) > 0) {
             worker_count(worker, COUNTER_nacks_received, 1);
             retransmit_untrusted(worker, transport, &feedback, now_ns);
+        } else if (block->count == RTCP_FMT_TMMBN) {
+            tmmbn_receive_untrusted(worker, transport, &feedback);
         }
         return;
     }

@@ -133,6 +133,25 @@ int rtcp_transport_cc_untrusted(const struct rtcp_feedback *feedback, struct rtc
     return 0;
 }
 
+int rtcp_tmmbn_untrusted(const struct rtcp_feedback *feedback)
+{
+    if (feedback->fci_length % 8 != 0) return -EBADMSG;
+    return (int)(feedback->fci_length / 8);
+}
+
+void rtcp_tmmb_entry(const struct rtcp_feedback *feedback, unsigned which, struct rtcp_tmmb_entry *entry)
+{
+    const uint8_t *from = feedback->fci + (size_t)which * 8;
+    uint32_t packed = load_be32(from + 4);
+    unsigned exponent = packed >> 26;
+    uint64_t mantissa = packed >> 9 & 0x1ffff;
+    *entry = (struct rtcp_tmmb_entry){
+        .ssrc = load_be32(from),
+        .bits_per_second = exponent > 64 - 17 && mantissa >> (64 - exponent) ? UINT64_MAX : mantissa << exponent,
+        .overhead = packed & 0x1ff,
+    };
+}
+
 int rtcp_bye_untrusted(const struct rtcp_block *block)
 {
     if (block->type != RTCP_BYE || block->length < (size_t)block->count * 4) return -EBADMSG;
@@ -250,5 +269,22 @@ int rtcp_write_remb(uint8_t *to, size_t room, uint32_t sender, uint64_t bits_per
     memcpy(to + 12, "REMB", 4);
     store_be32(to + 16, count << 24 | exponent << 18 | (uint32_t)(bits_per_second >> exponent));
     for (unsigned i = 0; i < count; i++) store_be32(to + 20 + (size_t)i * 4, ssrcs[i]);
+    return (int)length;
+}
+
+int rtcp_write_tmmbr(uint8_t *to, size_t room, int format, uint32_t sender,
+                     const struct rtcp_tmmb_entry *entries, unsigned count)
+{
+    size_t length = 12 + (size_t)count * 8;
+    if (count > LIMIT_RX_SSRCS || !block_head(to, room, length, (unsigned)format, RTCP_RTPFB)) return -ENOSPC;
+    store_be32(to + 4, sender);
+    store_be32(to + 8, 0); /* the FCI names the streams */
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t rate = entries[i].bits_per_second;
+        unsigned exponent = 0;
+        while (rate >> exponent > 0x1ffff) exponent++;
+        store_be32(to + 12 + (size_t)i * 8, entries[i].ssrc);
+        store_be32(to + 16 + (size_t)i * 8, exponent << 26 | (uint32_t)(rate >> exponent) << 9 | (entries[i].overhead & 0x1ffu));
+    }
     return (int)length;
 }

@@ -1,5 +1,5 @@
 /* RTCP: walking compounds, reading the blocks we use, writing ours, and the arithmetic of reports.
- * RFC 3550 section 6 and appendix A, RFC 4585 (PLI, NACK), RFC 5104 (FIR), REMB, transport-wide feedback.
+ * RFC 3550 section 6 and appendix A, RFC 4585 (PLI, NACK), RFC 5104 (FIR, TMMBR, TMMBN), REMB, transport-wide feedback.
  * Readers never look past the block, and re-check each count against its length. Errors: -EBADMSG malformed, -ENOSPC no room. */
 #ifndef SOTTO_RTCP_H
 #define SOTTO_RTCP_H
@@ -15,12 +15,14 @@ enum rtcp_type {
     RTCP_SDES = 202,
     RTCP_BYE = 203,
     RTCP_APP = 204,
-    RTCP_RTPFB = 205, /* RFC 4585: count 1 = NACK, 15 = transport-wide feedback */
+    RTCP_RTPFB = 205, /* RFC 4585: count 1 = NACK, 3 = TMMBR, 4 = TMMBN, 15 = transport-wide feedback */
     RTCP_PSFB = 206,  /* count 1 = PLI, 4 = FIR, 15 = application layer, where REMB is */
     RTCP_XR = 207,
 };
 enum {
     RTCP_FMT_NACK = 1,
+    RTCP_FMT_TMMBR = 3,
+    RTCP_FMT_TMMBN = 4,
     RTCP_FMT_TRANSPORT_CC = 15,
     RTCP_FMT_PLI = 1,
     RTCP_FMT_FIR = 4,
@@ -79,6 +81,14 @@ struct rtcp_transport_cc {
     uint8_t feedback_count;
 };
 int rtcp_transport_cc_untrusted(const struct rtcp_feedback *feedback, struct rtcp_transport_cc *head);
+struct rtcp_tmmb_entry { /* RFC 5104 4.2.1.1 and 4.2.2.1 */
+    uint32_t ssrc; /* TMMBR: the stream that is to be limited; TMMBN: who asked for the limit */
+    uint64_t bits_per_second; /* from IP upwards; 17 bits of it travel, rounded down; saturated when read */
+    uint16_t overhead; /* bytes of a packet before its payload, IP header included; 9 bits */
+};
+/* TMMBN, and TMMBR too: number of entries, or -EBADMSG. 0 is a TMMBN that says nobody limits it. */
+int rtcp_tmmbn_untrusted(const struct rtcp_feedback *feedback);
+void rtcp_tmmb_entry(const struct rtcp_feedback *feedback, unsigned which, struct rtcp_tmmb_entry *entry);
 /* BYE: number of SSRCs (0 to 31) or -EBADMSG; SSRC number `which`. */
 int rtcp_bye_untrusted(const struct rtcp_block *block);
 uint32_t rtcp_bye_ssrc(const struct rtcp_block *block, unsigned which);
@@ -97,6 +107,9 @@ int rtcp_write_nack(uint8_t *to, size_t room, uint32_t sender, uint32_t media, c
 /* At most 255 SSRCs. The rate is rounded down to 18 bits of mantissa. */
 int rtcp_write_remb(uint8_t *to, size_t room, uint32_t sender, uint64_t bits_per_second,
                     const uint32_t *ssrcs, unsigned count);
+/* TMMBR, or TMMBN with the same entries, by `format`. -ENOSPC also for more than LIMIT_RX_SSRCS entries. */
+int rtcp_write_tmmbr(uint8_t *to, size_t room, int format, uint32_t sender,
+                     const struct rtcp_tmmb_entry *entries, unsigned count);
 
 /* ---- reports.c: arithmetic of reports, over the rows of table.h ---- */
 

@@ -20,10 +20,11 @@ static int take_memory(struct worker *worker, uint64_t seed)
     worker->waiting = calloc(capacities.sources, sizeof *worker->waiting);
     worker->maps = calloc(capacities.sinks, sizeof *worker->maps); /* pages come as they are used */
     worker->receivers = calloc(capacities.transports, sizeof *worker->receivers);
+    worker->tmmbr = calloc(capacities.sources, sizeof *worker->tmmbr);
     if (worker->transports)
         memset(worker->transports, 0, sizeof *worker->transports * capacities.transports);
     if (!worker->transports || !worker->timers || !worker->sources || !worker->sinks ||
-        !worker->hasty || !worker->waiting || !worker->maps || !worker->receivers ||
+        !worker->hasty || !worker->waiting || !worker->maps || !worker->receivers || !worker->tmmbr ||
         recovery_open(&worker->recovery, capacities.sources) != 0 ||
         arrival_reports_open(&worker->arrival_reports, capacities.transports) != 0 ||
         addresses_open(&worker->addresses, capacities.transports, seed) != 0 ||
@@ -63,6 +64,7 @@ void worker_close(struct worker *worker)
     free(worker->waiting);
     free(worker->maps);
     free(worker->receivers);
+    free(worker->tmmbr);
     recovery_close(&worker->recovery, worker->capacities.sources);
     arrival_reports_close(&worker->arrival_reports);
     addresses_close(&worker->addresses);

@@ -16,6 +16,7 @@
 #include "repair.h"
 #include "sequence_map.h"
 #include "table.h"
+#include "tmmbr.h"
 #include "transports.h"
 
 struct datagram {
@@ -41,6 +42,7 @@ struct worker {
     struct sink_cache *sinks;
     struct sequence_map *maps;         /* by sink: what its numbers stood for */
     struct repair_receiver *receivers; /* by transport: what it may have repaired */
+    struct tmmbr *tmmbr;               /* by source: rates asked of it */
     struct recovery recovery;
     struct arrival_reports arrival_reports;
     struct addresses addresses;
