@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "downlink.h"
 #include "rtcp.h"
 #include "worker.h"
 
@@ -79,6 +80,7 @@ static void adopt_one(struct worker *worker, uint32_t handle, uint64_t now_ns)
         forget_addresses(worker, handle);
         clear_cache(cache);
         state_row_reset(state, sizeof *state, 0);
+        downlink_adopt(worker, handle, now_ns);
         return;
     }
     if (state->incarnation != row->incarnation) {
@@ -101,6 +103,7 @@ static void adopt_one(struct worker *worker, uint32_t handle, uint64_t now_ns)
         timer->report_due_ns = now_ns + worker_random(worker) % LIMIT_REPORT_INTERVAL_NS;
     }
     expand_keys(worker, cache, row);
+    downlink_adopt(worker, handle, now_ns);
     if (cache->remb_bps != row->remb_bps) { /* a new limit counts at once */
         cache->remb_bps = row->remb_bps;
         worker_hasten_report(worker, handle, now_ns);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compounds.h"
+#include "downlink.h"
 #include "feedback.h"
 #include "ice.h"
 
@@ -27,6 +28,7 @@ static int take_memory(struct worker *worker, uint64_t seed)
         !worker->hasty || !worker->waiting || !worker->maps || !worker->receivers || !worker->tmmbr ||
         recovery_open(&worker->recovery, capacities.sources) != 0 ||
         arrival_reports_open(&worker->arrival_reports, capacities.transports) != 0 ||
+        downlinks_open(&worker->downlinks, capacities.transports) != 0 ||
         addresses_open(&worker->addresses, capacities.transports, seed) != 0 ||
         fanout_open(&worker->fanout, capacities) != 0 || egress_open(&worker->egress) != 0 ||
         outbox_open(&worker->outbox) != 0)
@@ -67,6 +69,7 @@ void worker_close(struct worker *worker)
     free(worker->tmmbr);
     recovery_close(&worker->recovery, worker->capacities.sources);
     arrival_reports_close(&worker->arrival_reports);
+    downlinks_close(&worker->downlinks);
     addresses_close(&worker->addresses);
     fanout_close(&worker->fanout);
     egress_close(&worker->egress);

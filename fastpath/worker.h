@@ -9,6 +9,7 @@
 
 #include "addresses.h"
 #include "arrival_reports.h"
+#include "downlink.h"
 #include "egress.h"
 #include "fanout.h"
 #include "outbox.h"
@@ -45,6 +46,7 @@ struct worker {
     struct tmmbr *tmmbr;               /* by source: rates asked of it */
     struct recovery recovery;
     struct arrival_reports arrival_reports;
+    struct downlinks downlinks;
     struct addresses addresses;
     struct fanout fanout;
     struct egress egress;
