@@ -4,6 +4,7 @@
 
 #include "projection.h"
 #include "rtcp.h"
+#include "sender_clock.h"
 #include "tmmbr.h"
 
 /* Bytes of one compound before encryption. Higher: fewer, but nearer to the path's limit. Lower: more packets for many slots. */
@@ -86,7 +87,26 @@ static bool carries(const struct worker *worker, uint32_t sink)
     return current->started && current->source != TABLE_NONE;
 }
 
-/* Server clock and arrival time: audio and video of one member keep the distance they arrived with. */
+/* What the slot's timestamp is now: as its sender's reports say, or, while there are none, as its packets arrived. */
+static uint32_t slot_timestamp(const struct worker *worker, uint32_t sink, uint64_t now_ns)
+{
+    const struct projection *current = projection_current(worker->state.sinks[sink].copies);
+    uint32_t clock_rate = worker->sinks[sink].clock_rate;
+    uint32_t arrival = projection_timestamp_at(current, clock_rate, now_ns);
+    if (current->source >= worker->capacities.sources || current->encoding >= LIMIT_ENCODINGS)
+        return arrival;
+    const struct source_cache *source = &worker->sources[current->source];
+    const struct encoding_state *encoding =
+        &worker->state.sources[current->source].encodings[current->encoding];
+    if (source->incarnation != current->source_incarnation ||
+        encoding->ssrc != current->input_ssrc || source->clock_rate != clock_rate)
+        return arrival;
+    const struct transport_state *sender = &worker->state.transports[source->transport];
+    return sender_clock_slot_timestamp(encoding, sender->clock_offset_ns, sender->clock_offset_seen_ns,
+                                       clock_rate, current->timestamp_offset, arrival, now_ns);
+}
+
+/* On the server's clock: what it says about round trips needs nobody else's. */
 static void append_sender_report(struct worker *worker, struct compound *compound, uint32_t sink, uint64_t now_ns)
 {
     const struct sink_cache *cache = &worker->sinks[sink];
@@ -94,7 +114,7 @@ static void append_sender_report(struct worker *worker, struct compound *compoun
     struct rtcp_sender_info info = {
         .ssrc = cache->ssrc,
         .ntp = rtcp_ntp(now_ns + worker->realtime_offset_ns),
-        .timestamp = projection_timestamp_at(projection_current(state->copies), cache->clock_rate, now_ns),
+        .timestamp = slot_timestamp(worker, sink, now_ns),
         .packets = state->packets,
         .octets = state->octets,
     };

@@ -4,6 +4,7 @@
 #include "projection.h"
 #include "retransmit.h"
 #include "rtcp.h"
+#include "sender_clock.h"
 #include "tmmbr.h"
 
 /* ---- key-frame requests ---- */
@@ -115,9 +116,10 @@ static void receive_sender_report(struct worker *worker, uint32_t transport,
     struct rtcp_sender_info info;
     if (rtcp_sender_info_untrusted(block, &info) != 0) return;
     const struct ssrc_binding *binding = transport_binding(&worker->transports[transport], info.ssrc);
-    if (binding && !binding->repair)
-        encoding_sender_report(&worker->state.sources[binding->source].encodings[binding->encoding],
-                               &info, now_ns);
+    if (!binding || binding->repair) return;
+    struct transport_state *state = &worker->state.transports[transport];
+    encoding_sender_report(&worker->state.sources[binding->source].encodings[binding->encoding], &info, now_ns);
+    sender_clock_observe(&state->clock_offset_ns, &state->clock_offset_seen_ns, info.ntp, now_ns);
 }
 
 static void receive_report_blocks(struct worker *worker, uint32_t transport,

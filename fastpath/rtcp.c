@@ -276,7 +276,8 @@ int rtcp_write_tmmbr(uint8_t *to, size_t room, int format, uint32_t sender,
                      const struct rtcp_tmmb_entry *entries, unsigned count)
 {
     size_t length = 12 + (size_t)count * 8;
-    if (count > LIMIT_RX_SSRCS || !block_head(to, room, length, (unsigned)format, RTCP_RTPFB)) return -ENOSPC;
+    if (count > LIMIT_RX_SSRCS || !block_head(to, room, length, (unsigned)format, RTCP_RTPFB))
+        return -ENOSPC;
     store_be32(to + 4, sender);
     store_be32(to + 8, 0); /* the FCI names the streams */
     for (unsigned i = 0; i < count; i++) {
@@ -284,7 +285,8 @@ int rtcp_write_tmmbr(uint8_t *to, size_t room, int format, uint32_t sender,
         unsigned exponent = 0;
         while (rate >> exponent > 0x1ffff) exponent++;
         store_be32(to + 12 + (size_t)i * 8, entries[i].ssrc);
-        store_be32(to + 16 + (size_t)i * 8, exponent << 26 | (uint32_t)(rate >> exponent) << 9 | (entries[i].overhead & 0x1ffu));
+        store_be32(to + 16 + (size_t)i * 8, exponent << 26 | (uint32_t)(rate >> exponent) << 9 |
+                                                (entries[i].overhead & 0x1ffu));
     }
     return (int)length;
 }

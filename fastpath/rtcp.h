@@ -16,7 +16,7 @@ enum rtcp_type {
     RTCP_BYE = 203,
     RTCP_APP = 204,
     RTCP_RTPFB = 205, /* RFC 4585: count 1 = NACK, 3 = TMMBR, 4 = TMMBN, 15 = transport-wide feedback */
-    RTCP_PSFB = 206,  /* count 1 = PLI, 4 = FIR, 15 = application layer, where REMB is */
+    RTCP_PSFB = 206, /* count 1 = PLI, 4 = FIR, 15 = application layer, where REMB is */
     RTCP_XR = 207,
 };
 enum {

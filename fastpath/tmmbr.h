@@ -16,8 +16,8 @@ struct worker;
    Lower: on a bad uplink or downlink a request is lost for good. */
 #define TMMBR_TRIES 5
 
-struct tmmbr { /* all zero = nothing was asked */
-    uint32_t incarnation; /* of the source */
+struct tmmbr {                      /* all zero = nothing was asked */
+    uint32_t incarnation;           /* of the source */
     uint8_t tries[LIMIT_ENCODINGS]; /* left, 0 = answered, given up, or nothing asked */
     uint64_t bps[LIMIT_ENCODINGS];
 };
