@@ -22,6 +22,11 @@ static void read_feedback(const struct rtcp_block *block)
         uint8_t sequence;
         rtcp_fir_entry(&feedback, (unsigned)i, &ssrc, &sequence);
     }
+    for (int i = 0, entries = rtcp_tmmbn_untrusted(&feedback); i < entries; i++) {
+        struct rtcp_tmmb_entry entry;
+        rtcp_tmmb_entry(&feedback, (unsigned)i, &entry);
+        CHECK(entry.overhead < 512);
+    }
     uint32_t rate;
     uint8_t count;
     if (rtcp_remb_untrusted(&feedback, &rate, &count) == 0)
@@ -109,6 +114,7 @@ static void test_writers_stay_within_their_room(void)
     struct rtcp_sender_info info = {.ssrc = 1};
     uint16_t lost[] = {65535, 0, 15, 16, 1000};
     uint32_t ssrcs[] = {1, 2, 3};
+    struct rtcp_tmmb_entry limits[LIMIT_RX_SSRCS] = {{1, 1000, 40}, {2, 0, 60}};
     WRITTEN(rtcp_write_rr(to, room, 1, reports, 0), 8);
     WRITTEN(rtcp_write_rr(to, room, 1, reports, 31), 8 + 31 * 24);
     WRITTEN(rtcp_write_sr(to, room, &info), 28);
@@ -119,8 +125,55 @@ static void test_writers_stay_within_their_room(void)
     WRITTEN(rtcp_write_fir(to, room, 1, 2, 3), 20);
     WRITTEN(rtcp_write_nack(to, room, 1, 2, lost, 5), 24);
     WRITTEN(rtcp_write_remb(to, room, 1, 1000000, ssrcs, 3), 32);
+    WRITTEN(rtcp_write_tmmbr(to, room, RTCP_FMT_TMMBR, 1, limits, 2), 28);
+    WRITTEN(rtcp_write_tmmbr(to, room, RTCP_FMT_TMMBN, 1, limits, 0), 12);
+    WRITTEN(rtcp_write_tmmbr(to, room, RTCP_FMT_TMMBR, 1, limits, LIMIT_RX_SSRCS), 12 + 8 * LIMIT_RX_SSRCS);
+    CHECK_EQUAL(rtcp_write_tmmbr((uint8_t[1000]){0}, 1000, RTCP_FMT_TMMBR, 1, limits, LIMIT_RX_SSRCS + 1), -ENOSPC);
     CHECK_EQUAL(rtcp_write_rr((uint8_t[1000]){0}, 1000, 1, reports, 32), -ENOSPC);
     CHECK_EQUAL(rtcp_write_nack((uint8_t[1000]){0}, 1000, 1, 2, lost, 0), -ENOSPC);
+}
+
+/* A rate as it travels: exponent and mantissa of RFC 5104 4.2.1.1, and what is read back. */
+static void test_rates_of_tmmbr(void)
+{
+    static const struct {
+        uint64_t rate;
+        uint32_t packed; /* exponent, mantissa, overhead 40 */
+        uint64_t back;
+    } rows[] = {
+        {0, 40, 0},
+        {1, 1u << 9 | 40, 1},
+        {131071, 131071u << 9 | 40, 131071},
+        {131072, 1u << 26 | 65536u << 9 | 40, 131072},
+        {131073, 1u << 26 | 65536u << 9 | 40, 131072},
+        {1700000, 4u << 26 | 106250u << 9 | 40, 1700000},
+        {UINT64_MAX, 47u << 26 | 131071u << 9 | 40, 0x1ffffull << 47},
+    };
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rtcp_tmmb_entry entry = {7, rows[i].rate, 40}, back;
+        uint8_t bytes[20];
+        struct rtcp_block block;
+        struct rtcp_feedback feedback;
+        size_t offset = 0;
+        CHECK_EQUAL(rtcp_write_tmmbr(bytes, 20, RTCP_FMT_TMMBR, 5, &entry, 1), 20);
+        CHECK_EQUAL(load_be32(bytes + 16), rows[i].packed);
+        CHECK_EQUAL(rtcp_next_untrusted(bytes, 20, &offset, &block), 1);
+        CHECK_EQUAL(block.count, RTCP_FMT_TMMBR);
+        CHECK_EQUAL(rtcp_feedback_untrusted(&block, &feedback), 0);
+        CHECK_EQUAL(feedback.sender, 5);
+        CHECK_EQUAL(feedback.media, 0);
+        CHECK_EQUAL(rtcp_tmmbn_untrusted(&feedback), 1);
+        rtcp_tmmb_entry(&feedback, 0, &back);
+        CHECK_EQUAL(back.ssrc, 7);
+        CHECK(back.bits_per_second == rows[i].back);
+        CHECK_EQUAL(back.overhead, 40);
+        store_be32(bytes + 16, 63u << 26 | 3u << 9); /* more than 64 bits hold */
+        rtcp_tmmb_entry(&feedback, 0, &back);
+        CHECK(back.bits_per_second == UINT64_MAX);
+        store_be32(bytes + 16, 63u << 26);
+        rtcp_tmmb_entry(&feedback, 0, &back);
+        CHECK(back.bits_per_second == 0);
+    }
 }
 
 static void test_jitter_forgets_a_sender_that_set_its_timestamps_anew(void)
@@ -140,6 +193,7 @@ int main(void)
 {
     test_any_bytes_of_every_length();
     test_writers_stay_within_their_room();
+    test_rates_of_tmmbr();
     test_jitter_forgets_a_sender_that_set_its_timestamps_anew();
     return 0;
 }
