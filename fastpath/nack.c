@@ -55,6 +55,7 @@ static uint32_t entry_at(const struct nack *nack, uint64_t index)
 
 bool nack_received(struct nack *nack, uint64_t index, uint64_t now_ns)
 {
+    nack->filled_since_ns = 0;
     if (!nack->started) {
         nack_restart(nack, index);
         return false;
@@ -66,6 +67,7 @@ bool nack_received(struct nack *nack, uint64_t index, uint64_t now_ns)
     }
     uint32_t at = entry_at(nack, index);
     if (at == nack->count || nack->entries[at].index != index) return false;
+    nack->filled_since_ns = nack->entries[at].found_ns;
     nack->count--;
     memmove(nack->entries + at, nack->entries + at + 1, (nack->count - at) * sizeof *nack->entries);
     if (!nack->count && !nack->key_wanted) nack->next_due_ns = UINT64_MAX;

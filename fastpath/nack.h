@@ -44,8 +44,9 @@ struct nack {
     uint64_t highest; /* greatest index received */
     uint32_t count;
     bool started;
-    bool key_wanted;                         /* by overflow; nack_due takes it */
-    uint64_t next_due_ns;                    /* no entry is due before; UINT64_MAX = no entry */
+    bool key_wanted;          /* by overflow; nack_due takes it */
+    uint64_t next_due_ns;     /* no entry is due before; UINT64_MAX = no entry */
+    uint64_t filled_since_ns; /* the last packet filled a gap that was found then; 0 = it filled none */
     struct nack_entry entries[NACK_ENTRIES]; /* ascending by index */
 };
 

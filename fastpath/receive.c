@@ -140,8 +140,8 @@ static void receive_media(struct worker *worker, struct arrival *arrival, uint64
     if (arrival->key_start && !arrival->audio) {
         worker->state.sources[handle].encodings[arrival->input.encoding].last_key_frame_ns = now_ns;
         recovery_key_frame(worker, &arrival->input);
-        /* A late one may be older than the request. */
-        if (!arrival->repaired) key_request_answered(worker, handle);
+        if (!arrival->repaired || recovery_newer_than_request(worker, &arrival->input))
+            key_request_answered(worker, handle);
     }
     recovery_keep(worker, arrival, now_ns);
     switching_wanted(arrival->wanted, live_encodings(worker, handle, arrival->input.encoding, now_ns));

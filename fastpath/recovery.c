@@ -85,6 +85,12 @@ bool recovery_arrived(struct worker *worker, const struct projection_input *inpu
     return filled;
 }
 
+bool recovery_newer_than_request(const struct worker *worker, const struct projection_input *input)
+{
+    const struct encoding_recovery *recovery = recovery_of(worker, input->source, input->encoding);
+    return recovery && recovery->nack.filled_since_ns > worker->state.sources[input->source].key_request_pending_ns;
+}
+
 void recovery_keep(struct worker *worker, const struct arrival *arrival, uint64_t now_ns)
 {
     const struct projection_input *input = &arrival->input;

@@ -48,6 +48,9 @@ void recovery_adopt(struct worker *worker, uint32_t source, uint32_t incarnation
 
 /* An authenticated packet, of the stream or out of RTX; before encoding_received counts it. True: it was missing. */
 bool recovery_arrived(struct worker *worker, const struct projection_input *input, uint64_t now_ns);
+/* Of a packet for which recovery_arrived was just called: it came late, but was sent after the source was last asked for a key frame. Its gap
+   was found after that, so nothing newer had come before. */
+bool recovery_newer_than_request(const struct worker *worker, const struct projection_input *input);
 /* Keeps the packet for repairs; before relay writes slots' numbers into its payload. */
 void recovery_keep(struct worker *worker, const struct arrival *arrival, uint64_t now_ns);
 /* A key frame begins with this packet. */

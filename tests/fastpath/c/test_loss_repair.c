@@ -131,6 +131,34 @@ static void test_a_gap_is_asked_for_and_filled(enum srtp_profile profile)
     scene_close(scene);
 }
 
+/* A viewer asks for a key frame; then, or before, the first packet of one is lost, and comes retransmitted. */
+static void test_a_repaired_key_frame_answers_the_requests_before_it(void)
+{
+    for (int asked_first = 0; asked_first < 2; asked_first++) {
+        struct scene *scene = watched(SRTP_AEAD_AES_128_GCM);
+        for (uint64_t index = 100; index < 110; index++) {
+            camera(scene, index, index == 100);
+            scene_advance(scene, 20 * MS);
+        }
+        uint8_t pli[100];
+        int length = rtcp_write_rr(pli, sizeof pli, 0x777, NULL, 0);
+        length += rtcp_write_pli(pli + length, 50, 0x777, sink_ssrc(SINK));
+        const struct source_state *source = &scene->worker.state.sources[0];
+        if (asked_first) scene_rtcp(scene, 1, pli, (size_t)length);
+        scene_advance(scene, 5 * MS);
+        scene->members[0].picture[0]++; /* that of packet 110, which is lost */
+        camera(scene, 111, false);
+        scene_advance(scene, 5 * MS);
+        if (!asked_first) scene_rtcp(scene, 1, pli, (size_t)length);
+        scene_advance(scene, 5 * MS);
+        CHECK(source->key_request_pending_ns);
+        retransmission(scene, 1, 110, true, 11, 77);
+        CHECK_EQUAL(scene_counter(scene, COUNTER_gaps_filled), 1);
+        CHECK_EQUAL(source->key_request_pending_ns != 0, !asked_first);
+        scene_close(scene);
+    }
+}
+
 static void test_a_gap_that_stays_is_given_up_with_a_key_frame(void)
 {
     struct scene *scene = watched(SRTP_AEAD_AES_128_GCM);
@@ -350,6 +378,7 @@ int main(void)
     test_a_gap_is_asked_for_and_filled(SRTP_AEAD_AES_128_GCM);
     test_a_gap_is_asked_for_and_filled(SRTP_AES128_CM_SHA1_80);
     test_a_gap_that_stays_is_given_up_with_a_key_frame();
+    test_a_repaired_key_frame_answers_the_requests_before_it();
     test_what_nobody_watches_is_not_asked_for();
     test_a_receiver_gets_what_it_misses(SRTP_AEAD_AES_128_GCM);
     test_a_receiver_gets_what_it_misses(SRTP_AES128_CM_SHA1_80);
