@@ -1,14 +1,22 @@
 """The command line: `sotto serve`, and what the supervisor starts in its own way: `worker` and `control`."""
 
 import argparse
+import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from control.handover import Handover, HandoverError
+from control.keeper import Keeper, Orphanhood, wait_for_end
+from control.run_dir import Lock, control_lock, holder
+
+LEFT = "SOTTO_LEFT"
+"""Environment variable in which a supervisor tells what it becomes what it has."""
+CONTROL_LOCK_S = 0.2
+"""Between two looks whether a former control process has ended. Higher: calls are answered later."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "serve":
             return _serve(options.config)
         handover = Handover.receive()
-        _end_with_parent(handover.supervisor)
         return _worker(handover) if options.command == "worker" else _control(handover)
     except HandoverError as error:
         print(f"sotto: {error}", file=sys.stderr)
@@ -50,14 +57,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(path: Path) -> int:
     from control.config import ConfigError, load
     from control.io.sockets import BindError
-    from control.supervisor import Supervisor
+    from control.run_dir import RunDirError
+    from control.supervisor import AlreadyRuns, Supervisor
+    from fastpath_ext.table import LayoutError
+
+    left = os.environ.pop(LEFT, None)
+    own = sys.executable, "-m", "control"
+
+    def become(what_is_left: str) -> None:
+        again = [*own, "serve", "--config", str(path)]
+        os.execve(sys.executable, again, {**os.environ, LEFT: what_is_left})  # noqa: S606
 
     try:
-        supervisor = Supervisor(load(path, os.environ))
+        supervisor = Supervisor(
+            load(path, os.environ),
+            (*own, "worker"),
+            (*own, "control"),
+            left=json.loads(left) if left else None,
+            become=become,
+        )
     except ConfigError as error:
         print(f"sotto: {error}", file=sys.stderr)
         return os.EX_CONFIG
-    except (BindError, OSError) as error:
+    except (AlreadyRuns, BindError, LayoutError, RunDirError, OSError) as error:
         print(f"sotto: cannot start: {error}", file=sys.stderr)
         return os.EX_UNAVAILABLE
     return supervisor.run()
@@ -71,8 +93,15 @@ def _worker(handover: Handover) -> int:
     os.sched_setaffinity(0, {own.cpu})
     # Ctrl-C is for the supervisor to act upon.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Worker(own.config_fd, own.state_fd, own.uplink_fd, [one.fd for one in own.sockets]).run()
-    return 0
+    worker = Worker(own.config_fd, own.state_fd, own.uplink_fd, [one.fd for one in own.sockets])
+    keeper = Keeper(handover)
+    if handover.predecessor_fd < 0 or wait_for_end(handover.predecessor_fd):
+        keeper.begins()
+        worker.run()
+    keeper.close()
+    logging.shutdown()
+    # The next one begins when this process is gone: no time for the interpreter to tidy up.
+    os._exit(0)
 
 
 def _control(handover: Handover) -> int:
@@ -85,12 +114,29 @@ def _control(handover: Handover) -> int:
     from control.config import Config
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder = Path(handover.run_dir)
+    silent = False
 
     async def cancellable() -> int:
-        task = asyncio.current_task()
+        nonlocal silent
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await run(Config.from_json(handover.config), handover) or 0
+
+        def leave_silently() -> None:
+            nonlocal silent
+            silent = True
+            task.cancel()
+
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        # Another control process follows: nobody is told, nobody loses media.
+        loop.add_signal_handler(signal.SIGHUP, leave_silently)
+        lock = await _only_one(control_lock(folder))
+        orphan = loop.create_task(_end_as_orphan(Orphanhood(handover), leave_silently))
+        try:
+            return await run(Config.from_json(handover.config), handover, lambda: silent) or 0
+        finally:
+            orphan.cancel()
+            lock.close()
 
     try:
         return uvloop.run(cancellable())
@@ -98,14 +144,24 @@ def _control(handover: Handover) -> int:
         return 0
 
 
-def _end_with_parent(supervisor: int) -> None:
-    """Without the supervisor nobody gives the ports back: end as if it had asked us to."""
-    import ctypes
+async def _only_one(path: Path) -> Lock:
+    """Two control processes never write one table: waits until a former one has ended."""
+    import asyncio
 
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != supervisor:
-        raise HandoverError("the supervisor that started this process is gone")
+    while True:
+        try:
+            return Lock(path)
+        except BlockingIOError:
+            logging.getLogger("sotto.control").warning("waiting for the end of process %s", holder(path))
+            await asyncio.sleep(CONTROL_LOCK_S)
+
+
+async def _end_as_orphan(orphanhood: Orphanhood, end: Callable[[], None]) -> None:
+    import asyncio
+
+    while not orphanhood.is_over():  # noqa: ASYNC110 - a lock of another process is no event
+        await asyncio.sleep(orphanhood.look_s)
+    end()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import ipaddress
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,9 @@ HEARTBEAT_STALE_S = 2.0
 class App:
     """All parts of one control process."""
 
-    def __init__(self, config: Config, handover: Handover) -> None:
+    def __init__(self, config: Config, handover: Handover, silent: Callable[[], bool]) -> None:
         self._config = config
+        self._silent = silent
         self._counts = Counts()
         self._links = [WorkerLink(given, self._uplink) for given in handover.workers]
         self._bot: MatrixBot | None = None
@@ -124,10 +125,11 @@ class App:
     async def _stop(self) -> None:
         """Members are told before the bot's connection closes; media is the supervisor's to end.
 
-        After a fault they are not: another control process follows, and their media goes on.
+        Where another control process follows they are not, and their media goes on: after a fault, in an
+        upgrade.
         """
         if self._runtime is not None:
-            await self._runtime.stop(silent=self._fault)
+            await self._runtime.stop(silent=self._fault or self._silent())
         if self._bot is not None:
             await self._bot.stop()
         await self._http.stop()
@@ -207,6 +209,6 @@ def _secret(path: Path | None) -> str | None:
     return path.read_text().strip() if path is not None else None
 
 
-async def run(config: Config, handover: Handover) -> int:
-    """The control process, from the supervisor's hands."""
-    return await App(config, handover).run()
+async def run(config: Config, handover: Handover, silent: Callable[[], bool]) -> int:
+    """The control process, from the supervisor's hands. `silent` says at the end whether members are told."""
+    return await App(config, handover, silent).run()

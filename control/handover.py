@@ -1,4 +1,4 @@
-"""What the supervisor hands down to its children: open descriptors, and JSON that explains them."""
+"""What the supervisor hands down to its children and its successor: descriptors, and JSON about them."""
 
 import json
 import os
@@ -38,6 +38,18 @@ class WorkerHandover:
     """The receiver's own end of the SOCK_SEQPACKET pair."""
     sockets: tuple[MediaSocket, ...]
     """Control sees where they are bound, but has no descriptor: fd is -1."""
+    peer_fd: int = -1
+    """Control's end of the pair, for a worker that keeps it for the next supervisor; -1 for control."""
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """Its descriptors, in a fixed order."""
+        every = self.config_fd, self.state_fd, self.uplink_fd, self.peer_fd, *(s.fd for s in self.sockets)
+        return tuple(fd for fd in every if fd >= 0)
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> Self:
+        return cls(**{**values, "sockets": tuple(MediaSocket(**one) for one in values["sockets"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +60,18 @@ class Handover:
     workers: tuple[WorkerHandover, ...]
     config: str = ""
     """For control: Config.to_json()."""
+    run_dir: str = ""
+    """Where the processes find each other: locks and Unix sockets. Empty: nowhere, in tests."""
+    predecessor_fd: int = -1
+    """pidfd of the worker this one stands by for: it begins when that one has ended. -1: at once."""
+    orphan_s: float = 60.0
+    """Without a supervisor and without a member on the line the processes end after this."""
 
     @property
     def fds(self) -> tuple[int, ...]:
         """Descriptors to pass on."""
-        own = [(w.config_fd, w.state_fd, w.uplink_fd, *(s.fd for s in w.sockets)) for w in self.workers]
-        return tuple(fd for fds in own for fd in fds if fd >= 0)
+        own = tuple(fd for worker in self.workers for fd in worker.fds)
+        return (*own, self.predecessor_fd) if self.predecessor_fd >= 0 else own
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -61,10 +79,7 @@ class Handover:
     @classmethod
     def from_json(cls, text: str) -> Self:
         values: dict[str, Any] = json.loads(text)
-        workers = tuple(
-            WorkerHandover(**{**worker, "sockets": tuple(MediaSocket(**s) for s in worker["sockets"])})
-            for worker in values.pop("workers")
-        )
+        workers = tuple(WorkerHandover.from_values(worker) for worker in values.pop("workers"))
         return cls(workers=workers, **values)
 
     @classmethod
@@ -74,3 +89,29 @@ class Handover:
             return cls.from_json(environment.pop(VARIABLE))
         except (AttributeError, KeyError, TypeError, ValueError):
             raise HandoverError(f"no usable {VARIABLE}: this process is started by `sotto serve`") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """One worker as a supervisor leaves it to the next: its descriptors and the processes that use them."""
+
+    worker: WorkerHandover
+    """As given to the worker's own process: uplink_fd is the worker's end, peer_fd control's."""
+    active: int
+    """Process id, 0 = none."""
+    standby: int = 0
+
+    def to_values(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any], fds: tuple[int, ...] | None = None) -> Self:
+        """With other numbers of the descriptors, if they came over a socket. ValueError, KeyError, TypeError."""
+        worker = WorkerHandover.from_values(values["worker"])
+        if fds is not None:
+            config, state, uplink, peer, *sockets = fds
+            renumbered = tuple(
+                MediaSocket(fd, one.host, one.port) for fd, one in zip(sockets, worker.sockets, strict=True)
+            )
+            worker = WorkerHandover(worker.index, worker.cpu, config, state, uplink, renumbered, peer)
+        return cls(worker, int(values["active"]), int(values["standby"]))

@@ -1,144 +1,44 @@
 """The process that holds what must outlive the others: sockets, tables, the links of workers with control.
 
 It starts them, starts again what dies, kills what hangs and ends all of them in order. It knows no Matrix and
-no crypto and writes nothing to disk.
+no crypto and writes nothing to disk but its lock. When it dies itself, the next one takes everything over
+from the workers (keeper.py); told to (SIGUSR2), it becomes the program that is installed now, and renews the
+others.
 """
 
+import json
 import logging
 import os
 import resource
 import select
 import signal
-import socket
-import sys
 import time
-from collections.abc import Sequence
-from subprocess import DEVNULL, Popen
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
+from typing import Any
 
+from control import run_dir
+from control.children import Child, WorkerChild, inherited_worker, new_worker
 from control.config import Config
-from control.handover import EXIT_HOPELESS, VARIABLE, Handover, MediaSocket, WorkerHandover
-from control.io.sockets import bind_media, uplink_pair
-from fastpath_ext.table import MAX_SINKS, MAX_SOURCES, MAX_TRANSPORTS, Table
+from control.handover import EXIT_HOPELESS, Estate, Handover
+from control.keeper import take_over
+from control.processes import Process
 
 log = logging.getLogger(__name__)
 
-HANG_S = 2.0
-"""A worker whose heartbeat is older hangs. Lower: a loaded machine loses workers that would have gone on.
-Higher: a longer gap in everybody's media."""
-BEGIN_S = 10.0
-"""A worker that has not begun its loop by then hangs."""
 LOOK_S = 0.5
-"""Between two looks at the heartbeats. Two in a row must find a worker hanging: one may only mean that this
-process did not run either."""
+"""Between two looks at the heartbeats."""
 CONTROL_STOP_S = 10.0
 """What control has to say goodbye in. Higher: a homeserver that does not answer delays the end."""
 WORKER_STOP_S = 2.0
-PAUSE_S = 0.1, 10.0
-"""First and longest pause before a process that keeps dying starts again, doubling. Lower: a homeserver in
-trouble is pressed, a core is busy with starting. Higher: back later."""
-HEALTHY_S = 10.0
-"""Control that ran for so long is started again after the first pause."""
+ORPHAN_S = 60.0
+"""So long do processes wait for a supervisor when nobody is on the line. Higher: ports stay taken after a server
+was killed for good. Lower: a slow restart of the machine's services loses the tables."""
 _STOP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 
-class Child:
-    """A process that is kept running: started, watched by a pidfd, started again."""
-
-    def __init__(self, name: str, command: Sequence[str], handover: Handover) -> None:
-        self.name = name
-        self.starts = 0
-        self.start_at = 0.0
-        self.pidfd = -1
-        self._command = command
-        self._handover = handover
-        self._process: Popen[bytes] | None = None
-        self._pause = 0.0
-        self._started = 0.0
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None
-
-    def start(self) -> None:
-        self._started = time.monotonic()
-        # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which keeps the order.
-        self._process = Popen(
-            self._command,
-            env={**os.environ, VARIABLE: self._handover.to_json()},
-            pass_fds=self._handover.fds,
-            stdin=DEVNULL,
-            process_group=0,
-        )
-        self.pidfd = os.pidfd_open(self._process.pid)
-        self.starts += 1
-
-    def send(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            signal.pidfd_send_signal(self.pidfd, number)
-
-    def reap(self) -> int:
-        """Collects the ended process and decides when to start again; its status, negative for a signal."""
-        assert self._process is not None
-        status = self._process.wait()
-        os.close(self.pidfd)
-        self._process, self.pidfd = None, -1
-        self._pause = self._next_pause(time.monotonic() - self._started)
-        self.start_at = time.monotonic() + self._pause
-        return status
-
-    def hangs(self) -> bool:
-        return False
-
-    def _next_pause(self, lived_s: float) -> float:
-        first, longest = PAUSE_S
-        return first if lived_s >= HEALTHY_S else min(max(self._pause * 2, first), longest)
-
-
-class WorkerChild(Child):
-    """A worker. What it must not take with it stays open here: tables, sockets, both ends of its uplink."""
-
-    def __init__(self, index: int, cpu: int, command: Sequence[str], config: Config) -> None:
-        self.sockets = bind_media(config.media.listen, config.media.port + index if config.media.port else 0)
-        self.table = Table.create(MAX_TRANSPORTS, MAX_SOURCES, MAX_SINKS)
-        self.control_end, self.worker_end = uplink_pair()
-        own = self._handed(index, cpu, self.worker_end, to_worker=True)
-        self.for_control = self._handed(index, cpu, self.control_end, to_worker=False)
-        self._looks = 0
-        super().__init__(f"worker {index}", command, Handover(os.getpid(), (own,)))
-
-    def _handed(self, index: int, cpu: int, uplink: socket.socket, to_worker: bool) -> WorkerHandover:
-        sockets = tuple(
-            MediaSocket(one.fileno() if to_worker else -1, *one.getsockname()[:2]) for one in self.sockets
-        )
-        return WorkerHandover(index, cpu, *self.table.fds, uplink.fileno(), sockets)
-
-    @property
-    def _turned(self) -> bool:
-        """Has this process, and not only one before it, been round its loop?"""
-        return self.table.heartbeat_ns / 1e9 >= self._started
-
-    def hangs(self) -> bool:
-        now = time.monotonic()
-        late = now - self.table.heartbeat_ns / 1e9 > HANG_S if self._turned else now - self._started > BEGIN_S
-        self._looks = self._looks + 1 if late else 0
-        return self._looks >= 2
-
-    def start(self) -> None:
-        self._looks = 0
-        super().start()
-
-    def _next_pause(self, lived_s: float) -> float:
-        """At once, unless it dies before it has begun: that will go on."""
-        return 0.0 if self._turned else super()._next_pause(lived_s)
-
-    def close(self) -> None:
-        for one in (*self.sockets, self.control_end, self.worker_end):
-            one.close()
+class AlreadyRuns(Exception):
+    """Another supervisor lives in the same folder; the text says which."""
 
 
 class Supervisor:
@@ -147,37 +47,60 @@ class Supervisor:
     def __init__(
         self,
         config: Config,
-        worker_command: Sequence[str] = (sys.executable, "-m", "control", "worker"),
-        control_command: Sequence[str] = (sys.executable, "-m", "control", "control"),
+        worker_command: Sequence[str],
+        control_command: Sequence[str],
+        *,
+        left: Mapping[str, Any] | None = None,
+        become: Callable[[str], None] | None = None,
+        orphan_s: float = ORPHAN_S,
     ) -> None:
-        """Takes everything that can be missing: BindError or OSError, with nothing started."""
-        cpus = sorted(os.sched_getaffinity(0))
+        """Takes everything that can be missing, with nothing started.
+
+        `left`: what this very process had before it became another program. `become`: does that, with what it
+        is to have. BindError, OSError, LayoutError, RunDirError or AlreadyRuns.
+        """
+        self._folder = run_dir.prepare(config.server.data_dir / "run")
+        self._become = become
+        self._lock = self._take_lock(left)
+        self._base = Handover(os.getpid(), (), run_dir=str(self._folder), orphan_s=orphan_s)
         self._workers: list[WorkerChild] = []
+        self._renew: list[WorkerChild] = []
+        self._signals = 0
+        self._upgrade = False
+        self._hopeless = 0
+        self._looked = 0.0
         try:
-            for index in range(config.server.workers or len(cpus)):
-                self._workers.append(WorkerChild(index, cpus[index % len(cpus)], worker_command, config))
+            estates = [Estate.from_values(o) for o in left["workers"]] if left else take_over(self._folder)
+            if estates:
+                self._workers = [inherited_worker(one, worker_command, self._base) for one in estates]
+                log.info(
+                    "%d workers taken over, %d at work", len(estates), sum(e.active != 0 for e in estates)
+                )
+            else:
+                self._begin(config, worker_command)
         except BaseException:
             self._close()
             raise
-        self._control = Child(
-            "control",
-            control_command,
-            Handover(os.getpid(), tuple(w.for_control for w in self._workers), config.to_json()),
+        given = Handover(
+            os.getpid(),
+            tuple(worker.for_control for worker in self._workers),
+            config.to_json(),
+            str(self._folder),
+            orphan_s=orphan_s,
         )
-        self._children: list[Child] = [*self._workers, self._control]
-        self._signals = 0
-        self._hopeless = 0
-        self._looked = 0.0
-
-    @property
-    def children(self) -> Sequence[Child]:
-        """The workers, then control."""
-        return self._children
+        self._control = Child("control", control_command, lambda: given)
+        self._adopt_control(left["control"] if left else None)
+        if left:
+            # The rest becomes the new program one after another, while calls go on.
+            self._control.send(signal.SIGHUP)
+            for worker in self._workers:
+                worker.dismiss_standby()
+            self._renew = list(self._workers)
 
     @property
     def media_ports(self) -> list[list[tuple[str, int]]]:
         """Where each worker's sockets are bound."""
-        return [[(s.host, s.port) for s in w.for_control.sockets] for w in self._workers]
+        return [[(s.host, s.port) for s in worker.own.sockets] for worker in self._workers]
 
     def run(self) -> int:
         # 1, not 0: the kernel ignores 0 where core_pattern is a pipe, and 1 means none at all to it.
@@ -187,12 +110,16 @@ class Supervisor:
         # What nohup ignores stays ignored.
         numbers = [number for number in _STOP if signal.getsignal(number) != signal.SIG_IGN]
         former = {number: signal.signal(number, self._on_signal) for number in numbers}
+        former[signal.SIGUSR2] = signal.signal(signal.SIGUSR2, self._on_upgrade)
         try:
             while not self._signals and not self._hopeless:
+                if self._upgrade:
+                    self._be_renewed()
                 self._start_due()
                 self._wait(wake_reader, self._until_next())
                 self._reap()
                 self._kill_hanging()
+                self._renew_next()
             self._stop(wake_reader)
             return self._hopeless
         finally:
@@ -204,81 +131,183 @@ class Supervisor:
             os.close(wake_writer)
             self._close()
 
+    # ---- beginning ----
+
+    def _take_lock(self, left: Mapping[str, Any] | None) -> run_dir.Lock:
+        path = run_dir.supervisor_lock(self._folder)
+        try:
+            return run_dir.Lock(path, left["lock_fd"] if left else None)
+        except BlockingIOError:
+            other = run_dir.holder(path)
+            raise AlreadyRuns(
+                f"{self._folder.parent} is in use by a running server, process {other}: stop it, or replace"
+                " it by what is installed now with `sotto upgrade`"
+            ) from None
+
+    def _begin(self, config: Config, worker_command: Sequence[str]) -> None:
+        cpus = sorted(os.sched_getaffinity(0))
+        for index in range(config.server.workers or len(cpus)):
+            cpu = cpus[index % len(cpus)]
+            self._workers.append(new_worker(index, cpu, worker_command, config, self._base))
+
+    def _adopt_control(self, pid: int | None) -> None:
+        pid = pid or run_dir.holder(run_dir.control_lock(self._folder))
+        if pid:
+            self._control.adopt(Process(pid))
+
+    # ---- going on ----
+
+    def _children(self) -> list[Child]:
+        return [*(c for w in self._workers for c in (w.active, w.standby)), self._control]
+
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
 
+    def _on_upgrade(self, _number: int, _frame: FrameType | None) -> None:
+        self._upgrade = True
+
     def _start_due(self) -> None:
         now = time.monotonic()
-        for child in self._children:
-            if not child.running and child.start_at <= now:
-                child.start()
-                log.info("%s started, process %d", child.name, child.pid)
+        for child in (*(worker.active for worker in self._workers), self._control):
+            if child.process is None and child.start_at <= now:
+                log.info("%s started, process %d", child.name, child.start().pid)
+        for worker in self._workers:
+            # After the one at work has begun: it needs the core first.
+            if worker.standby.process is None and worker.standby.start_at <= now and worker.turned:
+                log.info("%s started, process %d", worker.standby.name, worker.standby.start().pid)
 
     def _until_next(self) -> float:
         now = time.monotonic()
-        due = [max(child.start_at - now, 0.0) for child in self._children if not child.running]
+        due = [max(child.start_at - now, 0.0) for child in self._children() if child.process is None]
+        due = [max(each, 0.02) for each in due]  # a standby waits for its worker's first turn
         return min([LOOK_S, *due])
 
     def _wait(self, wake_reader: int, timeout_s: float) -> None:
         """Until a process ends, a signal comes or the time is over."""
         poll = select.poll()
-        for fd in (wake_reader, *(child.pidfd for child in self._children if child.running)):
+        for fd in (wake_reader, *(c.process.pidfd for c in self._children() if c.process is not None)):
             poll.register(fd, select.POLLIN)
         for fd, _events in poll.poll(timeout_s * 1000):
             if fd == wake_reader:
                 os.read(wake_reader, 64)
 
     def _reap(self) -> None:
-        for child in self._children:
-            if not child.running or not _ended(child.pidfd):
-                continue
-            status = child.reap()
-            how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-            log.warning("%s ended %s", child.name, how)
-            if child is self._control and status == EXIT_HOPELESS:
-                self._hopeless = status
+        for worker in self._workers:
+            if _reaped(worker.active) and worker.promote():
+                process = worker.active.process
+                log.info("%s started, process %d", worker.active.name, process.pid if process else 0)
+            _reaped(worker.standby)
+        if (ended := _reaped(self._control)) and ended.status == EXIT_HOPELESS:
+            self._hopeless = EXIT_HOPELESS
 
     def _kill_hanging(self) -> None:
         if time.monotonic() - self._looked < LOOK_S:
             return
         self._looked = time.monotonic()
-        for child in self._children:
-            if child.running and child.hangs():
-                log.error("%s hangs and is killed", child.name)
-                child.send(signal.SIGKILL)
+        for worker in self._workers:
+            if worker.active.process is not None and worker.hangs():
+                log.error("%s hangs and is killed", worker.active.name)
+                worker.active.send(signal.SIGKILL)
+
+    # ---- becoming another program ----
+
+    def _be_renewed(self) -> None:
+        """Does not return where it works."""
+        self._upgrade = False
+        if self._become is None:
+            return
+        left = {
+            "lock_fd": self._lock.fd,
+            "workers": [worker.estate.to_values() for worker in self._workers],
+            "control": self._control.process.pid if self._control.process else 0,
+        }
+        fds = [self._lock.fd, *(fd for worker in self._workers for fd in worker.own.fds)]
+        log.info("becoming the program that is installed now")
+        try:
+            for fd in fds:
+                os.set_inheritable(fd, True)
+            self._become(json.dumps(left))
+        except OSError as error:
+            log.error("this program stays: %s", error.strerror)
+        for fd in fds:
+            os.set_inheritable(fd, False)
+
+    def _renew_next(self) -> None:
+        """One worker at a time, when its new standby is there to take over."""
+        if not self._renew:
+            return
+        worker = self._renew[0]
+        standby = worker.standby.process
+        if standby is None or worker.active.process is None or standby.ended:
+            return
+        if not run_dir.keeper_socket(self._folder, worker.index, standby.pid).exists():
+            return  # not ready to take over yet
+        self._renew.pop(0)
+        log.info("%s is relieved", worker.active.name)
+        worker.active.send(signal.SIGTERM)
+
+    # ---- the end ----
 
     def _stop(self, wake_reader: int) -> None:
         """Control first, while the workers can still carry what it has to say; a second signal hurries."""
-        for group, patience_s in (([self._control], CONTROL_STOP_S), (self._workers, WORKER_STOP_S)):
+        for worker in self._workers:
+            worker.standby.send(signal.SIGTERM)
+        standbys = [worker.standby for worker in self._workers]
+        workers = [*standbys, *(worker.active for worker in self._workers)]
+        for group, patience_s in (([self._control], CONTROL_STOP_S), (workers, WORKER_STOP_S)):
+            # No standby is left that would take over from a worker told to end.
+            self._await_end(standbys, wake_reader, WORKER_STOP_S)
             for child in group:
                 child.send(signal.SIGTERM)
-            deadline, signals = time.monotonic() + patience_s, self._signals
-            while any(c.running for c in group) and self._signals == signals:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break
-                self._wait(wake_reader, left)
-                for child in group:
-                    if child.running and _ended(child.pidfd):
-                        child.reap()
+            self._await_end(group, wake_reader, patience_s)
             for child in group:
-                if child.running:
+                if child.process is not None:
                     log.warning("%s does not end and is killed", child.name)
                     child.send(signal.SIGKILL)
                     child.reap()
 
+    def _await_end(self, group: Sequence[Child], wake_reader: int, patience_s: float) -> None:
+        deadline, signals = time.monotonic() + patience_s, self._signals
+        while any(child.process is not None for child in group) and self._signals == signals:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._wait(wake_reader, left)
+            for child in self._children():
+                if child.process is not None and child.process.ended:
+                    child.reap()
+
     def _kill_all(self) -> None:
-        for child in self._children:
-            if child.running:
+        for child in reversed(self._children()):
+            if child.process is not None:
                 child.send(signal.SIGKILL)
+        for child in self._children():
+            if child.process is not None:
                 child.reap()
 
     def _close(self) -> None:
         for worker in self._workers:
             worker.close()
+        self._lock.close()
 
 
-def _ended(pidfd: int) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
+class _Ended:
+    """How a process ended."""
+
+    def __init__(self, status: int | None) -> None:
+        self.status = status
+
+
+def _reaped(child: Child) -> _Ended | None:
+    if child.process is None or not child.process.ended:
+        return None
+    status = child.reap()
+    how = (
+        "somehow"
+        if status is None
+        else f"by {signal.Signals(-status).name}"
+        if status < 0
+        else f"with status {status}"
+    )
+    log.warning("%s ended %s", child.name, how)
+    return _Ended(status)

@@ -7,8 +7,16 @@ DESCRIPTIONS: Final[dict[str, str]]
 
 @disjoint_base
 class Counters:
-    """One worker's counters, read from its state segment. Raises LayoutError."""
+    """What one worker's state segment says to anybody: read-only. Raises LayoutError."""
 
     def __init__(self, state_fd: int) -> None: ...
     def values(self) -> dict[str, int]:
         """Totals by name, each exact, not all of one moment."""
+    @property
+    def heartbeat_ns(self) -> int:
+        """When the worker last went round its loop; CLOCK_MONOTONIC, 0 = never."""
+    @property
+    def workers_started(self) -> int: ...
+    @property
+    def last_consent_ns(self) -> int:
+        """When any member was last heard of; 0 = none ever was."""

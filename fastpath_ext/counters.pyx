@@ -1,8 +1,8 @@
-"""A worker's counters, named and described once in fastpath/counters.h."""
+"""A worker's counters, named and described once in fastpath/counters.h, and its signs of life."""
 
 import os
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
 
 from fastpath_ext cimport c
@@ -38,3 +38,20 @@ cdef class Counters:
         cdef uint32_t i
         # A worker of an older build knows fewer: the rest are 0.
         return {name: self.view.header.counters[i] for i, name in enumerate(DESCRIPTIONS)}
+
+    @property
+    def heartbeat_ns(self):
+        return self.view.header.heartbeat_ns
+
+    @property
+    def workers_started(self):
+        return self.view.header.worker_started
+
+    @property
+    def last_consent_ns(self):
+        cdef uint32_t i
+        cdef uint64_t newest = 0
+        for i in range(self.view.header.transport_capacity):
+            if self.view.transports[i].incarnation and self.view.transports[i].consent_ns > newest:
+                newest = self.view.transports[i].consent_ns
+        return newest

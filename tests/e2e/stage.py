@@ -58,6 +58,11 @@ class Stage:
             and command.encode() in words[words.index(b"control") + 1 :]
         ]
 
+    def workers_at_work(self) -> list[int]:
+        """Without those that stand by: the last that the supervisor named for each worker."""
+        started = re.findall(r"worker (\d+) started, process (\d+)", self.log())
+        return [int(pid) for _index, pid in sorted(dict(started).items())]
+
     def media_ports(self) -> list[int]:
         """UDP ports the supervisor holds."""
         (supervisor,) = self.processes("serve")

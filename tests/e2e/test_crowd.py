@@ -64,14 +64,15 @@ async def test_media_go_on_while_control_is_dead(crowd: Crowd) -> None:
 async def test_a_worker_that_dies_is_replaced_and_nobody_connects_anew(crowd: Crowd) -> None:
     where = crowd.stage
     before = [await where.total(name) for name in NEW_CONNECTIONS]
+    at_work = where.workers_at_work()
 
     async def kill() -> None:
-        for worker in where.processes("worker"):
+        for worker in where.workers_at_work():
             os.kill(worker, signal.SIGKILL)
 
     await hardly_noticed(crowd.people, kill, within_s=2)
     assert [await where.total(name) for name in NEW_CONNECTIONS] == before
-    assert len(where.processes("worker")) == 2
+    assert set(where.workers_at_work()).isdisjoint(at_work)
 
 
 async def test_nothing_private_is_in_the_logs(crowd: Crowd) -> None:

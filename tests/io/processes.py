@@ -23,13 +23,20 @@ def serve(options: dict) -> int:
 
     config = Config(
         homeserver=HomeserverConfig("http://127.0.0.1:1", "@sotto:example.org", Path("/nowhere")),
-        server=ServerConfig(workers=options["workers"]),
+        server=ServerConfig(workers=options["workers"], data_dir=Path(options["data_dir"])),
         media=MediaConfig(listen=tuple(options["listen"]), port=0),
     )
     logging.basicConfig(level="INFO", format="%(message)s")
     worker = [PYTHON, "-m", "control", "worker"]
     control = [PYTHON, __file__, "control", options.get("control", "")]
-    supervisor = Supervisor(config, worker, control)
+    left = os.environ.pop("SOTTO_LEFT", None)
+
+    def become(what_is_left: str) -> None:
+        os.execve(PYTHON, [PYTHON, *sys.argv], {**os.environ, "SOTTO_LEFT": what_is_left})
+
+    supervisor = Supervisor(
+        config, worker, control, left=json.loads(left) if left else None, become=become, orphan_s=1.0
+    )
     print("ports " + json.dumps(supervisor.media_ports), flush=True)
     return supervisor.run()
 
@@ -52,20 +59,24 @@ async def _control() -> None:
     """Attaches, puts a row if there is none, tells what the workers say, ends on SIGTERM."""
     import asyncio
 
-    from control.__main__ import _end_with_parent
+    from control.__main__ import _end_as_orphan, _only_one
     from control.handover import Handover
     from control.io.workers import WorkerLink
+    from control.keeper import Orphanhood
+    from control.run_dir import control_lock
     from fastpath_ext.uplink import Kind
     from tests.fastpath.tables import transport_row
 
     handover = Handover.receive()
-    _end_with_parent(handover.supervisor)
+    lock = await _only_one(control_lock(Path(handover.run_dir)))
     links = [
         WorkerLink(w, lambda i, m: print(f"said {i} {Kind(m.kind).name} {m.a}", flush=True))
         for w in handover.workers
     ]
     stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    orphan = asyncio.create_task(_end_as_orphan(Orphanhood(handover), stopped.set))
     for link in links:
         link.start()
         found = link.table.transport_handles
@@ -77,6 +88,8 @@ async def _control() -> None:
     await stopped.wait()
     for link in links:
         link.close()
+    orphan.cancel()
+    lock.close()
     print("control says goodbye", flush=True)
 
 
@@ -84,9 +97,14 @@ class Server:
     """A running supervisor, its output line by line."""
 
     def __init__(
-        self, *, workers: int = 2, listen: tuple[str, ...] = ("127.0.0.1",), control: str = ""
+        self,
+        data_dir: Path,
+        *,
+        workers: int = 2,
+        listen: tuple[str, ...] = ("127.0.0.1",),
+        control: str = "",
     ) -> None:
-        options = {"workers": workers, "listen": listen, "control": control}
+        options = {"workers": workers, "listen": listen, "control": control, "data_dir": str(data_dir)}
         self.process = subprocess.Popen(
             [PYTHON, __file__, "serve", json.dumps(options)],
             stdout=subprocess.PIPE,
@@ -94,6 +112,7 @@ class Server:
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
         )
+        self._data_dir = data_dir
         self.lines: list[str] = []
         self.pids: dict[str, int] = {}
         self._rest = b""
@@ -122,8 +141,20 @@ class Server:
         *whole, self._rest = (self._rest + data).split(b"\n")
         for line in whole:
             self.lines.append(line.decode())
-            if found := re.search(r"^(control|worker \d+) started, process (\d+)$", self.lines[-1]):
+            if found := re.search(
+                r"^(control|worker \d+|standby \d+) started, process (\d+)$", self.lines[-1]
+            ):
                 self.pids[found[1]] = int(found[2])
+
+    def standing_by(self) -> None:
+        """Until every worker has its standby, and all keep the descriptors."""
+        missing = {f"standby {index}" for index in range(len(self.ports))}
+        while missing := missing - self.pids.keys():
+            self.wait_for(r"^standby \d+ started")
+        deadline = time.monotonic() + 10
+        while len(list(self._data_dir.glob("run/keeper-*.sock"))) < 2 * len(self.ports):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     def ready(self) -> None:
         """Until every worker said so and control has spoken."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from control.config import Config, MediaConfig
+from control.config import Config, MediaConfig, ServerConfig
 from control.io.sockets import BindError, bind_media
 from control.supervisor import Supervisor
 from fastpath_ext.counters import Counters
@@ -21,11 +21,11 @@ StartServer = Callable[..., Server]
 
 
 @pytest.fixture
-def start() -> Iterator[StartServer]:
+def start(tmp_path: Path) -> Iterator[StartServer]:
     servers: list[Server] = []
 
     def started(**options) -> Server:
-        servers.append(Server(**options))
+        servers.append(Server(tmp_path, **options))
         return servers[-1]
 
     yield started
@@ -158,13 +158,89 @@ def test_a_hung_worker_is_killed_and_replaced(start: StartServer):
     assert server.stop() == 0
 
 
-def test_children_do_not_outlive_a_killed_supervisor(start: StartServer):
+def test_orphans_end_by_themselves_when_nobody_is_on_the_line(start: StartServer):
     server = start()
     server.ready()
+    server.standing_by()
     ports = [port for sockets in server.ports for _host, port in sockets]
     server.process.kill()
     until(lambda: not any(alive(pid) for pid in server.pids.values()))
     assert all(is_free(port) for port in ports)
+
+
+def test_a_killed_supervisor_is_succeeded_without_a_change(start: StartServer):
+    first = start()
+    first.ready()
+    first.standing_by()
+    first.process.kill()
+    second = start()
+    assert second.ports == first.ports
+    assert "2 workers taken over, 2 at work" in second.lines
+    # It supervises: what dies now is succeeded, too.
+    os.kill(first.pids["worker 0"], signal.SIGKILL)
+    second.wait_for("^worker 0 ended")
+    second.wait_for("^worker 0 started")
+    assert second.pids["worker 0"] == first.pids["standby 0"]
+    assert alive(first.pids["worker 1"])
+    assert alive(first.pids["control"])
+    assert second.stop() == 0
+    assert not any(alive(pid) for pid in (*first.pids.values(), *second.pids.values()))
+
+
+def test_without_standbys_the_workers_themselves_are_found(start: StartServer):
+    first = start(workers=1)
+    first.ready()
+    first.standing_by()
+    first.process.kill()
+    first.process.wait()
+    os.kill(first.pids["standby 0"], signal.SIGKILL)
+    second = start(workers=1)
+    assert second.ports == first.ports
+    assert "1 workers taken over, 1 at work" in second.lines
+    second.wait_for("^standby 0 started")
+    assert alive(first.pids["worker 0"])
+    assert second.stop() == 0
+
+
+def test_two_servers_do_not_share_a_folder(start: StartServer):
+    start(workers=1).ready()
+    with pytest.raises(AssertionError, match="in use by a running server, process"):
+        start(workers=1)
+
+
+def test_an_upgrade_in_place_renews_every_process_and_loses_nothing(start: StartServer):
+    server = start()
+    server.ready()
+    server.standing_by()
+    before, ports = dict(server.pids), server.ports
+    counters = counters_of(before["worker 0"])
+    sent, stop = 0, threading.Event()
+
+    def flood() -> None:
+        nonlocal sent
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not stop.is_set():
+                sender.sendto(b"\x80 nobody knows this address", ("127.0.0.1", ports[0][0][1]))
+                sent += 1
+                time.sleep(0.0005)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        server.process.send_signal(signal.SIGUSR2)
+        server.wait_for("^becoming the program that is installed now")
+        server.wait_for("^2 workers taken over, 2 at work")
+        for index in (0, 1):
+            server.wait_for(f"^worker {index} is relieved")
+            server.wait_for(f"^worker {index} started")
+        until(lambda: not any(alive(pid) for pid in before.values()))
+    finally:
+        stop.set()
+        flooding.join()
+    assert server.ports == ports
+    until(lambda: counters.values()["rx_datagrams"] == sent)
+    assert all(pid != before[name] for name, pid in server.pids.items() if name in before)
+    assert server.stop() == 0
 
 
 def test_a_second_signal_hurries(start: StartServer):
@@ -236,10 +312,14 @@ class TestSockets:
             with pytest.raises(BindError, match=rf"127\.0\.0\.1 port {port}: Address already in use"):
                 bind_media(("127.0.0.1",), port)
 
-    def test_nothing_stays_open_when_one_of_them_fails(self):
+    def test_nothing_stays_open_when_one_of_them_fails(self, tmp_path: Path):
+        config = Config(
+            server=ServerConfig(data_dir=tmp_path),
+            media=MediaConfig(listen=("127.0.0.1", "192.0.2.1"), port=0),
+        )
         before = len(os.listdir("/proc/self/fd"))
         with pytest.raises(BindError):
             bind_media(("127.0.0.1", "192.0.2.1"), 0)
         with pytest.raises(BindError):
-            Supervisor(Config(media=MediaConfig(listen=("127.0.0.1", "192.0.2.1"), port=0)))
+            Supervisor(config, ("false",), ("false",))
         assert len(os.listdir("/proc/self/fd")) == before
