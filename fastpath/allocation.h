@@ -90,6 +90,10 @@ struct allocation_state { /* of one sink; zeroed = new. To be zeroed when the si
 };
 _Static_assert(sizeof(struct allocation_state) == 48, "layout");
 
+/* Of allocation_state.wish. */
+#define ALLOCATION_WISH_HIDDEN 4u
+#define ALLOCATION_WISH_MAX_SHIFT 3
+
 struct allocation_total {
     uint32_t bps; /* of all deals; at most the estimate, or audio_bps where that is more */
     uint32_t audio_bps;

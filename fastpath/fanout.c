@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adaptation.h"
 #include "feedback.h"
+#include "layering.h"
 #include "projection.h"
 #include "worker.h"
 
@@ -53,6 +55,7 @@ static void adopt_source(struct worker *worker, uint32_t handle)
         if (cache->incarnation && !row) state_row_reset(state, sizeof *state, 0);
         cache->incarnation = 0;
         recovery_adopt(worker, handle, 0);
+        layering_adopt(worker, handle, 0);
         return;
     }
     if (state->incarnation != row->incarnation)
@@ -70,6 +73,8 @@ static void adopt_source(struct worker *worker, uint32_t handle)
     cache->encoding_count = row->encoding_count;
     cache->audio = row->kind == SOURCE_AUDIO || row->kind == SOURCE_SCREEN_AUDIO;
     recovery_adopt(worker, handle, row->incarnation);
+    layering_adopt(worker, handle, row->incarnation);
+    if (row->muted) speaker_mute(&state->speaker);
     if (state->key_request_pending_ns && !cache->waiting) { /* a predecessor was killed while somebody waited */
         cache->waiting = true;
         worker->waiting[worker->waiting_count++] = handle;
@@ -80,6 +85,30 @@ static bool source_live(const struct worker *worker, uint32_t handle, uint32_t i
 {
     return handle < worker->capacities.sources && incarnation &&
            worker->sources[handle].incarnation == incarnation && !worker->sources[handle].muted;
+}
+
+/* Whoever the worker put there, as long as he may stay. */
+static void seat(struct worker *worker, uint32_t handle)
+{
+    struct sink_cache *cache = &worker->sinks[handle];
+    cache->source = loudness_source(worker, handle);
+    cache->source_incarnation = cache->source == TABLE_NONE ? 0 : worker->sources[cache->source].incarnation;
+}
+
+/* Its deal goes on, over generations and over a kill. One that was never dealt with may have all it wants until it is. */
+static void take_deal(struct worker *worker, uint32_t handle, const struct sink_cache *before)
+{
+    struct sink_cache *cache = &worker->sinks[handle];
+    const struct sink_row *row = &worker->generation.sinks[handle];
+    const struct allocation_state *deal = &worker->state.sinks[handle].allocation;
+    cache->encoding = row->max_encoding < LIMIT_ENCODINGS ? row->max_encoding : LIMIT_ENCODINGS - 1;
+    cache->temporal = RATES_TEMPORAL - 1;
+    if (row->hidden) cache->encoding = ALLOCATION_NOTHING;
+    if (!deal->wish) return;
+    bool known = before->incarnation == cache->incarnation;
+    cache->encoding = known ? before->encoding : deal->encoding;
+    cache->temporal = known ? before->temporal : deal->temporal;
+    cache->layers = known ? before->layers : 0;
 }
 
 static void adopt_sink(struct worker *worker, uint32_t handle)
@@ -106,6 +135,7 @@ static void adopt_sink(struct worker *worker, uint32_t handle)
     if (cache->incarnation != row->incarnation && worker->maps[handle].count)
         worker->maps[handle].count = 0;
     const struct extension_ids *ids = &worker->generation.transports[row->transport].ext;
+    struct sink_cache before = *cache;
     bool live = source_live(worker, row->source, row->source_incarnation);
     *cache = (struct sink_cache){
         .incarnation = row->incarnation,
@@ -115,10 +145,12 @@ static void adopt_sink(struct worker *worker, uint32_t handle)
         .ssrc = row->ssrc,
         .clock_rate = row->clock_rate,
         .payload_type = row->payload_type & 0x7f,
-        .max_encoding = row->max_encoding < LIMIT_ENCODINGS ? row->max_encoding : LIMIT_ENCODINGS - 1,
         .audio_level_id = ids->audio_level,
         .abs_send_time_id = ids->abs_send_time,
+        .report_now = before.incarnation == row->incarnation && before.report_now,
     };
+    if (row->loudest) seat(worker, handle);
+    take_deal(worker, handle, &before);
 }
 
 /* What the sink still carries besides its target, TABLE_NONE when that is nothing. Ends what may not go on: a sink without a
@@ -136,7 +168,7 @@ static uint32_t settle_carried(struct worker *worker, uint32_t handle)
     return current->source == cache->source ? TABLE_NONE : current->source;
 }
 
-static void count_and_place(struct worker *worker)
+void fanout_place(struct worker *worker)
 {
     struct fanout *fanout = &worker->fanout;
     uint32_t sources = worker->capacities.sources, transports = worker->capacities.transports;
@@ -180,10 +212,12 @@ void fanout_adopt(struct worker *worker, uint64_t now_ns)
     for (uint32_t handle = 0; handle < sources; handle++) adopt_source(worker, handle);
     transports_rebind(worker);
     for (uint32_t handle = 0; handle < sinks; handle++) adopt_sink(worker, handle);
-    count_and_place(worker);
+    fanout_place(worker);
+    adaptation_adopt(worker, now_ns);
     for (uint32_t handle = 0; handle < worker->generation.head->sink_limit; handle++) {
         const struct sink_cache *sink = &worker->sinks[handle];
-        if (!sink->incarnation || sink->source == TABLE_NONE || worker->sources[sink->source].audio)
+        if (!sink->incarnation || sink->source == TABLE_NONE ||
+            worker->sources[sink->source].audio || sink->encoding == ALLOCATION_NOTHING)
             continue;
         const struct projection *current = projection_current(worker->state.sinks[handle].copies);
         if (!current->started || current->source != sink->source || current->source_incarnation != sink->source_incarnation)

@@ -23,14 +23,19 @@ struct source_cache {
     uint8_t live_told; /* encodings UPLINK_SOURCE_LIVE was sent of, by this worker */
 };
 
+#define SINK_LAYERS_ALL 1u
+
 struct sink_cache {       /* what the inner loop needs of a sink's rows; half a cache line */
     uint32_t incarnation; /* 0 = not in use */
     uint32_t transport;   /* the receiver */
     uint32_t source, source_incarnation; /* wanted, TABLE_NONE = nothing */
     uint32_t ssrc, clock_rate;
-    uint8_t payload_type, max_encoding, audio_level_id, abs_send_time_id;
-    bool report_now; /* a sender report is due at once */
-    uint8_t reserved[3];
+    uint8_t payload_type, audio_level_id, abs_send_time_id;
+    bool report_now;  /* a sender report is due at once */
+    uint8_t encoding; /* its deal: never a higher one; ALLOCATION_NOTHING = paused or hidden */
+    uint8_t temporal; /* likewise */
+    uint8_t layers;   /* SINK_LAYERS_ALL = every layer passes, without looking further */
+    uint8_t reserved;
 };
 _Static_assert(sizeof(struct sink_cache) == 32, "two in a cache line");
 
@@ -46,6 +51,8 @@ int fanout_open(struct fanout *fanout, struct table_capacities capacities); /* 0
 void fanout_close(struct fanout *fanout);
 /* Follows a new generation, after transports_adopt. Ends projections that may not go on, asks for key frames of new targets. */
 void fanout_adopt(struct worker *worker, uint64_t now_ns);
+/* Makes the lists anew after sinks were given other sources. O(sinks). */
+void fanout_place(struct worker *worker);
 /* The sink of this transport with this slot SSRC, or TABLE_NONE. */
 uint32_t fanout_sink_of_ssrc(const struct worker *worker, uint32_t transport, uint32_t ssrc);
 /* A transport may not be sent to any more: its slots begin with a key frame when it may again. */

@@ -5,11 +5,16 @@
 
 #include "bytes.h"
 #include "feedback.h"
+#include "layering.h"
 #include "relay.h"
 #include "rtcp.h"
 #include "rtp.h"
 #include "rtx.h"
 #include "switching.h"
+
+/* Bytes of a packet of ours besides its payload: RTP header with CSRC and extensions, SRTP tag. Counted once for each arriving packet, so that
+   what a source costs is what leaves for each viewer. */
+#define PACKET_OVERHEAD 44u
 
 /* Does the field of the packet say exactly this text? */
 static bool field_is(const uint8_t *bytes, struct rtp_field field, const char *text, uint8_t length)
@@ -118,6 +123,16 @@ static bool look_inside(struct worker *worker, struct arrival *arrival)
     return key >= 0;
 }
 
+/* What the packet adds to what its source costs, and to who is heard. */
+static void note_rate_and_level(struct worker *worker, const struct arrival *arrival, uint64_t now_ns)
+{
+    struct source_state *state = &worker->state.sources[arrival->input.source];
+    rate_add(&state->rates[arrival->input.encoding], arrival->layer.temporal_id,
+             arrival->payload_length + PACKET_OVERHEAD, now_ns);
+    if (arrival->audio && arrival->has_level)
+        speaker_level(&state->speaker, arrival->level, now_ns);
+}
+
 /* An authenticated packet of a media encoding. */
 static void receive_media(struct worker *worker, struct arrival *arrival, uint64_t now_ns)
 {
@@ -143,6 +158,8 @@ static void receive_media(struct worker *worker, struct arrival *arrival, uint64
         if (!arrival->repaired || recovery_newer_than_request(worker, &arrival->input))
             key_request_answered(worker, handle);
     }
+    layering_read_untrusted(worker, arrival, arrival->descriptor, arrival->descriptor_length);
+    note_rate_and_level(worker, arrival, now_ns);
     recovery_keep(worker, arrival, now_ns);
     switching_wanted(arrival->wanted, live_encodings(worker, handle, arrival->input.encoding, now_ns));
     relay(worker, arrival, now_ns);
@@ -164,6 +181,8 @@ static struct arrival arrival_of(struct worker *worker, const struct ssrc_bindin
         .audio = source->audio,
         .has_level = found->audio_level.offset != 0,
         .level = found->audio_level.offset ? bytes[found->audio_level.offset] : (uint8_t)0,
+        .descriptor = found->dependency_descriptor.offset ? bytes + found->dependency_descriptor.offset : NULL,
+        .descriptor_length = found->dependency_descriptor.length,
     };
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "layer.h"
 #include "payload.h"
 #include "projection.h"
 #include "worker.h"
@@ -23,7 +24,10 @@ struct arrival {
     bool audio;
     bool key_start;                  /* a slot may cut over here */
     bool repaired;                   /* came retransmitted */
-    uint8_t wanted[LIMIT_ENCODINGS]; /* by a sink's max_encoding: the encoding it should carry, or ENCODING_NONE */
+    uint8_t wanted[LIMIT_ENCODINGS]; /* by a sink's deal: the encoding it should carry, or ENCODING_NONE */
+    struct packet_layer layer; /* temporal layers; all zero = not known */
+    const uint8_t *descriptor; /* dependency descriptor as it came, NULL = none */
+    uint8_t descriptor_length;
 };
 
 void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *bytes, size_t length,

@@ -18,11 +18,12 @@ enum sink_action {
 static inline enum sink_action switching_decide(const struct sink_cache *sink,
                                                 const struct projection *current, const struct arrival *arrival)
 {
+    if (sink->encoding == ALLOCATION_NOTHING) return SINK_IGNORE;
     if (projection_carries(current, &arrival->input)) return SINK_CONTINUE;
     if (sink->source != arrival->input.source || sink->source_incarnation != arrival->input.source_incarnation)
         return SINK_IGNORE;
     if (arrival->audio) return SINK_SWITCH;
-    if (arrival->wanted[sink->max_encoding] != arrival->input.encoding) return SINK_IGNORE;
+    if (arrival->wanted[sink->encoding] != arrival->input.encoding) return SINK_IGNORE;
     return arrival->key_start ? SINK_SWITCH : SINK_AWAIT;
 }
 
