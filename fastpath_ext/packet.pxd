@@ -78,6 +78,8 @@ cdef extern from "rtcp.h" nogil:
     enum: RTCP_RTPFB
     enum: RTCP_PSFB
     enum: RTCP_FMT_NACK
+    enum: RTCP_FMT_TMMBR
+    enum: RTCP_FMT_TMMBN
     enum: RTCP_FMT_TRANSPORT_CC
     enum: RTCP_FMT_FIR
     enum: RTCP_FMT_REMB
@@ -98,6 +100,10 @@ cdef extern from "rtcp.h" nogil:
         uint32_t sender, media
         const uint8_t *fci
         uint32_t fci_length
+    struct rtcp_tmmb_entry:
+        uint32_t ssrc
+        uint64_t bits_per_second
+        uint16_t overhead
     struct rtcp_transport_cc:
         uint16_t base_sequence, packet_count
         uint32_t reference_time
@@ -112,6 +118,9 @@ cdef extern from "rtcp.h" nogil:
     int rtcp_fir_untrusted(const rtcp_feedback *feedback)
     void rtcp_fir_entry(const rtcp_feedback *feedback, unsigned which, uint32_t *ssrc, uint8_t *sequence)
     int rtcp_remb_untrusted(const rtcp_feedback *feedback, uint32_t *bits_per_second, uint8_t *ssrc_count)
+    int rtcp_tmmbn_untrusted(const rtcp_feedback *feedback)
+    void rtcp_tmmb_entry_read "rtcp_tmmb_entry"(
+        const rtcp_feedback *feedback, unsigned which, rtcp_tmmb_entry *entry)
     int rtcp_transport_cc_untrusted(const rtcp_feedback *feedback, rtcp_transport_cc *head)
     int rtcp_bye_untrusted(const rtcp_block *block)
     uint32_t rtcp_bye_ssrc(const rtcp_block *block, unsigned which)
@@ -127,6 +136,8 @@ cdef extern from "rtcp.h" nogil:
     int rtcp_write_remb(
         uint8_t *to, size_t room, uint32_t sender, uint64_t bits_per_second, const uint32_t *ssrcs,
         unsigned count)
+    int rtcp_write_tmmbr(
+        uint8_t *to, size_t room, int format, uint32_t sender, const rtcp_tmmb_entry *entries, unsigned count)
     void encoding_received(
         encoding_state *encoding, uint64_t index, uint32_t timestamp, uint32_t clock_rate, uint64_t now_ns,
         size_t bytes)

@@ -31,6 +31,7 @@ cdef void _read_reports(const rtcp_block *block, dict into) except *:
 cdef void _read_feedback(const rtcp_block *block, dict into) except *:
     cdef rtcp_feedback feedback
     cdef rtcp_transport_cc head
+    cdef rtcp_tmmb_entry limit
     cdef uint16_t first
     cdef uint32_t mask, ssrc, rate
     cdef uint8_t sequence, count
@@ -42,6 +43,11 @@ cdef void _read_feedback(const rtcp_block *block, dict into) except *:
         for i in range(_check(rtcp_nack_untrusted(&feedback))):
             rtcp_nack_entry(&feedback, i, &first, &mask)
             into["lost"] += [(first + bit) & 0xffff for bit in range(17) if mask >> bit & 1]
+    elif block.type == RTCP_RTPFB and (block.count == RTCP_FMT_TMMBR or block.count == RTCP_FMT_TMMBN):
+        into["tmmb"] = []
+        for i in range(_check(rtcp_tmmbn_untrusted(&feedback))):
+            rtcp_tmmb_entry_read(&feedback, i, &limit)
+            into["tmmb"].append((limit.ssrc, limit.bits_per_second, limit.overhead))
     elif block.type == RTCP_RTPFB and block.count == RTCP_FMT_TRANSPORT_CC:
         _check(rtcp_transport_cc_untrusted(&feedback, &head))
         into["transport_cc"] = (
@@ -151,6 +157,19 @@ def rtcp_remb(uint32_t sender, uint64_t bits_per_second, ssrcs, size_t room=1500
         numbers[<int> i] = number
     return to[:_check(rtcp_write_remb(
         to, min(room, sizeof(to)), sender, bits_per_second, numbers, len(ssrcs)))]
+
+
+def rtcp_tmmbr(uint32_t sender, limits, *, bint notification=False, size_t room=1500):
+    """A temporary maximum media stream bitrate request, or the notification that answers one."""
+    cdef uint8_t to[1500]
+    cdef rtcp_tmmb_entry entries[16]
+    if len(limits) > 16:
+        raise PacketError("no room")
+    for i, (ssrc, bits_per_second, overhead) in enumerate(limits):
+        entries[<int> i] = rtcp_tmmb_entry(ssrc, bits_per_second, overhead)
+    return to[:_check(rtcp_write_tmmbr(
+        to, min(room, sizeof(to)), RTCP_FMT_TMMBN if notification else RTCP_FMT_TMMBR, sender, entries,
+        len(limits)))]
 
 
 def rtcp_ntp(uint64_t ns):

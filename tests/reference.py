@@ -281,13 +281,19 @@ def rtcp_parse(compound: bytes) -> list[dict[str, Any]]:
 
 
 def rtcp_feedback(kind: int, form: int, reader: Reader, entry: dict[str, Any]) -> None:
-    """RFC 4585 section 6, RFC 5104 section 4.3.1, draft-alvestrand-rmcat-remb, transport-wide feedback."""
+    """RFC 4585 section 6, RFC 5104 sections 4.2 and 4.3, draft-alvestrand-rmcat-remb, transport-wide feedback."""
     if (kind, form) == (205, 1):
         need(reader.left > 0)
         entry["lost"] = []
         while reader.left:
             first, mask = reader.number(2), reader.number(2)
             entry["lost"] += [first] + [(first + 1 + bit) % 65536 for bit in range(16) if mask >> bit & 1]
+    elif kind == 205 and form in (3, 4):
+        entry["tmmb"] = []
+        while reader.left:
+            ssrc, packed = reader.number(4), reader.number(4)
+            rate = (packed >> 9 & 0x1FFFF) << (packed >> 26)
+            entry["tmmb"].append((ssrc, min(rate, 2**64 - 1), packed & 511))
     elif (kind, form) == (205, 15):
         entry["transport_cc"] = (reader.number(2), reader.number(2), reader.number(3), reader.number(1))
     elif (kind, form) == (206, 4):

@@ -53,6 +53,7 @@ def like_the_model(compound: bytes) -> None:
         ("a NACK of nothing", "81cd0002 00000001 00000002"),
         ("a FIR of nothing", "84ce0002 00000001 00000000"),
         ("a FIR entry cut", "84ce0003 00000001 00000000 00000003"),
+        ("a TMMBR entry cut", "83cd0003 00000001 00000000 00000003"),
         ("REMB of 255 SSRCs in 20 bytes", "8fce0004 00000001 00000000 52454d42 ff000001"),
         ("REMB without its rate", "8fce0003 00000001 00000000 52454d42"),
         ("transport feedback cut in its head", "8fcd0003 00000001 00000002 00010001"),
@@ -71,6 +72,9 @@ def test_what_contradicts_its_length_is_refused(what: str, compound: str) -> Non
         ("a NACK of one", "81cd0003 00000001 00000002 ffff0000", "lost", [65535]),
         ("a NACK over the wrap", "81cd0003 00000001 00000002 ffff8001", "lost", [65535, 0, 15]),
         ("a FIR", "84ce0004 00000001 00000000 00000009 07000000", "fir", [(9, 7)]),
+        ("a TMMBN of nobody", "84cd0002 00000001 00000000", "tmmb", []),
+        ("a TMMBN", "84cd0004 00000001 00000000 00000009 0432a028", "tmmb", [(9, 2 * 6480, 40)]),
+        ("TMMBR beyond 64 bits", "83cd0004 00000001 00000000 00000009 fffffe00", "tmmb", [(9, 2**64 - 1, 0)]),
         ("REMB", "8fce0005 00000001 00000000 52454d42 011a20df 4874ed16", "remb", 8927168),
         ("REMB beyond 32 bits", "8fce0004 00000001 00000000 52454d42 00bffff0", "remb", 2**32 - 1),
         ("REMB shifted by 63", "8fce0004 00000001 00000000 52454d42 00fc0001", "remb", 2**32 - 1),
@@ -101,7 +105,7 @@ def block_of(kind: int, count: int, body: bytes, padding: int) -> bytes:
 BLOCKS = st.builds(
     block_of,
     st.sampled_from([200, 201, 202, 203, 205, 206, 207]),
-    st.sampled_from([0, 1, 2, 4, 15, 31]),
+    st.sampled_from([0, 1, 2, 3, 4, 15, 31]),
     st.one_of(
         st.binary(max_size=60), st.builds(lambda rest: bytes(8) + b"REMB" + rest, st.binary(max_size=16))
     ),
@@ -170,6 +174,23 @@ def test_remb_is_rounded_down_to_18_bits(sender: int, rate: int, ssrcs: list[int
     assert block["remb"] == min(rate >> shift << shift, 2**32 - 1)
 
 
+LIMITS = st.lists(st.tuples(U32, st.integers(0, 2**64 - 1), st.integers(0, 511)), max_size=16)
+
+
+@given(U32, LIMITS, st.booleans())
+def test_limits_are_rounded_down_to_17_bits(
+    sender: int, limits: list[tuple[int, int, int]], notification: bool
+) -> None:
+    written = packet.rtcp_tmmbr(sender, limits, notification=notification)
+    (block,) = reference.rtcp_parse(written)
+    assert (block["count"], block["sender"], block["media"]) == (4 if notification else 3, sender, 0)
+    assert block["tmmb"] == [
+        (ssrc, rate >> (shift := max(0, rate.bit_length() - 17)) << shift, overhead)
+        for ssrc, rate, overhead in limits
+    ]
+    assert packet.rtcp_parse(written)[0]["tmmb"] == block["tmmb"]
+
+
 def test_requests_and_goodbyes() -> None:
     assert packet.rtcp_pli(1, 2) == bytes.fromhex("81ce0002 00000001 00000002")
     assert packet.rtcp_fir(1, 2, 255) == bytes.fromhex("84ce0004 00000001 00000000 00000002 ff000000")
@@ -190,6 +211,7 @@ REPORT = Report(1, 0, 0, 0, 0, 0, 0)
         (lambda room: packet.rtcp_fir(1, 2, 3, room), 20),
         (lambda room: packet.rtcp_nack(1, 2, [1, 100], room), 20),
         (lambda room: packet.rtcp_remb(1, 2, [3, 4], room), 28),
+        (lambda room: packet.rtcp_tmmbr(1, [(2, 3, 4)], room=room), 20),
     ],
 )
 def test_what_does_not_fit_is_not_written(write: Callable[[int], bytes], length: int) -> None:
