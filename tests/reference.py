@@ -281,7 +281,7 @@ def rtcp_parse(compound: bytes) -> list[dict[str, Any]]:
 
 
 def rtcp_feedback(kind: int, form: int, reader: Reader, entry: dict[str, Any]) -> None:
-    """RFC 4585 section 6, RFC 5104 sections 4.2 and 4.3, draft-alvestrand-rmcat-remb, transport-wide feedback."""
+    """RFC 4585 section 6, RFC 5104 section 4, draft-alvestrand-rmcat-remb, transport-wide feedback."""
     if (kind, form) == (205, 1):
         need(reader.left > 0)
         entry["lost"] = []
