@@ -30,6 +30,8 @@
 #define BASE_MOST (1ll << 51)
 /* Slack for rounding of arrival times and of batches. */
 #define JUMP_SLACK_US 10000
+/* Above this loss a rate falls of which only receiver reports tell (draft-ietf-rmcat-gcc-02 section 6). */
+#define REPORT_LOSS_BAD 0.1
 /* Unreported packets at most this old are presumed received. */
 #define PRESUMED_MAX LIMIT_SENT / 2
 
@@ -233,6 +235,16 @@ void bandwidth_remb(struct bandwidth *bandwidth, uint32_t bits_per_second)
     settle_target(bandwidth);
 }
 
+void bandwidth_report(struct bandwidth *bandwidth, double lost, uint32_t most)
+{
+    double *target = &bandwidth->control.target;
+    if (bandwidth->has_feedback || bandwidth->remb) return;
+    if (lost > REPORT_LOSS_BAD) *target *= 1 - lost / 2;
+    if (lost < LOSS_TOLERATED && *target < most)
+        *target = *target * BANDWIDTH_REPORT_GROWTH < most ? *target * BANDWIDTH_REPORT_GROWTH : most;
+    settle_target(bandwidth);
+}
+
 void bandwidth_want(struct bandwidth *bandwidth, uint32_t bits_per_second)
 { bandwidth->wanted = bits_per_second < bandwidth->maximum ? bits_per_second : bandwidth->maximum; }
 
@@ -247,6 +259,7 @@ bool bandwidth_tick(struct bandwidth *bandwidth, uint64_t now_ns, struct probe_r
         settle_target(bandwidth);
         probing_dropped(&bandwidth->probing, before, bandwidth->target, now_us);
     }
+    if (!request) return false;
     bool first = bandwidth->probing.clusters == 0;
     if (!first && (!bandwidth->has_feedback || now_us - bandwidth->feedback_us > FRESH_US))
         return false;

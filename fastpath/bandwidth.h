@@ -37,6 +37,10 @@ struct rtcp_feedback;
    that finds no room costs 15 % of the rate. */
 #define BANDWIDTH_PROBE_GRACE_US 250000
 
+/* Growth for each receiver report without loss, where nothing else is known. Higher: overruns the link again sooner. Lower: half a minute of small
+   pictures after one bad moment. */
+#define BANDWIDTH_REPORT_GROWTH 1.25
+
 struct bandwidth_config { /* 0 = the value above */
     uint32_t start, minimum, maximum;
 };
@@ -76,10 +80,13 @@ int bandwidth_feedback_untrusted(struct bandwidth *bandwidth, struct sent_log *l
                                  const struct rtcp_feedback *feedback, uint64_t now_ns);
 /* REMB: a cap; the rate itself as long as no transport-wide feedback came. */
 void bandwidth_remb(struct bandwidth *bandwidth, uint32_t bits_per_second);
+/* Of a receiver that sends neither: the share of packets its report says were lost in the last second. Above 10 % the rate falls by half of that
+   share, below 2 % it grows by BANDWIDTH_REPORT_GROWTH up to `most` (the draft's section 6 in steps of a report). */
+void bandwidth_report(struct bandwidth *bandwidth, double lost, uint32_t most);
 /* The most the allocation could make use of now, at first the maximum. Probes are made while the estimate is below: pass what all that is
    watched needs at its best and a tenth more, or the last layer may stay a hair out of reach. */
 void bandwidth_want(struct bandwidth *bandwidth, uint32_t bits_per_second);
-/* Every 5 to 50 ms while anything is sent. True: send a probe as `request` says (see pacing.h). */
+/* Every 5 to 50 ms while anything is sent. True: send a probe as `request` says (see pacing.h); with NULL none is made. */
 bool bandwidth_tick(struct bandwidth *bandwidth, uint64_t now_ns, struct probe_request *request);
 
 #endif

@@ -2,20 +2,41 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "worker.h"
+#include "adaptation.h"
 
 int downlinks_open(struct downlinks *downlinks, uint32_t transports)
 {
-    downlinks->links = calloc(transports, sizeof *downlinks->links);
-    return downlinks->links ? 0 : -ENOMEM;
+    *downlinks = (struct downlinks){.due_ns = UINT64_MAX};
+    downlinks->links = aligned_alloc(64, sizeof *downlinks->links * transports);
+    downlinks->listed = calloc(transports, sizeof *downlinks->listed);
+    if (!downlinks->links || !downlinks->listed) return -ENOMEM;
+    memset(downlinks->links, 0, sizeof *downlinks->links * transports);
+    return 0;
 }
 
 void downlinks_close(struct downlinks *downlinks)
 {
     free(downlinks->links);
-    *downlinks = (struct downlinks){0};
+    free(downlinks->listed);
+    *downlinks = (struct downlinks){.due_ns = UINT64_MAX};
 }
+
+void downlink_list(struct worker *worker, uint32_t transport, uint64_t now_ns)
+{
+    struct downlinks *downlinks = &worker->downlinks;
+    struct downlink *link = &downlinks->links[transport];
+    if (link->listed) return;
+    link->listed = true;
+    link->idle = 0;
+    downlinks->listed[downlinks->listed_count++] = transport;
+    uint64_t soonest = downlinks->scanned_ns + DOWNLINK_SCAN_NS;
+    if (soonest < now_ns) soonest = now_ns;
+    if (soonest < downlinks->due_ns) downlinks->due_ns = soonest;
+}
+
+/* ---- a receiver begins ---- */
 
 static void begin(struct downlink_state *state, const struct transport_row *row)
 {
@@ -31,35 +52,45 @@ static void settle_bounds(struct bandwidth *bandwidth, uint32_t most)
     bandwidth->maximum = maximum;
 }
 
+static uint32_t estimate(const struct bandwidth *bandwidth)
+{ return bandwidth->target < bandwidth->maximum ? bandwidth->target : bandwidth->maximum; }
+
 void downlink_adopt(struct worker *worker, uint32_t transport, uint64_t now_ns)
 {
     struct downlink_state *state = &worker->state.downlinks[transport];
+    struct transport_cache *cache = &worker->transports[transport];
     struct downlink *link = &worker->downlinks.links[transport];
-    uint32_t incarnation = worker->transports[transport].incarnation;
-    (void)now_ns;
-    if (!incarnation) {
+    if (link->incarnation != cache->incarnation) {
+        bool listed = link->listed;
+        release_forget(worker, transport);
+        *link = (struct downlink){.incarnation = cache->incarnation, .listed = listed};
+    }
+    if (!cache->incarnation) {
         if (state->incarnation) state_row_reset(state, sizeof *state, 0);
-        *link = (struct downlink){0};
         return;
     }
     const struct transport_row *row = &worker->generation.transports[transport];
-    if (state->incarnation != incarnation) {
-        state_row_reset(state, sizeof *state, incarnation);
+    if (state->incarnation != cache->incarnation) {
+        state_row_reset(state, sizeof *state, cache->incarnation);
         begin(state, row);
     } else if (!bandwidth_usable(&state->bandwidth)) {
         begin(state, row);
     }
     settle_bounds(&state->bandwidth, row->downlink_max_bps);
-    if (link->incarnation != incarnation) *link = (struct downlink){.incarnation = incarnation};
+    cache->transport_cc_id = row->transport_cc_down ? row->ext.transport_cc : 0;
+    cache->paced = cache->transport_cc_id || state->bandwidth.remb;
+    pacing_rate(&state->pacing, estimate(&state->bandwidth));
+    if (!link->told_bps) link->told_bps = estimate(&state->bandwidth);
+    release_resume(worker, transport, now_ns);
 }
+
+/* ---- what it may be sent ---- */
 
 uint32_t downlink_bps(const struct worker *worker, uint32_t transport)
 {
-    const struct bandwidth *bandwidth = &worker->state.downlinks[transport].bandwidth;
     const struct downlink *link = &worker->downlinks.links[transport];
-    uint32_t bps = bandwidth->target < bandwidth->maximum ? bandwidth->target : bandwidth->maximum;
-    uint32_t repairs = link->repair_bps < bps / 4 ? link->repair_bps : bps / 4;
-    return bps - repairs;
+    uint32_t bps = estimate(&worker->state.downlinks[transport].bandwidth);
+    return bps - (link->repair_bps < bps / 4 ? link->repair_bps : bps / 4);
 }
 
 void downlink_want(struct worker *worker, uint32_t transport, uint32_t bits_per_second)
@@ -69,4 +100,108 @@ bool downlink_known(const struct worker *worker, uint32_t transport)
 {
     const struct bandwidth *bandwidth = &worker->state.downlinks[transport].bandwidth;
     return bandwidth->has_feedback || bandwidth->remb;
+}
+
+/* The estimate may have changed. */
+static void settle(struct worker *worker, uint32_t transport, uint64_t now_ns)
+{
+    struct downlink_state *state = &worker->state.downlinks[transport];
+    struct downlink *link = &worker->downlinks.links[transport];
+    uint32_t bps = estimate(&state->bandwidth);
+    if (bps < state->pacing.rate)
+        link->run_left = 0; /* what the former rate allowed is too much now */
+    pacing_rate(&state->pacing, bps);
+    if (bps > link->told_bps) link->told_bps = bps;
+    if ((uint64_t)bps * 100 >= (uint64_t)link->told_bps * (100 - DOWNLINK_FALL_PERCENT)) return;
+    link->told_bps = bps;
+    worker_count(worker, COUNTER_estimate_drops, 1);
+    adaptation_estimate(worker, transport, now_ns);
+}
+
+/* Time passes for the estimator, which may want a probe. */
+static void look(struct worker *worker, uint32_t transport, uint64_t now_ns)
+{
+    struct downlink_state *state = &worker->state.downlinks[transport];
+    struct probe_request request;
+    if (!worker->transports[transport].transport_cc_id) return;
+    bool probes = !pacing_cluster(&state->pacing) && release_can_probe(worker, transport);
+    if (bandwidth_tick(&state->bandwidth, now_ns, probes ? &request : NULL))
+        release_probe(worker, transport, &request, now_ns);
+    settle(worker, transport, now_ns);
+}
+
+/* ---- what it says ---- */
+
+void downlink_feedback_untrusted(struct worker *worker, uint32_t transport,
+                                 const struct rtcp_feedback *feedback, uint64_t now_ns)
+{
+    struct downlink_state *state = &worker->state.downlinks[transport];
+    if (!worker->transports[transport].transport_cc_id) return; /* about numbers we did not give */
+    if (bandwidth_feedback_untrusted(&state->bandwidth, &state->sent, feedback, now_ns) != 0) {
+        worker_count(worker, COUNTER_transport_cc_malformed, 1);
+        return;
+    }
+    worker_count(worker, COUNTER_transport_cc_received, 1);
+    settle(worker, transport, now_ns);
+    look(worker, transport, now_ns);
+}
+
+void downlink_remb(struct worker *worker, uint32_t transport, uint32_t bits_per_second, uint64_t now_ns)
+{
+    bandwidth_remb(&worker->state.downlinks[transport].bandwidth, bits_per_second);
+    worker->transports[transport].paced = true;
+    settle(worker, transport, now_ns);
+}
+
+void downlink_reported(struct worker *worker, uint32_t transport, uint32_t fraction_lost, uint64_t now_ns)
+{
+    struct bandwidth *bandwidth = &worker->state.downlinks[transport].bandwidth;
+    struct downlink *link = &worker->downlinks.links[transport];
+    if (now_ns - link->reported_ns < DOWNLINK_REPORT_NS) return;
+    link->reported_ns = now_ns;
+    if (worker->transports[transport].transport_cc_id &&
+        (!link->first_ns || now_ns - link->first_ns < DOWNLINK_SILENT_NS))
+        return;
+    bandwidth_report(bandwidth, fraction_lost / 256.0, DOWNLINK_UNTOLD_BPS);
+    settle(worker, transport, now_ns);
+}
+
+/* ---- from time to time ---- */
+
+static bool look_at_listed(struct worker *worker, uint32_t transport, uint64_t elapsed_ns, uint64_t now_ns)
+{
+    struct downlink *link = &worker->downlinks.links[transport];
+    const struct transport_cache *cache = &worker->transports[transport];
+    uint32_t packets = (uint32_t)cache->tx_packets;
+    if (!cache->incarnation) return false;
+    if (!link->first_ns) link->first_ns = now_ns;
+    link->idle = packets == link->seen_packets ? (uint8_t)(link->idle + 1) : 0;
+    link->seen_packets = packets;
+    int64_t bps = (int64_t)((uint64_t)link->repair_bytes * 8 * 1000000 / (elapsed_ns / 1000 + 1));
+    link->repair_bytes = 0;
+    int64_t weight = elapsed_ns < DOWNLINK_REPAIR_NS ? (int64_t)elapsed_ns : (int64_t)DOWNLINK_REPAIR_NS;
+    link->repair_bps += (uint32_t)((bps - (int64_t)link->repair_bps) * weight / (int64_t)DOWNLINK_REPAIR_NS);
+    look(worker, transport, now_ns);
+    return link->idle < DOWNLINK_IDLE_LOOKS;
+}
+
+void downlinks_tick(struct worker *worker, uint64_t now_ns)
+{
+    struct downlinks *downlinks = &worker->downlinks;
+    if (downlinks->due_ns > now_ns) return;
+    uint64_t elapsed_ns = now_ns - downlinks->scanned_ns;
+    if (elapsed_ns > DOWNLINK_REPAIR_NS) elapsed_ns = DOWNLINK_REPAIR_NS;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < downlinks->listed_count; i++) {
+        uint32_t transport = downlinks->listed[i];
+        if (look_at_listed(worker, transport, elapsed_ns, now_ns)) {
+            downlinks->listed[kept++] = transport;
+            continue;
+        }
+        downlinks->links[transport].listed = false;
+        downlinks->links[transport].repair_bps = 0;
+    }
+    downlinks->listed_count = kept;
+    downlinks->scanned_ns = now_ns;
+    downlinks->due_ns = kept ? now_ns + DOWNLINK_SCAN_NS : UINT64_MAX;
 }

@@ -1,6 +1,7 @@
 #include "feedback.h"
 
 #include "compounds.h"
+#include "downlink.h"
 #include "projection.h"
 #include "retransmit.h"
 #include "rtcp.h"
@@ -122,17 +123,24 @@ static void receive_sender_report(struct worker *worker, uint32_t transport,
     sender_clock_observe(&state->clock_offset_ns, &state->clock_offset_seen_ns, info.ntp, now_ns);
 }
 
+struct heard { /* in the report blocks of one compound, about what we send */
+    uint32_t blocks, lost, fractions;
+};
+
 static void receive_report_blocks(struct worker *worker, uint32_t transport,
-                                  const struct rtcp_block *block, uint64_t now_ns, uint32_t *lost)
+                                  const struct rtcp_block *block, uint64_t now_ns, struct heard *heard)
 {
     uint32_t sender;
     int count = rtcp_reports_untrusted(block, &sender);
     for (int i = 0; i < count; i++) {
         struct rtcp_report report;
-        if (rtcp_report_untrusted(block, (unsigned)i, &report) != 0 ||
-            fanout_sink_of_ssrc(worker, transport, report.ssrc) == TABLE_NONE)
-            continue; /* reports about what is not ours say nothing */
-        if (report.lost > 0) *lost += (uint32_t)report.lost;
+        if (rtcp_report_untrusted(block, (unsigned)i, &report) != 0) continue;
+        uint32_t sink = fanout_sink_of_ssrc(worker, transport, report.ssrc);
+        if (sink == TABLE_NONE) continue; /* reports about what is not ours say nothing */
+        heard->blocks++;
+        heard->fractions += report.fraction_lost;
+        if (report.lost > 0) heard->lost += (uint32_t)report.lost;
+        worker->state.sinks[sink].fraction_lost = report.fraction_lost;
         uint32_t round_trip = rtcp_round_trip_us(&report, now_ns + worker->realtime_offset_ns);
         if (round_trip) worker->state.transports[transport].round_trip_us = round_trip;
     }
@@ -149,7 +157,9 @@ static void receive_feedback(struct worker *worker, uint32_t transport, const st
     struct rtcp_feedback feedback;
     if (rtcp_feedback_untrusted(block, &feedback) != 0) return;
     if (block->type == RTCP_RTPFB) {
-        if (block->count == RTCP_FMT_NACK && rtcp_nack_untrusted(&feedback) > 0) {
+        if (block->count == RTCP_FMT_TRANSPORT_CC) {
+            downlink_feedback_untrusted(worker, transport, &feedback, now_ns);
+        } else if (block->count == RTCP_FMT_NACK && rtcp_nack_untrusted(&feedback) > 0) {
             worker_count(worker, COUNTER_nacks_received, 1);
             retransmit_untrusted(worker, transport, &feedback, now_ns);
         } else if (block->count == RTCP_FMT_TMMBN) {
@@ -170,8 +180,10 @@ static void receive_feedback(struct worker *worker, uint32_t transport, const st
     } else if (block->count == RTCP_FMT_REMB) {
         uint32_t rate;
         uint8_t ssrcs;
-        if (rtcp_remb_untrusted(&feedback, &rate, &ssrcs) == 0)
+        if (rtcp_remb_untrusted(&feedback, &rate, &ssrcs) == 0) {
             worker_count(worker, COUNTER_remb_received, 1);
+            downlink_remb(worker, transport, rate, now_ns);
+        }
     }
 }
 
@@ -191,18 +203,19 @@ void feedback_receive_untrusted(struct worker *worker, uint32_t transport, uint8
     worker_count(worker, COUNTER_rtcp_received, 1);
     struct rtcp_block block;
     size_t offset = 0;
-    uint32_t lost = 0;
+    struct heard heard = {0};
     bool reported = false;
     int more;
     while ((more = rtcp_next_untrusted(bytes, length, &offset, &block)) == 1) {
         if (block.type == RTCP_SR) receive_sender_report(worker, transport, &block, now_ns);
         if (block.type == RTCP_SR || block.type == RTCP_RR) {
-            receive_report_blocks(worker, transport, &block, now_ns, &lost);
+            receive_report_blocks(worker, transport, &block, now_ns, &heard);
             reported = true;
         } else if (block.type == RTCP_RTPFB || block.type == RTCP_PSFB) {
             receive_feedback(worker, transport, &block, now_ns);
         }
     }
-    if (reported) state->reported_lost = lost;
+    if (reported) state->reported_lost = heard.lost;
+    if (heard.blocks) downlink_reported(worker, transport, heard.fractions / heard.blocks, now_ns);
     if (more < 0) worker_count(worker, COUNTER_rtcp_malformed_dropped, 1);
 }

@@ -24,6 +24,7 @@ static int64_t run_size(const struct pacing *pacing)
 
 static void fill(struct pacing *pacing, uint64_t now_ns)
 {
+    if (now_ns == pacing->filled_ns) return;
     if (pacing->filled_ns == 0 || now_ns - pacing->filled_ns > SECOND_NS) {
         pacing->budget = 0;
     } else if (now_ns > pacing->filled_ns) {

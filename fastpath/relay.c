@@ -2,8 +2,9 @@
 
 #include <errno.h>
 
+#include "adaptation.h"
 #include "feedback.h"
-#include "rtp.h"
+#include "outgoing.h"
 #include "switching.h"
 
 /* Sinks ahead of the one at work whose rows are fetched. Higher: lines are thrown out before they are used. Lower: waiting for
@@ -12,7 +13,7 @@
 
 struct tally { /* counters of one packet's loop, added once */
     uint64_t packets, bytes, late, full, exhausted, switches;
-    bool key_wanted;
+    bool key_wanted, waited;
 };
 
 static void prefetch_sink(const struct worker *worker, uint32_t handle)
@@ -63,9 +64,64 @@ static size_t write_header(const struct worker *worker, const struct sink_cache 
         .audio_level_id = arrival->has_level ? sink->audio_level_id : 0,
         .audio_level = arrival->level,
         .abs_send_time_id = sink->abs_send_time_id,
-        .abs_send_time = relay_send_time(now_ns),
+        .abs_send_time = outgoing_send_time(now_ns),
     };
+    outgoing_number(worker, sink->transport, &header);
     return rtp_header_write(out, &header);
+}
+
+/* Left out, so that those after it close up; unless its number is taken already: then it goes after all, or the receiver keeps asking for it. */
+static bool must_fill(struct worker *worker, uint32_t handle, const struct arrival *arrival, uint64_t now_ns)
+{
+    struct projection_output unused;
+    return sequence_map_drop(&worker->maps[handle], worker->state.sinks[handle].copies,
+                             &arrival->input, now_ns, &unused) == SEQUENCE_FILL;
+}
+
+/* Not when it was not kept: what waits is found again in the history, and nowhere else. */
+static bool must_wait(struct worker *worker, const struct sink_cache *sink,
+                      const struct arrival *arrival, uint64_t now_ns)
+{
+    const struct projection_input *input = &arrival->input;
+    struct history_packet kept;
+    return outgoing_must_wait(worker, sink->transport,
+                              (uint32_t)arrival->payload_length + OUTGOING_OVERHEAD, now_ns) &&
+           recovery_find(worker, input->source, input->source_incarnation, input->encoding,
+                         input->ssrc, input->index, now_ns, &kept);
+}
+
+/* Decided and numbered as if it left now; header and encryption follow when it does (waiting.h). */
+static void wait_for_turn(struct worker *worker, uint32_t handle, const struct arrival *arrival,
+                          enum sink_action action, uint64_t now_ns, struct tally *tally)
+{
+    const struct projection_input *input = &arrival->input;
+    struct projection_output output;
+    int result = project(worker, handle, arrival, action, now_ns, &output);
+    if (result != 0) {
+        tally->late += result == -ESTALE;
+        tally->exhausted += result == -EOVERFLOW;
+        return;
+    }
+    struct waiting_packet packet = {
+        .origin = {.input_index = input->index,
+                   .output_index = output.index,
+                   .source = input->source,
+                   .source_incarnation = input->source_incarnation,
+                   .input_ssrc = input->ssrc,
+                   .timestamp_offset = output.timestamp - input->timestamp,
+                   .picture_id_offset = (uint16_t)(output.picture_id - input->picture_id),
+                   .tl0_offset = (uint8_t)(output.tl0 - input->tl0),
+                   .encoding = input->encoding},
+        .sink = handle,
+        .sink_incarnation = worker->sinks[handle].incarnation,
+        .bytes = (uint16_t)(arrival->payload_length + OUTGOING_OVERHEAD),
+    };
+    release_later(worker, worker->sinks[handle].transport, &packet, now_ns);
+    tally->waited = true;
+    if (action == SINK_SWITCH) {
+        tally->switches++;
+        note_switch(worker, handle, arrival, now_ns);
+    }
 }
 
 static void relay_to(struct worker *worker, uint32_t handle, const struct arrival *arrival,
@@ -78,6 +134,12 @@ static void relay_to(struct worker *worker, uint32_t handle, const struct arriva
     enum sink_action action = switching_decide(sink, projection_current(state->copies), arrival);
     if (action == SINK_AWAIT) tally->key_wanted = true;
     if (action == SINK_IGNORE || action == SINK_AWAIT) return;
+    if (!adaptation_passes(worker, handle, arrival) && !must_fill(worker, handle, arrival, now_ns))
+        return;
+    if (transport->paced && !arrival->audio && must_wait(worker, sink, arrival, now_ns)) {
+        wait_for_turn(worker, handle, arrival, action, now_ns, tally);
+        return;
+    }
     uint8_t *out = egress_reserve(&worker->egress);
     uint32_t destination = out ? transport_destination(worker, sink->transport, now_ns) : TABLE_NONE;
     if (destination == TABLE_NONE) {
@@ -105,8 +167,7 @@ static void relay_to(struct worker *worker, uint32_t handle, const struct arriva
     egress_commit(&worker->egress, destination, sink->ssrc, (size_t)length);
     state->packets++;
     state->octets += (uint32_t)arrival->payload_length;
-    transport->tx_packets++;
-    transport->tx_bytes += (uint64_t)length;
+    outgoing_sent(worker, sink->transport, (size_t)length, now_ns);
     tally->packets++;
     tally->bytes += (uint64_t)length;
     if (action == SINK_SWITCH) {
@@ -131,10 +192,11 @@ void relay(struct worker *worker, const struct arrival *arrival, uint64_t now_ns
         relay_to(worker, sinks[i], arrival, now_ns, &tally);
     }
     if (tally.key_wanted) key_request(worker, arrival->input.source, now_ns);
-    if (tally.packets || tally.key_wanted) recovery_viewed(worker, &arrival->input, now_ns);
+    if (tally.packets || tally.waited || tally.key_wanted)
+        recovery_viewed(worker, &arrival->input, now_ns);
     worker_count(worker, COUNTER_rtp_forwarded, tally.packets);
     worker_count(worker, COUNTER_rtp_forwarded_bytes, tally.bytes);
-    if (!tally.packets) worker_count(worker, COUNTER_rtp_unsubscribed, 1);
+    if (!tally.packets && !tally.waited) worker_count(worker, COUNTER_rtp_unsubscribed, 1);
     if (tally.late) worker_count(worker, COUNTER_rtp_late_dropped, tally.late);
     if (tally.full) worker_count(worker, COUNTER_egress_full_dropped, tally.full);
     if (tally.exhausted) worker_count(worker, COUNTER_index_exhausted_dropped, tally.exhausted);

@@ -96,6 +96,16 @@ bool repair_spend(struct repair_receiver *receiver, uint32_t sink,
     return true;
 }
 
+int repair_renumber(const struct sequence_origin *origin, uint8_t *payload, size_t length)
+{
+    struct vp8_descriptor descriptor;
+    if (vp8_parse_untrusted(payload, length, &descriptor) != 0) return -EBADMSG;
+    uint16_t mask = descriptor.picture_id_bits == 7 ? 0x7f : 0x7fff;
+    vp8_rewrite(payload, &descriptor, (uint16_t)(descriptor.picture_id + origin->picture_id_offset) & mask,
+                (uint8_t)(descriptor.tl0 + origin->tl0_offset));
+    return 0;
+}
+
 int repair_write(const struct sequence_origin *request, const struct history_packet *packet, bool vp8,
                  struct rtp_outgoing *header, uint8_t *out, size_t room, size_t *payload_length)
 {
@@ -103,17 +113,10 @@ int repair_write(const struct sequence_origin *request, const struct history_pac
     header->marker = packet->marker;
     header->audio_level = packet->level;
     if (!packet->has_level) header->audio_level_id = 0;
-    struct vp8_descriptor descriptor;
-    if (vp8 && vp8_parse_untrusted(packet->payload, packet->length, &descriptor) != 0)
-        return -EBADMSG;
     int at = rtx_write(out, room, header, (uint16_t)request->output_index, packet->payload, packet->length);
     if (at < 0) return at;
-    if (vp8) {
-        uint16_t mask = descriptor.picture_id_bits == 7 ? 0x7f : 0x7fff;
-        vp8_rewrite(out + at + RTX_OSN_SIZE, &descriptor,
-                    (uint16_t)(descriptor.picture_id + request->picture_id_offset) & mask,
-                    (uint8_t)(descriptor.tl0 + request->tl0_offset));
-    }
+    if (vp8 && repair_renumber(request, out + at + RTX_OSN_SIZE, packet->length) != 0)
+        return -EBADMSG;
     *payload_length = RTX_OSN_SIZE + packet->length;
     return at;
 }

@@ -69,6 +69,9 @@ int repair_requests_untrusted(struct repair_receiver *receiver, const struct rep
 bool repair_spend(struct repair_receiver *receiver, uint32_t sink,
                   const struct sequence_origin *request, size_t bytes, uint64_t now_ns);
 
+/* Writes the slot's numbers into a copy of a kept VP8 payload's clear descriptor. 0 or -EBADMSG. */
+int repair_renumber(const struct sequence_origin *origin, uint8_t *payload, size_t length);
+
 /* Writes the retransmission of `packet` as the slot had sent it. `header` comes with what belongs to the sink - rtx SSRC, rtx payload
    type, sequence (of rtx_take_index), CSRC, extensions; timestamp, marker and level are filled in here. `vp8`: the payload has VP8's
    clear descriptor, whose numbers are those of the slot. Returns the header's length, *payload_length bytes stand behind it; -ENOSPC,

@@ -34,6 +34,9 @@ struct sent_log {      /* to one receiver */
 _Static_assert(sizeof(struct sent_packet) == 8, "layout");
 _Static_assert(sizeof(struct sent_log) == 16 + 8 * LIMIT_SENT, "layout");
 
+/* The number that sent_log_add will give next. */
+static inline uint16_t sent_log_next(const struct sent_log *log)
+{ return (uint16_t)log->next; /* the first is 65536 */ }
 /* Gives the number for the header extension of a packet about to be sent, and notes it. */
 uint16_t sent_log_add(struct sent_log *log, uint16_t size, uint8_t cluster, uint64_t now_ns);
 /* The record of a number in a feedback, and that number unwrapped; NULL = never sent or forgotten. */

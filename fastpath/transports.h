@@ -23,10 +23,10 @@ struct transport_cache {
     uint32_t egress_destination;
     uint64_t egress_epoch; /* destination is valid in this epoch of the slab */
     uint64_t tx_packets, tx_bytes;
-    uint64_t tx_bps;                /* between its last two reports */
-    uint64_t rated_ns, rated_bytes; /* since when that is counted */
-    bool refuses_segments;          /* its route refused UDP_SEGMENT */
+    bool refuses_segments; /* its route refused UDP_SEGMENT */
     bool rx_keyed, tx_keyed;
+    bool paced;              /* there is, or will be, an estimate by its own word: see downlink.h */
+    uint8_t transport_cc_id; /* of the extension on what it is sent, 0 = not numbered */
     bool connected_told, expiry_told; /* by this worker; a successor says it again */
     bool report_now;                  /* waits in worker.hasty for a compound at once */
     uint8_t bound_count;
@@ -34,6 +34,8 @@ struct transport_cache {
     struct ssrc_binding bound[LIMIT_RX_SSRCS];
     uint32_t remb_bps, dtls_count;
     uint64_t dtls_window_ns;
+    uint64_t tx_bps;                      /* between its last two reports */
+    uint64_t rated_ns, rated_bytes;       /* since when that is counted */
     struct srtp_key rx_master, tx_master; /* of which the expanded keys were made */
     uint16_t profile;
     struct srtp_keys rx, tx;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adaptation.h"
 #include "compounds.h"
 #include "downlink.h"
 #include "feedback.h"
@@ -25,13 +26,14 @@ static int take_memory(struct worker *worker, uint64_t seed)
     if (worker->transports)
         memset(worker->transports, 0, sizeof *worker->transports * capacities.transports);
     if (!worker->transports || !worker->timers || !worker->sources || !worker->sinks ||
-        !worker->hasty || !worker->waiting || !worker->maps || !worker->receivers || !worker->tmmbr ||
-        recovery_open(&worker->recovery, capacities.sources) != 0 ||
+        !worker->hasty || !worker->waiting || !worker->maps || !worker->receivers ||
+        !worker->tmmbr || recovery_open(&worker->recovery, capacities.sources) != 0 ||
         arrival_reports_open(&worker->arrival_reports, capacities.transports) != 0 ||
         downlinks_open(&worker->downlinks, capacities.transports) != 0 ||
+        release_open(&worker->release, capacities.transports) != 0 ||
         addresses_open(&worker->addresses, capacities.transports, seed) != 0 ||
-        fanout_open(&worker->fanout, capacities) != 0 || egress_open(&worker->egress) != 0 ||
-        outbox_open(&worker->outbox) != 0)
+        adaptation_open(worker) != 0 || fanout_open(&worker->fanout, capacities) != 0 ||
+        egress_open(&worker->egress) != 0 || outbox_open(&worker->outbox) != 0)
         return -ENOMEM;
     return 0;
 }
@@ -70,7 +72,9 @@ void worker_close(struct worker *worker)
     recovery_close(&worker->recovery, worker->capacities.sources);
     arrival_reports_close(&worker->arrival_reports);
     downlinks_close(&worker->downlinks);
+    release_close(&worker->release);
     addresses_close(&worker->addresses);
+    adaptation_close(worker);
     fanout_close(&worker->fanout);
     egress_close(&worker->egress);
     outbox_close(&worker->outbox);
@@ -144,6 +148,9 @@ void worker_tick(struct worker *worker, uint64_t now_ns)
     if (worker->scan_due_ns <= now_ns) worker->scan_due_ns = scan_timers(worker, now_ns);
     recovery_tick(worker, now_ns);
     arrival_reports_tick(worker, now_ns);
+    adaptation_tick(worker, now_ns);
+    downlinks_tick(worker, now_ns);
+    release_tick(worker, now_ns);
     uint64_t key_due = key_requests_tick(worker, now_ns);
     if (key_due < worker->scan_due_ns) worker->scan_due_ns = key_due;
 }
@@ -154,6 +161,9 @@ uint64_t worker_sleep_ns(const struct worker *worker, uint64_t now_ns)
     uint64_t due = worker->scan_due_ns < worker->recovery.due_ns ? worker->scan_due_ns
                                                                  : worker->recovery.due_ns;
     if (worker->arrival_reports.due_ns < due) due = worker->arrival_reports.due_ns;
+    if (adaptation_due_ns(worker) < due) due = adaptation_due_ns(worker);
+    if (worker->downlinks.due_ns < due) due = worker->downlinks.due_ns;
+    if (worker->release.due_ns < due) due = worker->release.due_ns;
     if (worker->hasty_count || due <= now_ns) return 0;
     uint64_t sleep = due - now_ns;
     return sleep < LIMIT_SLEEP_NS ? sleep : LIMIT_SLEEP_NS;

@@ -14,6 +14,7 @@
 #include "fanout.h"
 #include "outbox.h"
 #include "recovery.h"
+#include "release.h"
 #include "repair.h"
 #include "sequence_map.h"
 #include "table.h"
@@ -47,7 +48,9 @@ struct worker {
     struct recovery recovery;
     struct arrival_reports arrival_reports;
     struct downlinks downlinks;
+    struct release release;
     struct addresses addresses;
+    struct adaptation *adaptation; /* adaptation.h */
     struct fanout fanout;
     struct egress egress;
     struct outbox outbox;

@@ -1,0 +1,55 @@
+/* When packets to one receiver leave: at once while its link is free, else in runs of at most 5 ms of its estimate (pacing.h), from its queue
+ * (waiting.h). And what fills a probe.
+ *
+ * A packet that finds no queue and a budget goes at once, at the cost of a few comparisons. A run is what pacing allows at one time; what it has
+ * left may be taken by the packets of the next moments, so that a frame whose packets come one by one is not sent one by one.
+ *
+ * Receivers that wait stand in one list with the time they are due. It is gone through at most every RELEASE_SCAN_NS and only while
+ * something in it is due, so neither a packet nor a wake-up looks at those who do not wait. */
+#ifndef SOTTO_RELEASE_H
+#define SOTTO_RELEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "probing.h"
+#include "waiting.h"
+
+struct worker;
+
+/* Shortest time between two looks at who waits. Higher: packets leave so much later than they might. Lower: 2,000 receivers that wait are looked
+   at more often, 1 to 2 us each time. */
+#define RELEASE_SCAN_NS (500ull * 1000ull)
+/* Newest numbers of each slot among which a packet is looked for that fills a probe. Higher: more looking, 50 ns each. Lower: smaller packets. */
+#define RELEASE_PROBE_LOOK 4u
+
+struct release_due {
+    uint64_t ns;
+    uint32_t transport;
+};
+
+struct release {
+    struct waiting waiting;
+    struct release_due *due; /* who waits or is probed */
+    uint32_t count;
+    uint64_t scanned_ns;
+    uint64_t due_ns; /* when release_tick has something to do, UINT64_MAX = never */
+};
+
+int release_open(struct release *release, uint32_t transports); /* 0 or -ENOMEM */
+void release_close(struct release *release);
+
+/* The packet waits for its turn, because outgoing_must_wait said so. `packet`: all but times and links. */
+void release_later(struct worker *worker, uint32_t transport, const struct waiting_packet *packet, uint64_t now_ns);
+/* Has it a retransmission stream to probe it on? */
+bool release_can_probe(const struct worker *worker, uint32_t transport);
+/* The receiver is to be probed. */
+void release_probe(struct worker *worker, uint32_t transport, const struct probe_request *request, uint64_t now_ns);
+/* Nothing waits any more and no probe is under way: it left, or begins anew. */
+void release_forget(struct worker *worker, uint32_t transport);
+/* A predecessor was killed while it probed: that goes on. */
+void release_resume(struct worker *worker, uint32_t transport, uint64_t now_ns);
+/* Lets go what is due, as far as the slab takes it. */
+void release_tick(struct worker *worker, uint64_t now_ns);
+
+#endif
