@@ -1,7 +1,7 @@
 from enum import IntEnum
 from typing import Final
 
-from fastpath_ext.values import UplinkMessage
+from fastpath_ext.values import SendOrder, UplinkMessage
 
 class Kind(IntEnum):
     """Kinds of fastpath/uplink.h; those that go down to a worker begin with DOWN."""
@@ -42,3 +42,9 @@ def encode(
 
 def decode(message: bytes) -> UplinkMessage:
     """UplinkError if the lengths do not agree; messages of unknown kinds are the caller's to ignore."""
+
+def decode_order(payload: bytes) -> SendOrder:
+    """The payload of SEND_TARGET; UplinkError if it has another length."""
+
+def encode_order(order: SendOrder) -> bytes:
+    """The same the other way round, for tests."""

@@ -2,12 +2,18 @@
 
 from enum import IntEnum
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastpath_ext cimport c
 
-from fastpath_ext.values import UplinkMessage
+from fastpath_ext.values import SendOrder, UplinkMessage
+
+cdef extern from "fastpath/clamp.h" nogil:
+    struct clamp_order:
+        uint32_t bps
+        uint16_t scale_percent
+        uint8_t framerate, active
 
 
 class Kind(IntEnum):
@@ -62,3 +68,21 @@ def decode(bytes message):
         raise UplinkError(f"a message of {length} bytes announces a payload of {head.length}")
     return UplinkMessage(
         head.kind, head.transport, head.incarnation, head.a, head.b, head.time_ns, message[sizeof(head):])
+
+
+def decode_order(bytes payload):
+    cdef clamp_order order
+    if <size_t>len(payload) != sizeof(order):
+        raise UplinkError(f"an order of {len(payload)} bytes, {sizeof(order)} are needed")
+    memcpy(&order, <const char *>payload, sizeof(order))
+    return SendOrder(bool(order.active), order.bps, order.scale_percent, order.framerate)
+
+
+def encode_order(order):
+    cdef clamp_order raw
+    memset(&raw, 0, sizeof(raw))
+    raw.active = order.active
+    raw.bps = order.bps
+    raw.scale_percent = order.scale_percent
+    raw.framerate = order.framerate
+    return (<char *>&raw)[:sizeof(raw)]

@@ -142,6 +142,17 @@ class UplinkMessage(NamedTuple):
     payload: bytes
 
 
+class SendOrder(NamedTuple):
+    """How one encoding should be sent (struct clamp_order)."""
+
+    active: bool
+    bps: int
+    scale_percent: int
+    """Of its own nominal size: 200 = half as wide."""
+    framerate: int
+    """0 = as it likes."""
+
+
 class StunRequest(NamedTuple):
     """What a STUN Binding request says; nobody has authenticated it."""
 

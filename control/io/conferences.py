@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 from control.io.datagrams import Datagrams
 from control.io.faults import log_fault
+from control.io.uplink_events import event_of
 from control.protocol.allocation import Randomness, WorkerPlace
 from control.protocol.content import serialise
 from control.protocol.dtls import DtlsIdentity
 from control.protocol.events import (
     CloseTransport,
-    ConsentExpired,
     CountMetric,
     Effect,
     Event,
@@ -29,14 +29,11 @@ from control.protocol.events import (
     SendChannel,
     SendMatrix,
     Shutdown,
-    SinkSwitched,
-    SourceLive,
-    TransportConnected,
     TransportId,
 )
 from control.protocol.focus import Focus, FocusConfig
 from fastpath_ext.packet_crypto import make_ufrag
-from fastpath_ext.uplink import Kind
+from fastpath_ext.uplink import Kind, UplinkError
 from fastpath_ext.values import UplinkMessage
 
 log = logging.getLogger(__name__)
@@ -91,20 +88,17 @@ class ConferenceRuntime:
 
     def uplink(self, worker: int, message: UplinkMessage) -> None:
         """A message of a worker. Those of later versions are ignored."""
-        transport = TransportId(worker, message.transport, message.incarnation)
-        match message.kind:
-            case Kind.DTLS:
-                self._guarded(
-                    "datagram", lambda: self._datagrams.receive_untrusted(transport, message.payload)
-                )
-            case Kind.CONNECTED:
-                self.handle(TransportConnected(transport))
-            case Kind.CONSENT_EXPIRED:
-                self.handle(ConsentExpired(transport))
-            case Kind.SOURCE_LIVE:
-                self.handle(SourceLive(transport, message.a, message.b))
-            case Kind.SINK_SWITCHED:
-                self.handle(SinkSwitched(transport, message.a, message.b))
+        if message.kind == Kind.DTLS:
+            transport = TransportId(worker, message.transport, message.incarnation)
+            self._guarded("datagram", lambda: self._datagrams.receive_untrusted(transport, message.payload))
+            return
+        try:
+            event = event_of(worker, message)
+        except UplinkError:  # of another build
+            self._count("events_ignored", "uplink")
+            return
+        if event is not None:
+            self.handle(event)
 
     def handle(self, event: Event) -> None:
         """Lets the core decide and performs what it wants.

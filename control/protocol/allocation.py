@@ -30,8 +30,9 @@ class RowAllocator:
     """
 
     def __init__(self, capacity: int, first_incarnation: int, occupied: Collection[int] = ()) -> None:
-        """`occupied` handles are never given out."""
+        """`occupied` handles are not given out before they are freed."""
         self._capacity = capacity
+        self._occupied = set(occupied)
         self._incarnation = first_incarnation
         self._unused = max(occupied, default=-1) + 1  # handles from here on were never given out
         self._free = [handle for handle in range(self._unused) if handle not in occupied]
@@ -55,6 +56,12 @@ class RowAllocator:
         heapq.heappush(self._free, row.handle)
         self.in_use -= 1
 
+    def free(self, handles: Collection[int]) -> None:
+        """Whoever occupied these is gone, and so are the rows."""
+        for handle in self._occupied.intersection(handles):
+            self._occupied.discard(handle)
+            heapq.heappush(self._free, handle)
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlace:
@@ -77,6 +84,12 @@ class Rows:
     transports: RowAllocator
     sources: RowAllocator
     sinks: RowAllocator
+
+    def free(self, transports: Collection[int], sources: Collection[int], sinks: Collection[int]) -> None:
+        """What a former control process had left is gone from the table."""
+        self.transports.free(transports)
+        self.sources.free(sources)
+        self.sinks.free(sinks)
 
 
 @dataclass(frozen=True, slots=True)

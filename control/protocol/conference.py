@@ -1,10 +1,9 @@
 """One conference: its members, what they see of each other, and what they are told.
 
-Everything that follows from a change (slot pairs, routes, roster, wanted encodings) is worked out anew by
-`refresh` and compared with what was last published or told; nothing is patched in several places.
+What follows from a change is worked out by staging.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from control.protocol import limits, names
@@ -15,15 +14,15 @@ from control.protocol.call import Call, Step
 from control.protocol.checked import ContentError
 from control.protocol.content import Invite, Metadata, Negotiate, TrackSubscription, error_object
 from control.protocol.events import CloseTransport, CountMetric, Effect, OpenTransport, SendChannel
-from control.protocol.forwarding import Routes, compile_routes, diff
 from control.protocol.member import Member
+from control.protocol.rates import Rates
 from control.protocol.rows import HopKeys
-from control.protocol.sdp import Fingerprint, Offer
-from control.protocol.sdp_negotiate import Agreement, Features
-from control.protocol.slots import Occupant, assign
-from control.protocol.telling import Roster, error_message, tell
+from control.protocol.sdp_agreement import Agreement, Features
+from control.protocol.sdp_values import Fingerprint, Offer
+from control.protocol.speakers import Speakers
+from control.protocol.staging import Staging
+from control.protocol.telling import error_message, next_telling
 from control.protocol.transport import Transport, agree_untrusted
-from control.protocol.view import View, occupants, see, view_key, wanted_encodings
 
 _MEMBER_NUMBERS = 0xFFFF
 
@@ -37,6 +36,7 @@ class Settings:
     fingerprint: Fingerprint
     features: Features
     randomness: Randomness
+    rates: Rates = field(default_factory=Rates)
 
 
 class Conference:
@@ -55,14 +55,11 @@ class Conference:
         self.rows = rows
         self.admission = admission
         self.members: dict[int, Member] = {}
+        self.speakers = Speakers()
         self.empty_since: float | None = now
-        self._number = number
         self._settings = settings
         self._next_member = 1
-        self._routes = Routes()
-        self._roster = Roster()
-        self._occupants: list[Occupant] = []
-        self._views: dict[int, View] = {}
+        self.staging = Staging(self.members, self.speakers, rows.worker, number, settings.rates)
 
     # -- coming and going --
 
@@ -131,8 +128,9 @@ class Conference:
         del self.members[member.number]
         if not self.members:
             self.empty_since = now
+        self.speakers.leaves(member.number)
         for other in self.members.values():
-            other.forget(member.number)
+            other.wishes.forget(member.number)
         effects: list[Effect] = [
             CountMetric("members_left", reason),
             CloseTransport(member.transport.id, silent),
@@ -173,7 +171,8 @@ class Conference:
         member.present = True
         member.version += 1
         member.ping_at = now + limits.PING_INTERVAL
-        member.told.welcome = False
+        member.told.reset()
+        member.deals.reset()
         return self.refresh(now)
 
     def channel_closed(self, member: Member, now: float) -> list[Effect]:
@@ -188,7 +187,7 @@ class Conference:
 
     def subscribe(self, member: Member, wishes: TrackSubscription, now: float) -> list[Effect]:
         """ContentError, the first time some of the wishes are beyond the limit; the others hold."""
-        complete = member.subscribe(wishes, set(self.members))
+        complete = member.wishes.take(wishes, self.members.keys() - {member.number})
         effects = self.refresh(now)
         if not complete:
             effects.append(CountMetric("subscriptions_refused"))
@@ -217,6 +216,7 @@ class Conference:
         member.version += 1
         effects = self.refresh(now)
         transport.drop_unused()
+        member.forget_closed()
         return transport.answer(offer, self._settings.fingerprint), effects
 
     # -- time --
@@ -225,20 +225,27 @@ class Conference:
         """When handle_timeout wants to be called."""
         times = [self.empty_since + limits.CONFERENCE_LINGER] if self.empty_since is not None else []
         for member in self.members.values():
-            each = (member.call.deadline, member.ping_at, member.sending.next_timeout())
+            each = (
+                member.call.deadline,
+                member.ping_at,
+                next_telling(member) if member.channel_open else None,
+            )
             times += [time for time in each if time is not None]
         return min(times, default=None)
 
     def handle_timeout(self, now: float) -> list[Effect]:
-        """Ends members that never arrived, pings the others, switches off what nobody views any more."""
+        """Ends members that never arrived, pings the others, tells what was held back."""
         effects: list[Effect] = []
         for member in list(self.members.values()):
             if member.call.deadline is not None and member.call.deadline <= now:
                 effects += self._never_arrived(member, now)
-            elif member.ping_at is not None and member.ping_at <= now:
+                continue
+            if member.ping_at is not None and member.ping_at <= now:
                 member.ping_at = now + limits.PING_INTERVAL
                 effects.append(SendChannel(member.transport.id, names.PING, {}))
-        return effects + self.refresh(now)
+            if (at := next_telling(member)) is not None and at <= now:
+                effects += self.staging.retell(member, now)
+        return effects
 
     def forgotten(self, now: float) -> bool:
         """Nobody has been here for so long that nobody will come back."""
@@ -253,42 +260,13 @@ class Conference:
         )
         return self.end(member, names.ICE_FAILED, message, now)
 
-    # -- what follows from a change --
+    def heard(self, now: float) -> list[Effect]:
+        """After a change of who speaks, which mostly changes nothing else."""
+        return self.refresh(now) if self.staging.seats_change() else self.staging.retell_all(now)
 
     def refresh(self, now: float) -> list[Effect]:
-        """Works out what should be and says what is new of it: first to the table, then to the members."""
-        members = self.members
-        self._assign_pairs()
-        views: dict[int, View] = {}
-        for number, member in members.items():
-            known = self._views.get(number)
-            same = known is not None and known.key == view_key(member, members)
-            views[number] = known if known is not None and same else see(member, members)
-        self._views = views
-        for number, wanted in wanted_encodings(members, views.values()).items():
-            members[number].sending.update(wanted, now)
-        effects: list[Effect] = []
-        routes = compile_routes(members, self._number, views)
-        change = diff(self.rows.worker, self._routes, routes)
-        if change is not None:
-            self._routes = routes
-            effects.append(change)
-        self._roster.update(members)
-        welcome = self._welcome()
-        for number, member in members.items():
-            if member.channel_open:
-                effects += tell(member, self._roster, views[number], welcome)
-        return effects
-
-    def _assign_pairs(self) -> None:
-        everybody = occupants(self.members)
-        same = everybody == self._occupants
-        self._occupants = everybody
-        for number, member in self.members.items():
-            if not same or member.assigned != member.version:
-                others = [each for each in everybody if each.member != number]
-                member.pairs = assign(member.pairs, others, member.pair_indices)
-                member.assigned = member.version
+        """After any change: what follows from it."""
+        return self.staging.refresh(self._welcome(), now)
 
     def _welcome(self) -> dict[str, Any]:
         return {

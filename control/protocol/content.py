@@ -100,10 +100,21 @@ class MetadataChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class TrackSubscription:
-    """Each entry names member number and source; with the height in which it is shown."""
+class TrackWish:
+    """One entry of `subscribe`; None where it says nothing."""
 
-    subscribe: tuple[tuple[int, str, int], ...]
+    member: int
+    source: str
+    height: int | None = None
+    focus: bool | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSubscription:
+    """Entries of `unsubscribe` name member number and source."""
+
+    subscribe: tuple[TrackWish, ...]
     unsubscribe: tuple[tuple[int, str], ...]
 
 

@@ -113,7 +113,78 @@ class SinkSwitched:
 
     transport: TransportId
     sink: int  # handle
+    source: int | None  # handle
+
+
+@dataclass(frozen=True, slots=True)
+class SendTarget:
+    """How an encoding of a sender should be sent from now on."""
+
+    transport: TransportId
     source: int  # handle
+    encoding: int
+    active: bool
+    bps: int
+    scale_percent: int
+    framerate: int  # 0 = as it likes
+
+
+@dataclass(frozen=True, slots=True)
+class Speaking:
+    """Somebody began to speak, or fell silent."""
+
+    transport: TransportId
+    source: int  # handle
+    begins: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dominant:
+    """Somebody has the floor of its conference now."""
+
+    transport: TransportId
+    source: int  # handle
+
+
+@dataclass(frozen=True, slots=True)
+class SinkDeal:
+    """What a slot gets within its receiver's estimate."""
+
+    transport: TransportId
+    sink: int  # handle
+    encoding: int | None  # None = paused
+    temporal: int
+
+
+@dataclass(frozen=True, slots=True)
+class ViewersLose:
+    """What the viewers of a source lose on their way, in parts of 256."""
+
+    transport: TransportId
+    source: int  # handle
+    viewers: int
+    worst: int
+    mean: int
+
+
+MediaEvent = SourceLive | SinkSwitched | SendTarget | Speaking | Dominant | SinkDeal | ViewersLose
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted:
+    """A worker, the first or the next one on its table, runs."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFreed:
+    """Rows of members of a former control process are no longer in the table."""
+
+    worker: int
+    transports: frozenset[int]
+    sources: frozenset[int]
+    sinks: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +204,9 @@ Event = (
     | ChannelOpened
     | ChannelMessage
     | ChannelClosed
-    | SourceLive
-    | SinkSwitched
+    | MediaEvent
+    | WorkerStarted
+    | RowsFreed
     | Shutdown
 )
 

@@ -33,18 +33,21 @@ from control.protocol.events import (
     Event,
     HandshakeDone,
     MatrixCallEvent,
+    MediaEvent,
     PeerClosed,
+    RowsFreed,
     Shutdown,
-    SinkSwitched,
-    SourceLive,
     TransportConnected,
     TransportId,
+    WorkerStarted,
 )
 from control.protocol.invites import Invites, Refusals
+from control.protocol.media import handle_media
 from control.protocol.member import Member
+from control.protocol.rates import Rates
 from control.protocol.reading import parse_matrix_untrusted
 from control.protocol.sdp import Fingerprint, SdpError
-from control.protocol.sdp_negotiate import Features
+from control.protocol.sdp_agreement import Features
 
 _SHUTTING_DOWN = "The focus is shutting down: join again in a minute."
 
@@ -59,14 +62,17 @@ class FocusConfig:
     places: tuple[WorkerPlace, ...]  # by worker number
     features: Features = field(default_factory=Features)
     allowed_servers: frozenset[str] = frozenset()  # homeservers whose users may join; empty = all
+    rates: Rates = field(default_factory=Rates)
 
 
 class Focus:
     """Dispatch and nothing else: what a conference does is in conference.py, who may join in invites.py."""
 
     def __init__(self, config: FocusConfig, randomness: Randomness) -> None:
-        settings = Settings(config.user_id, config.party_id, config.fingerprint, config.features, randomness)
-        rows = [randomness.rows(worker, place) for worker, place in enumerate(config.places)]
+        settings = Settings(
+            config.user_id, config.party_id, config.fingerprint, config.features, randomness, config.rates
+        )
+        self._rows = rows = [randomness.rows(worker, place) for worker, place in enumerate(config.places)]
         self.conferences: dict[tuple[str, str], Conference] = {}  # by creator and id
         self._invites = Invites(settings, rows, config.allowed_servers, self.conferences)
         self._refusals = Refusals(config.party_id)
@@ -88,6 +94,11 @@ class Focus:
             effects = self._matrix(event, now)
         elif isinstance(event, Shutdown):
             effects = self._shutdown(event, now)
+        elif isinstance(event, WorkerStarted):
+            effects = self._worker_started(event.worker, now)
+        elif isinstance(event, RowsFreed):
+            self._rows[event.worker].free(event.transports, event.sources, event.sinks)
+            effects = []
         elif (found := self._by_transport.get(event.transport)) is not None:
             effects = _transport_event(*found, event, now)
             self._due[found[0]] = found[0].next_timeout()
@@ -161,6 +172,15 @@ class Focus:
             effects += conference.leave(member, "hangup", now)
         return effects
 
+    def _worker_started(self, worker: int, now: float) -> list[Effect]:
+        """It says of nobody that they fell silent while there was none."""
+        effects: list[Effect] = []
+        for conference in self.conferences.values():
+            if conference.rows.worker == worker and conference.speakers.silence(now):
+                effects += conference.heard(now)
+                self._due[conference] = conference.next_timeout()
+        return effects
+
     def _shutdown(self, event: Shutdown, now: float) -> list[Effect]:
         self._stopping = True
         effects: list[Effect] = []
@@ -202,10 +222,8 @@ def _transport_event(conference: Conference, member: Member, event: Event, now: 
         case ConsentExpired():
             message = "Nothing came from this device for 30 s: check the network, then join again."
             return conference.end(member, names.ICE_FAILED, message, now)
-        case SourceLive():
-            return [CountMetric("sources_live")]
-        case SinkSwitched():
-            return [CountMetric("sinks_switched")]
+    if isinstance(event, MediaEvent):
+        return handle_media(conference, member, event, now)
     return [CountMetric("events_ignored", "type")]
 
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from control.protocol import limits
 from control.protocol.events import PublishRoutes
 from control.protocol.member import Member
+from control.protocol.rates import Rates
 from control.protocol.rows import Codec, SinkRow, SourceRow, TransportRow
-from control.protocol.sdp_negotiate import SenderSection
+from control.protocol.sdp_agreement import SenderSection
 from control.protocol.view import KINDS, View, see
 
 _CODECS = {"opus": Codec.OPUS, "vp8": Codec.VP8}
@@ -29,7 +29,7 @@ class Routes:
 
 
 def compile_routes(
-    members: Mapping[int, Member], conference: int, views: Mapping[int, View] | None = None
+    members: Mapping[int, Member], conference: int, rates: Rates, views: Mapping[int, View] | None = None
 ) -> Routes:
     """The rows of a conference; `conference` is the number its transports are grouped by.
 
@@ -39,9 +39,9 @@ def compile_routes(
     sources: dict[int, SourceRow] = {}
     sinks: dict[int, SinkRow] = {}
     for number, member in members.items():
-        transports[member.transport.row.handle] = _transport_row(member, conference)
+        transports[member.transport.row.handle] = _transport_row(member, conference, rates)
         for section in member.transport.agreement.senders:
-            sources[member.transport.sources[section.mid].handle] = _source_row(member, section)
+            sources[member.transport.sources[section.mid].handle] = _source_row(member, section, rates)
         sinks.update((see(member, members) if views is None else views[number]).sinks)
     return Routes(transports, sources, sinks)
 
@@ -68,7 +68,7 @@ def _changed(old: Mapping[int, _Row], new: Mapping[int, _Row]) -> dict[int, _Row
     }
 
 
-def _transport_row(member: Member, conference: int) -> TransportRow:
+def _transport_row(member: Member, conference: int, rates: Rates) -> TransportRow:
     transport = member.transport
     return TransportRow(
         incarnation=transport.row.incarnation,
@@ -76,13 +76,15 @@ def _transport_row(member: Member, conference: int) -> TransportRow:
         ice=transport.ice,
         keys=transport.keys,
         rtcp_ssrc=transport.rtcp_ssrc,
-        remb_bps=limits.REMB_BPS,
+        remb_bps=rates.remb_bps(transport.senders.values()),
         sources=tuple(transport.sources[section.mid].handle for section in transport.agreement.senders),
         ext=transport.extensions,
+        transport_cc_down=transport.numbered,
+        downlink_max_bps=rates.downlink_max_bps,
     )
 
 
-def _source_row(member: Member, section: SenderSection) -> SourceRow:
+def _source_row(member: Member, section: SenderSection, rates: Rates) -> SourceRow:
     transport = member.transport
     return SourceRow(
         incarnation=transport.sources[section.mid].incarnation,
@@ -99,4 +101,7 @@ def _source_row(member: Member, section: SenderSection) -> SourceRow:
         # SSRCs are learnt from mid and rid: those of an offer may be of encodings in any order, and may
         # change.
         rids=section.rids,
+        max_bps=rates.most(section),
+        share_percent=rates.share_percent,
+        tmmbr="ccm tmmbr" in section.feedback,
     )

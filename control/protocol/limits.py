@@ -38,6 +38,9 @@ SDP_MAX_PWD: Final = 256
 SDP_MAX_MSID: Final = 128
 # Slot pairs of one member (docs/protocol.md section 4). Higher: more table rows per member.
 SLOT_MAX_PAIRS: Final = 16
+# Audio slots of one member that belong to nobody. More than four voices at once nobody understands. Higher:
+# more table rows per member. Lower: members who are only listening find fewer voices.
+SLOT_MAX_LOUDEST: Final = 16
 
 # DTLS. A datagram beyond this is not ours (browsers stay below 1,500). Higher: more memory per datagram.
 DTLS_MAX_DATAGRAM: Final = 2048
@@ -126,19 +129,38 @@ SUBSCRIPTION_ENTRIES_MAX: Final = 200
 # Roster entries in one message: at 600 bytes each (two identifiers of 255) they stay under 16 KiB.
 ROSTER_CHUNK: Final = 24
 
-# An encoding nobody views any more is switched off after this. Higher: the sender's uplink carries it in
-# vain for longer. Lower: a change of focus back and forth costs key frames.
-ENCODING_OFF_DELAY: Final = 2.0
-# Bitrates told to senders, bit/s by rid. 180p, 360p and 720p VP8 of talking people look good at these.
-# Higher: more of everybody's downlink. Lower: visible blocks when people move.
-ENCODING_BITRATES: Final = {"t": 150_000, "m": 500_000, "f": 1_700_000}
-# REMB to every sender until bandwidth is estimated: room for t + m + f, audio and Chromium's own overhead
-# (2.4 Mbit/s). Higher: a sender's uplink fills before it slows down by loss. Lower: `f` is starved.
-REMB_BPS: Final = 3_000_000
+# Highest priority of a subscription.
+PRIORITY_MAX: Final = 9
+
+# Most that senders are told, bit/s, unless the operator sets it. Of a camera's t, m and f: 180p, 360p and
+# 720p VP8 of talking people look good at these. Higher: more of everybody's downlink. Lower: visible blocks
+# when people move.
+CAMERA_BITRATES: Final = (150_000, 500_000, 1_700_000)
+# Of a screen, which is read: text in 1080p at 15 frames/s. Higher, lower: as above.
+SCREEN_BITRATE: Final = 2_500_000
+# Of audio as it is counted before it is measured: Opus at 32 kbit/s and 50 headers, tags and frame ends a
+# second. Higher: pictures wait a moment for room that is there. Lower: the first seconds fill a slow link.
+AUDIO_BITRATE: Final = 55_000
+# REMB to a sender at most, in percent of all its encodings and sounds at their most: Chromium's own overhead
+# and repair. Higher: a sender's uplink fills before it slows down by loss. Lower: `f` is starved.
+REMB_PERCENT: Final = 125
+# And never less than this, for whoever sends sound alone.
+REMB_LEAST: Final = 300_000
+# See fastpath/clamp.h, CLAMP_SHARE_PERCENT; 0 = that.
+SHARE_PERCENT: Final = 0
 # Where Chromium's estimate of its uplink begins when we report arrivals to it; it finds congestion within a
 # second, but grows by 8 % a second only. Higher: the first seconds flood a slow uplink. Lower: `f` comes late
 # (30 s from Chromium's own 300 kbit/s).
 START_BITRATE: Final = 2_500_000
+
+# Between two messages of one kind about what changes by itself (P.send, P.speakers, P.layers); the first is
+# said at once. Higher: a sender follows a falling network later. Lower: more messages, 40 us of control each.
+MESSAGE_GAP: Final = 0.1
+# P.viewers, which people read. Higher: older. Lower: as above, for nobody who could see the difference.
+VIEWERS_GAP: Final = 2.0
+# A slot that came to show something else is not said to be paused before this: the worker looks at it within
+# 100 ms. Higher: a pause is shown later. Lower: a pause is shown where there is none.
+DEAL_SETTLE: Final = 0.5
 
 # Data channels. One message from a member (docs/protocol.md section 4: 64 KiB for m.call.negotiate).
 CHANNEL_MAX_MESSAGE: Final = 64 * 1024

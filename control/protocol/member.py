@@ -1,20 +1,20 @@
 """One member of a conference: who it is, what it sends, and what it wants to see."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from control.protocol import limits, names
 from control.protocol.budget import Budget
 from control.protocol.call import Call, State
-from control.protocol.content import Metadata, TrackSubscription
+from control.protocol.content import Metadata
+from control.protocol.deals import Deals, Losses
+from control.protocol.pace import Pace
 from control.protocol.sending import Sending
 from control.protocol.slots import Occupant
+from control.protocol.speakers import NOBODY
 from control.protocol.transport import Transport
-
-# Heights above these ask for a higher encoding (docs/protocol.md section 4).
-_MIDDLE_ABOVE = 180
-_FULL_ABOVE = 360
-THUMBNAIL, MIDDLE, FULL = 0, 1, 2
+from control.protocol.wishes import Wishes
 
 # Which sources a stream of a purpose has, and which field of its metadata mutes each.
 _STREAMS = {
@@ -22,18 +22,32 @@ _STREAMS = {
     names.SCREENSHARE: (("screen_audio", "audio_muted"), ("screen", "video_muted")),
 }
 
-Track = tuple[int, str]  # member number, source
-
 
 @dataclass(slots=True)
 class Told:
-    """What was last said over the data channel, so that only changes are said."""
+    """What was last said over the data channel, so that only changes are said, and some not too often."""
 
     welcome: bool = False
     slots: list[dict[str, Any]] | None = None
     revision: int = 0
     send: dict[str, Any] | None = None
+    speakers: Mapping[str, Any] = field(default_factory=lambda: NOBODY)
+    viewers: Mapping[str, Any] = field(default_factory=dict)
     subscriptions_full: bool = False
+    send_pace: Pace = field(default_factory=lambda: Pace(limits.MESSAGE_GAP))
+    speakers_pace: Pace = field(default_factory=lambda: Pace(limits.MESSAGE_GAP))
+    layers_pace: Pace = field(default_factory=lambda: Pace(limits.MESSAGE_GAP))
+    viewers_pace: Pace = field(default_factory=lambda: Pace(limits.VIEWERS_GAP))
+
+    @property
+    def paces(self) -> tuple[Pace, ...]:
+        return self.send_pace, self.speakers_pace, self.layers_pace, self.viewers_pace
+
+    def reset(self) -> None:
+        """The channel is new: nothing was said over it."""
+        self.welcome, self.slots, self.send, self.speakers, self.viewers = False, None, None, NOBODY, {}
+        for pace in self.paces:
+            pace.reset()
 
 
 @dataclass(slots=True, eq=False)
@@ -49,13 +63,16 @@ class Member:
     present: bool = False  # in the roster: the data channel has been open
     version: int = 0  # counts changes that others see on their slots, and of its own slots
     assigned: int = -1  # the version for which its slot pairs were assigned
-    wishes: int = 0  # counts changes of what it wants to see
+    heard: dict[int, tuple[int, str]] = field(default_factory=dict)  # on loudest slots, by handle of the sink
+    heard_version: int = 0
     ping_at: float | None = None
     muted: set[str] = field(default_factory=set)
     pairs: dict[int, Occupant] = field(default_factory=dict)
     sending: Sending = field(default_factory=Sending)
+    deals: Deals = field(default_factory=Deals)
+    losses: dict[str, Losses] = field(default_factory=dict)  # of its viewers, by source
     told: Told = field(default_factory=Told)
-    _levels: dict[Track, int | None] = field(default_factory=dict)  # None = does not want it
+    wishes: Wishes = field(default_factory=Wishes)
 
     @property
     def user_id(self) -> str:
@@ -73,34 +90,13 @@ class Member:
     @property
     def pair_indices(self) -> list[int]:
         """Slot pairs of which at least one half is open."""
-        return sorted({slot.pair for slot in self.transport.agreement.slots if slot.active})
+        slots = self.transport.agreement.slots
+        return sorted({slot.pair for slot in slots if slot.active and slot.pair is not None})
 
-    def level(self, track: Track) -> int | None:
-        """The encoding wanted of a track: THUMBNAIL, MIDDLE or FULL; None when it is not wanted at all."""
-        # A screen is shared to be read.
-        return self._levels.get(track, FULL if track[1] == "screen" else THUMBNAIL)
-
-    def subscribe(self, wishes: TrackSubscription, present: set[int]) -> bool:
-        """Take wishes over; False when some did not fit.
-
-        Those about members who are not there are no longer of interest.
-        """
-        complete = True
-        changes: list[tuple[Track, int | None]] = [((each[0], each[1]), None) for each in wishes.unsubscribe]
-        changes += [((each[0], each[1]), _level(each[2])) for each in wishes.subscribe]
-        for track, level in changes:
-            if track[0] not in present or track[0] == self.number:
-                continue
-            if track in self._levels or len(self._levels) < limits.SUBSCRIPTIONS_MAX:
-                self.wishes += self.level(track) != level
-                self._levels[track] = level
-            else:
-                complete = False
-        return complete
-
-    def forget(self, number: int) -> None:
-        """A member left; its number never comes back."""
-        self._levels = {track: level for track, level in self._levels.items() if track[0] != number}
+    def forget_closed(self) -> None:
+        """Sections were closed, and their rows given back: nothing of them means anything any more."""
+        self.sending.keep(self.transport.sources.values())
+        self.deals.keep({sink.row for sink in self.transport.sinks.values()})
 
     def mute(self, metadata: Metadata) -> None:
         """Take mute states over; a stream of unknown purpose is of a later version."""
@@ -121,18 +117,3 @@ class Member:
             "video_muted": "camera" in self.muted,
             "sources": self.sources,
         }
-
-
-def _level(height: int) -> int:
-    if height > _FULL_ABOVE:
-        return FULL
-    return MIDDLE if height > _MIDDLE_ABOVE else THUMBNAIL
-
-
-def position(rids: tuple[str, ...], level: int) -> int:
-    """Where in a source's encodings the highest one stands that is not above `level`.
-
-    0 when all are above, or there is only one.
-    """
-    at = [index for index, rid in enumerate(rids) if names.RIDS.index(rid) <= level]
-    return at[-1] if at else 0

@@ -38,6 +38,7 @@ from control.protocol.content import (
     SelectAnswer,
     StreamInfo,
     TrackSubscription,
+    TrackWish,
     Unknown,
 )
 
@@ -227,12 +228,26 @@ def _subscription(content: Mapping[str, Any]) -> TrackSubscription:
     most = limits.SUBSCRIPTION_ENTRIES_MAX
     return TrackSubscription(
         subscribe=tuple(
-            (*_track(each), _pixels(mapping(each, "An entry").get("height", 0), "height"))
-            for each in sequence(content.get("subscribe", []), "subscribe", most)
+            _track_wish(each) for each in sequence(content.get("subscribe", []), "subscribe", most)
         ),
         unsubscribe=tuple(
             _track(each) for each in sequence(content.get("unsubscribe", []), "unsubscribe", most)
         ),
+    )
+
+
+def _track_wish(value: object) -> TrackWish:
+    member, source = _track(value)
+    entry = mapping(value, "An entry")
+    height, focus, priority = entry.get("height"), entry.get("focus"), entry.get("priority", 0)
+    if (width := entry.get("width")) is not None:
+        _pixels(width, "width")
+    return TrackWish(
+        member=member,
+        source=source,
+        height=None if height is None else _pixels(height, "height"),
+        focus=None if focus is None else boolean(focus, "focus"),
+        priority=integer(priority, "priority", 0, limits.PRIORITY_MAX),
     )
 
 

@@ -24,6 +24,8 @@ class Features:
     # Transport-wide feedback from us to senders. Off: they raise and lower their rate by loss and REMB only.
     # On without feedback from the worker would drive Chromium to 100 kbit/s.
     transport_cc_up: bool = True
+    # Transport-wide feedback of receivers to us. Off: what they are sent is estimated by REMB, or by loss.
+    transport_cc_down: bool = True
     # NACK and RTX of video, both ways. Off: a lost packet shows until the next key frame.
     nack_rtx: bool = True
 
@@ -66,7 +68,7 @@ class SlotSection:
 
     mid: str
     kind: str
-    pair: int
+    pair: int | None  # None: a loudest slot, audio that belongs to no member
     payload_type: int
     rtx_payload_type: int | None
     clock_rate: int

@@ -169,8 +169,11 @@ def _sender(section: Section, sender: SenderSection) -> list[str]:
 
 def _slot(section: Section, slot: SlotSection, ssrcs: SlotSsrc, cname: str) -> list[str]:
     lines = _media(section, slot, "sendonly")
-    # Audio and video of a pair are one member's and are synchronised; different pairs never are.
-    lines.append(f"a=msid:pair{slot.pair} {slot.kind}{slot.pair}")
+    # Audio and video of a pair are one member's and are synchronised; nothing else is.
+    if slot.pair is None:
+        lines.append(f"a=msid:- loudest-{slot.mid}")
+    else:
+        lines.append(f"a=msid:pair{slot.pair} {slot.kind}{slot.pair}")
     numbers = [ssrcs.ssrc]
     if slot.rtx_payload_type is not None and ssrcs.rtx_ssrc is not None:
         numbers.append(ssrcs.rtx_ssrc)

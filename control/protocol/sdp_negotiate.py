@@ -4,11 +4,10 @@ docs/protocol.md sections 3.1 and 3.2. Conference, table and answer are made of 
 read against the one before, so that nothing that plays changes its place.
 """
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Final
 
-from control.protocol import limits
 from control.protocol.sdp_agreement import (
     EXTENSION_URIS,
     Agreement,
@@ -18,7 +17,14 @@ from control.protocol.sdp_agreement import (
     SenderSection,
     SlotSection,
 )
-from control.protocol.sdp_values import Codec, Fingerprint, Offer, Section, malformed, unsupported
+from control.protocol.sdp_checks import (
+    check_identifiers,
+    check_mids,
+    check_roles,
+    check_transport,
+    strong_fingerprints,
+)
+from control.protocol.sdp_values import Codec, Offer, Section, unsupported
 
 __all__ = [
     "Agreement",
@@ -32,14 +38,11 @@ __all__ = [
 
 
 # What a slot may carry. The dependency descriptor gives receivers nothing (measured).
-SLOT_EXTENSIONS: Final = frozenset({"mid", "audio_level", "abs_send_time"})
+SLOT_EXTENSIONS: Final = frozenset({"mid", "audio_level", "abs_send_time", "transport_cc"})
 # The one codec of each kind, and the rids of a simulcast sender from low to high.
 CODECS: Final = {"audio": ("opus", 48000), "video": ("vp8", 90000)}
 RIDS: Final = ("t", "m", "f")
-# RFC 8829 5.1.2 and what older browsers write. All of them mean DTLS-SRTP once a fingerprint is there.
-MEDIA_PROTOCOLS: Final = frozenset({"UDP/TLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "RTP/SAVPF"})
 DATA_PROTOCOLS: Final = frozenset({"UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP"})
-STRONG_DIGESTS: Final = frozenset({"sha-256", "sha-384", "sha-512"})
 DEFAULT_SCTP_PORT: Final = 5000
 DEFAULT_MAX_MESSAGE_SIZE: Final = 65536  # RFC 8841 section 6.1
 
@@ -55,9 +58,9 @@ def negotiate(
     `metadata` is `sdp_stream_metadata` as it came: MediaStream id -> {"purpose": ...}; the rest is ignored.
     `previous` is the agreement of the same call that this offer changes.
     """
-    _check_transport(offer)
-    _check_mids(offer, previous)
-    _check_identifiers(offer)
+    check_transport(offer)
+    check_mids(offer, previous)
+    check_identifiers(offer)
     senders: list[SenderSection] = []
     slots: list[SlotSection] = []
     data: DataSection | None = None
@@ -65,8 +68,6 @@ def negotiate(
     rejected: list[int] = []
     sender_before = {sender.mid: sender for sender in previous.senders} if previous else {}
     slot_before = {slot.mid: slot for slot in previous.slots} if previous else {}
-    open_mids = {section.mid for section in offer.sections if not section.closed}
-    pairs = {(slot.kind, slot.pair) for slot in slot_before.values() if slot.mid in open_mids}
     for section in offer.sections:
         if section.closed or section.kind == "other":
             rejected.append(section.index)
@@ -87,23 +88,18 @@ def negotiate(
             senders.append(_sender(section, metadata, features, None))
         elif section.direction == "inactive":
             idle.append(section.mid)
+        elif (slot := _slot(section, features, None)) is None:
+            rejected.append(section.index)
         else:
-            pair = next(
-                pair for pair in range(limits.SDP_MAX_SECTIONS + 1) if (section.kind, pair) not in pairs
-            )
-            slot = _slot(section, features, pair)
-            if slot is None:
-                rejected.append(section.index)
-            else:
-                pairs.add((section.kind, pair))
-                slots.append(slot)
+            slots.append(slot)
     if data is None:
         raise unsupported("The offer has no data channel section.")
-    _check_roles(senders, slots)
+    slots = _paired(slots, slot_before)
+    check_roles(senders, slots)
     return Agreement(
         ice_ufrag=offer.ice_ufrag,
         ice_pwd=offer.ice_pwd,
-        fingerprints=_strong(offer),
+        fingerprints=strong_fingerprints(offer),
         ice_restart=previous is not None
         and (offer.ice_ufrag, offer.ice_pwd) != (previous.ice_ufrag, previous.ice_pwd),
         senders=tuple(senders),
@@ -116,94 +112,24 @@ def negotiate(
     )
 
 
-def _check_transport(offer: Offer) -> None:
-    """One DTLS transport for everything, of which we are the server."""
-    if not _strong(offer):
-        raise unsupported(
-            "The offer's fingerprints are too weak; one of sha-256, sha-384 or sha-512 is needed."
-        )
-    if offer.setup not in ("actpass", "active"):
-        raise unsupported(
-            "The offer's a=setup is neither actpass nor active; the focus must be the DTLS server."
-        )
-    for section in offer.sections:
-        if section.closed:
-            continue
-        if section.crypto:
-            raise unsupported(
-                f"Section {section.index} has a=crypto; SDES keys are not used, only DTLS-SRTP."
-            )
-        if section.kind in ("audio", "video"):
-            if section.protocol not in MEDIA_PROTOCOLS:
-                raise unsupported(
-                    f"Section {section.index} is not DTLS-SRTP with feedback (UDP/TLS/RTP/SAVPF)."
-                )
-            if not section.rtcp_mux:
-                raise unsupported(
-                    f"Section {section.index} has no a=rtcp-mux; RTP and RTCP must share one port."
-                )
-            if section.msids > 1:
-                raise unsupported(
-                    f"Section {section.index} carries several tracks (plan B); one per section is needed."
-                )
-        if section.setup is not None and section.setup != offer.setup:
-            raise unsupported(f"Section {section.index} asks for another DTLS role than its BUNDLE group.")
-        if section.fingerprints and set(section.fingerprints) != set(offer.fingerprints):
-            raise unsupported(f"Section {section.index} has another fingerprint than its BUNDLE group.")
-        if (section.ice_ufrag or offer.ice_ufrag, section.ice_pwd or offer.ice_pwd) != (
-            offer.ice_ufrag,
-            offer.ice_pwd,
-        ):
-            raise unsupported(f"Section {section.index} has other ICE credentials than its BUNDLE group.")
+def _paired(slots: Sequence[SlotSection], before: Mapping[str, SlotSection]) -> list[SlotSection]:
+    """Gives the new ones of `slots` their pairs, each the lowest that is free of its kind.
 
-
-def _check_mids(offer: Offer, previous: Agreement | None) -> None:
-    """Sections stay where they are for the whole call (RFC 8829 5.2.2); only a closed one may be reused."""
-    if previous is None:
-        return
-    if len(offer.sections) < len(previous.mids):
-        raise malformed("The new offer has fewer sections than the one before.")
-    if set(_strong(offer)) != set(previous.fingerprints):
-        raise unsupported("The new offer has another fingerprint; that needs a new call.")
-    for section, mid in zip(offer.sections, previous.mids, strict=False):
-        if section.mid != mid and not (section.closed or section.index in previous.rejected):
-            raise unsupported(f"Section {section.index} has another a=mid than in the offer before.")
-
-
-def _strong(offer: Offer) -> tuple[Fingerprint, ...]:
-    return tuple(each for each in offer.fingerprints if each.algorithm in STRONG_DIGESTS)
-
-
-def _check_identifiers(offer: Offer) -> None:
-    """Within a BUNDLE group one header extension id is one URI and the other way round (RFC 8843 9.3, 10)."""
-    ids: dict[str, int] = {}
-    extensions = [extension for section in offer.sections for extension in section.extensions]
-    for extension in extensions:
-        known = extension.uri in EXTENSION_URIS.values()
-        if known and ids.setdefault(extension.uri, extension.id) != extension.id:
-            raise unsupported(f"Header extension {extension.uri} has two ids in one BUNDLE group.")
-    uris = {number: uri for uri, number in ids.items()}
-    for extension in extensions:
-        if uris.get(extension.id, extension.uri) != extension.uri:
-            raise unsupported(f"Header extension id {extension.id} has two meanings in one BUNDLE group.")
-
-
-def _check_roles(senders: list[SenderSection], slots: list[SlotSection]) -> None:
-    sources = [sender.source for sender in senders]
-    for source in sources:
-        if sources.count(source) > 1:
-            raise unsupported(f"Two sections send the source {source}; one of each is possible.")
-    if any(slot.pair >= limits.SLOT_MAX_PAIRS for slot in slots):
-        raise unsupported(f"More than {limits.SLOT_MAX_PAIRS} receive slots of one kind.")
-    meanings: dict[int, str] = {}
-    agreed: list[SenderSection | SlotSection] = [*senders, *slots]
-    for section in agreed:
-        for payload_type, meaning in (
-            (section.payload_type, section.codec),
-            (section.rtx_payload_type, "rtx"),
-        ):
-            if payload_type is not None and meanings.setdefault(payload_type, meaning) != meaning:
-                raise unsupported(f"Payload type {payload_type} has two meanings in one BUNDLE group.")
+    Audio for which no video is left stays without: a loudest slot. What a slot became it stays.
+    """
+    taken = {(slot.kind, slot.pair) for slot in slots if slot.mid in before}
+    video = iter([pair for pair in range(len(slots) + 1) if ("video", pair) not in taken])
+    new_video = {slot.mid: next(video) for slot in slots if slot.kind == "video" and slot.mid not in before}
+    taken |= {("video", pair) for pair in new_video.values()}
+    audio = iter(
+        [pair for pair in range(len(slots) + 1) if ("video", pair) in taken and ("audio", pair) not in taken]
+    )
+    paired = []
+    for slot in slots:
+        if slot.mid not in before:
+            slot = replace(slot, pair=new_video[slot.mid] if slot.kind == "video" else next(audio, None))
+        paired.append(slot)
+    return paired
 
 
 def _data(section: Section) -> DataSection:
@@ -232,12 +158,13 @@ def _codec(section: Section, features: Features) -> tuple[Codec, int | None] | N
 
 
 def _feedback(
-    section: Section, codec: Codec, rtx: int | None, transport_cc: int | None = None
+    section: Section, codec: Codec, rtx: int | None, transport_cc: int | None, tmmbr: bool = False
 ) -> tuple[str, ...]:
     """`rtx` and `transport_cc`: the payload type and the extension id they were agreed with."""
     wanted = [] if transport_cc is None else ["transport-cc"]
     if section.kind == "video":
         wanted += ["goog-remb", "ccm fir", "nack pli"] + (["nack"] if rtx is not None else [])
+        wanted += ["ccm tmmbr"] if tmmbr else []
     return tuple(each for each in wanted if each in codec.feedback)
 
 
@@ -254,7 +181,8 @@ def _extension_ids(section: Section, codec: Codec, features: Features, slot: boo
             continue
         if name in ("rid", "repaired_rid") and not section.rids:
             continue
-        if name == "transport_cc" and not (features.transport_cc_up and "transport-cc" in codec.feedback):
+        numbered = features.transport_cc_down if slot else features.transport_cc_up
+        if name == "transport_cc" and not (numbered and "transport-cc" in codec.feedback):
             continue
         ids[name] = extension.id
     return ExtensionIds(**ids)
@@ -315,18 +243,19 @@ def _sender(
         codec=codec.name,
         rids=rids,
         extension_ids=ids,
-        feedback=_feedback(section, codec, rtx_payload_type, ids.transport_cc),
+        feedback=_feedback(section, codec, rtx_payload_type, ids.transport_cc, tmmbr=True),
         active=section.direction != "inactive",
         stream_id=section.stream_id,
         ssrcs=section.ssrcs,
     )
 
 
-def _slot(section: Section, features: Features, pair: int) -> SlotSection | None:
+def _slot(section: Section, features: Features, pair: int | None) -> SlotSection | None:
     chosen = _codec(section, features)
     if chosen is None:
         return None
     codec, rtx_payload_type = chosen
+    ids = _extension_ids(section, codec, features, slot=True)
     return SlotSection(
         mid=section.mid,
         kind=section.kind,
@@ -335,8 +264,8 @@ def _slot(section: Section, features: Features, pair: int) -> SlotSection | None
         rtx_payload_type=rtx_payload_type,
         clock_rate=codec.clock_rate,
         codec=codec.name,
-        extension_ids=_extension_ids(section, codec, features, slot=True),
-        feedback=_feedback(section, codec, rtx_payload_type),
+        extension_ids=ids,
+        feedback=_feedback(section, codec, rtx_payload_type, ids.transport_cc),
         active=section.direction != "inactive",
     )
 

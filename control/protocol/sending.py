@@ -1,44 +1,71 @@
-"""Which encodings a member is asked to send: on at once, off when nobody has viewed them for a while."""
+"""What a member is asked to send (P.send): the worker's orders, and before those what a call begins with."""
 
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
-from control.protocol import limits
+from control.protocol.allocation import Row
+from control.protocol.rates import Rates, encoding_names
+from control.protocol.sdp_agreement import SenderSection
 
-Encoding = tuple[str, str]  # source, rid
+Encoding = tuple[str, str]  # source, name of the encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Of one encoding, as the worker gives it."""
+
+    active: bool
+    bps: int
+    scale_percent: int  # of its own nominal size: 200 = half as wide
+    framerate: int  # 0 = as it likes
 
 
 class Sending:
-    """Of one sender."""
+    """Of one sender.
+
+    An order holds until the next. Of what the worker has not spoken yet, what somebody views is on.
+    """
 
     def __init__(self) -> None:
-        self._active: dict[Encoding, float | None] = {}  # None = viewed, else when it goes off
+        self.viewed: AbstractSet[Encoding] = frozenset()
+        self._orders: dict[tuple[Row, int], Order] = {}  # by source and encoding
 
-    def update(self, wanted: AbstractSet[Encoding], now: float) -> None:
-        """`wanted` is what somebody views now."""
-        for encoding in wanted:
-            self._active[encoding] = None
-        for encoding, off_at in list(self._active.items()):
-            if encoding in wanted:
-                continue
-            if off_at is None:
-                self._active[encoding] = now + limits.ENCODING_OFF_DELAY
-            elif off_at <= now:
-                del self._active[encoding]
+    def order(self, source: Row, encoding: int, order: Order) -> None:
+        self._orders[source, encoding] = order
 
-    def next_timeout(self) -> float | None:
-        return min((off_at for off_at in self._active.values() if off_at is not None), default=None)
+    def keep(self, sources: Iterable[Row]) -> None:
+        """Orders for other sources than these are of no more use."""
+        left = set(sources)
+        self._orders = {key: order for key, order in self._orders.items() if key[0] in left}
 
-    def content(self, sources: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-        """P.send for a member with these sources and their rids, always whole."""
+    def content(
+        self, senders: Iterable[SenderSection], sources: Mapping[str, Row], rates: Rates
+    ) -> dict[str, Any]:
+        """P.send, always whole; `sources` by mid."""
         return {
             "sources": {
-                source: {"encodings": {rid: self._encoding(source, rid) for rid in rids}}
-                for source, rids in sources.items()
+                section.source: {"encodings": self._encodings(section, sources[section.mid], rates)}
+                for section in senders
+                if section.kind == "video"
             }
         }
 
-    def _encoding(self, source: str, rid: str) -> dict[str, Any]:
-        if (source, rid) not in self._active:
-            return {"active": False}
-        return {"active": True, "max_bitrate": limits.ENCODING_BITRATES[rid]}
+    def _encodings(self, section: SenderSection, source: Row, rates: Rates) -> dict[str, Any]:
+        told = {}
+        for index, (name, most) in enumerate(zip(encoding_names(section), rates.most(section), strict=True)):
+            first = Order((section.source, name) in self.viewed, most, 100, 0)
+            told[name] = _encoding(self._orders.get((source, index), first))
+        return told
+
+
+def _encoding(order: Order) -> dict[str, Any]:
+    if not order.active or not order.bps:
+        return {"active": False}
+    told: dict[str, Any] = {"active": True, "max_bitrate": order.bps}
+    if order.scale_percent > 100:
+        told["scale_resolution_down_by"] = order.scale_percent / 100
+    if order.framerate:
+        told["max_framerate"] = order.framerate
+    return told

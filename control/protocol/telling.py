@@ -1,15 +1,27 @@
 """What members are told over the data channel: only what changed since they were told last."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from control.protocol import limits, names
 from control.protocol.content import error_object
+from control.protocol.deals import Shown
 from control.protocol.events import Effect, SendChannel
 from control.protocol.member import Member
+from control.protocol.rates import Rates
 from control.protocol.view import View
 
 Entry = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What all members of a conference are told the same of."""
+
+    members: Mapping[int, Member]
+    speakers: Mapping[str, Any]  # P.speakers
+    rates: Rates
 
 
 class Roster:
@@ -38,26 +50,59 @@ class Roster:
         return _chunks(list(self._entries.values()), [], reset=True)
 
 
-def tell(member: Member, roster: Roster, view: View, welcome: Mapping[str, Any]) -> list[Effect]:
-    """What is new for a member whose channel is open; the roster before the slots that name it."""
+def tell_roster(member: Member, roster: Roster, welcome: Mapping[str, Any]) -> list[Effect]:
+    """What is new of who is here, once for each update of the roster, to a member whose channel is open.
+
+    Before anything else that names members.
+    """
     messages: list[tuple[str, dict[str, Any]]] = []
-    told = member.told
-    if not told.welcome:
-        told.welcome, told.slots, told.send = True, None, None
+    if not member.told.welcome:
+        member.told.welcome = True
         messages.append((names.WELCOME, {**welcome, "member": member.number}))
         messages += [(names.MEMBERS, content) for content in roster.everybody()]
     else:
         messages += [(names.MEMBERS, content) for content in roster.changes()]
+    return [SendChannel(member.transport.id, message_type, content) for message_type, content in messages]
+
+
+def tell(member: Member, scene: Scene, view: View, now: float) -> list[Effect]:
+    """What else is new for a member whose channel is open. What is held back for now is due later."""
+    told = member.told
+    messages: list[tuple[str, Mapping[str, Any]]] = []
     if view.slots is not told.slots and view.slots != told.slots:
         told.slots = view.slots
         told.revision += 1
         messages.append((names.SLOTS, {"revision": told.revision, "slots": view.slots}))
-    rids = {source: each.rids for source, each in member.transport.senders.items() if each.rids}
-    send = member.sending.content(rids)
-    if send != told.send:
+    transport = member.transport
+    send = member.sending.content(transport.senders.values(), transport.sources, scene.rates)
+    if told.send_pace.may_say(send != told.send, now):
         told.send = send
         messages.append((names.SEND, send))
-    return [SendChannel(member.transport.id, message_type, content) for message_type, content in messages]
+    if told.speakers_pace.may_say(scene.speakers != told.speakers, now):
+        told.speakers = scene.speakers
+        messages.append((names.SPEAKERS, scene.speakers))
+    shown = {mid: slot for mid, slot in view.shown.items() if not _muted(scene.members, slot)}
+    layers = member.deals.changes(shown, now)
+    if told.layers_pace.may_say(bool(layers), now):
+        member.deals.say(layers)
+        messages.append((names.LAYERS, {"slots": layers}))
+    viewers = {
+        source: losses.content() for source, losses in member.losses.items() if source in member.sources
+    }
+    if told.viewers_pace.may_say(viewers != told.viewers, now):
+        told.viewers = viewers
+        messages.append((names.VIEWERS, {"sources": viewers}))
+    return [SendChannel(transport.id, message_type, dict(content)) for message_type, content in messages]
+
+
+def next_telling(member: Member) -> float | None:
+    """When something may be told that was held back."""
+    due = (*(pace.due for pace in member.told.paces), member.deals.due)
+    return min((at for at in due if at is not None), default=None)
+
+
+def _muted(members: Mapping[int, Member], slot: Shown) -> bool:
+    return slot.member not in members or slot.source in members[slot.member].muted
 
 
 def error_message(member: Member, code: str, message: str, in_reply_to: str) -> SendChannel:

@@ -82,6 +82,10 @@ class Transport:
         # What it sends now, by source; sections that are inactive do not count.
         self.senders = {each.source: each for each in agreement.senders if each.active}
         self.extensions = _extensions(agreement)
+        # All slots or none: the worker numbers a transport's packets, and one that a slot would not know the
+        # number of would be reported lost.
+        slots = [slot for slot in agreement.slots if slot.active]
+        self.numbered = bool(slots) and all(slot.extension_ids.transport_cc is not None for slot in slots)
 
     def drop_unused(self) -> None:
         """Give back rows of sections that an agreement closed. Only after the table no longer has them."""

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from control.protocol import names
-from control.protocol.member import FULL, Member, position
+from control.protocol.deals import Shown
+from control.protocol.member import Member
+from control.protocol.rates import encoding_names
 from control.protocol.rows import NONE, SinkRow, SourceKind
-from control.protocol.sdp_negotiate import SenderSection, SlotSection
+from control.protocol.sdp_agreement import SenderSection, SlotSection
 from control.protocol.sending import Encoding
 from control.protocol.slots import Occupant
+from control.protocol.wishes import Wish, position
 
 # What a pair carries, by the kind of slot.
 _CARRIED: Final = {
@@ -19,11 +22,11 @@ _CARRIED: Final = {
     ("video", True): "screen",
 }
 KINDS: Final = {source: SourceKind(number) for number, source in enumerate(names.SOURCES)}
-# Who keeps its rate when there is too little: voices, then what is looked at, then the others. Room between
-# for later.
+# Who is served first when there is too little: voices; then, among what is in focus and again among the rest,
+# by the receiver's own priority (0 to 9), screens before cameras, larger tiles before smaller ones.
 _PRIORITY_AUDIO: Final = 200
-_PRIORITY_FULL: Final = 100
-_PRIORITY_THUMBNAIL: Final = 50
+_PRIORITY_STEP: Final = 20
+_PRIORITY_SCREEN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +36,38 @@ class View:
     key: object
     sinks: Mapping[int, SinkRow]  # rows of its slots by handle
     slots: list[dict[str, Any]]  # P.slots
-    wanted: frozenset[tuple[int, Encoding]]  # what it should get: (member number, (source, rid))
+    shown: Mapping[str, Shown]  # pictures it looks at, by mid of their slot
+    wanted: frozenset[tuple[int, Encoding]]  # what it should get: (member number, (source, encoding))
 
 
 def view_key(receiver: Member, members: Mapping[int, Member]) -> object:
     """Everything `see` depends on."""
     versions = tuple((pair, who, members[who.member].version) for pair, who in receiver.pairs.items())
-    return receiver.version, receiver.wishes, versions
+    heard = tuple(members[who].version if who in members else -1 for who, _ in receiver.heard.values())
+    return receiver.version, receiver.wishes.version, receiver.heard_version, versions, heard
 
 
 def see(receiver: Member, members: Mapping[int, Member]) -> View:
     """The view of a receiver whose slot pairs are assigned."""
     sinks: dict[int, SinkRow] = {}
     slots: list[dict[str, Any]] = []
+    shown: dict[str, Shown] = {}
     wanted: set[tuple[int, Encoding]] = set()
     for slot in receiver.transport.agreement.slots:
         carrying = _carrying(receiver, slot, members)
-        sinks[receiver.transport.sinks[slot.mid].row.handle] = _sink_row(receiver, slot, carrying)
-        said: dict[str, Any] = {"mid": slot.mid, "member": None, "source": None}
-        if carrying is not None:
-            member, section = carrying
-            # A slot never names somebody the roster does not have yet.
-            if member.present:
-                said = {"mid": slot.mid, "member": member.number, "source": section.source}
-            if section.rids:
-                level = receiver.level((member.number, section.source)) or 0
-                wanted.add((member.number, (section.source, section.rids[position(section.rids, level)])))
-        slots.append(said)
-    return View(view_key(receiver, members), sinks, slots, frozenset(wanted))
+        sink = receiver.transport.sinks[slot.mid].row
+        sinks[sink.handle] = _sink_row(receiver, slot, carrying)
+        if carrying is None:
+            slots.append(_said(slot, _heard(receiver, sink.handle, members) if slot.pair is None else None))
+            continue
+        # A slot never names somebody the roster does not have yet.
+        slots.append(_said(slot, (carrying.number, carrying.source) if carrying.member.present else None))
+        if slot.kind == "video" and not carrying.wish.hidden:
+            encodings = encoding_names(carrying.section)
+            shown[slot.mid] = Shown(sink, carrying.number, carrying.source, encodings)
+            name = encodings[position(carrying.section.rids, carrying.wish.level)]
+            wanted.add((carrying.number, (carrying.source, name)))
+    return View(view_key(receiver, members), sinks, slots, shown, frozenset(wanted))
 
 
 def occupants(members: Mapping[int, Member]) -> list[Occupant]:
@@ -73,7 +80,7 @@ def occupants(members: Mapping[int, Member]) -> list[Occupant]:
 
 
 def wanted_encodings(members: Mapping[int, Member], views: Iterable[View]) -> dict[int, set[Encoding]]:
-    """By member number: what somebody should get of it.
+    """By member number: what somebody should get of it, for encodings the worker has not spoken of yet.
 
     Higher encodings only while somebody has the source on a slot and asks for them; the lowest as soon as
     somebody might see it, so that a newcomer finds it running.
@@ -81,47 +88,82 @@ def wanted_encodings(members: Mapping[int, Member], views: Iterable[View]) -> di
     wanted: dict[int, set[Encoding]] = {number: set() for number in members}
     for number, sender in members.items():
         for source, section in sender.transport.senders.items():
-            if section.rids and any(
-                viewer is not sender and viewer.level((number, source)) is not None
-                for viewer in members.values()
+            if section.kind == "video" and any(
+                viewer is not sender and _looks(viewer, number, source) for viewer in members.values()
             ):
-                wanted[number].add((source, section.rids[0]))
+                wanted[number].add((source, encoding_names(section)[0]))
     for view in views:
         for number, encoding in view.wanted:
             wanted[number].add(encoding)
     return wanted
 
 
-def _carrying(
-    receiver: Member, slot: SlotSection, members: Mapping[int, Member]
-) -> tuple[Member, SenderSection] | None:
-    """Whom and what a slot should carry now."""
-    occupant = receiver.pairs.get(slot.pair)
+@dataclass(frozen=True, slots=True)
+class _Carrying:
+    """Whom and what a slot should carry, and how the receiver wants it."""
+
+    member: Member
+    section: SenderSection
+    wish: Wish
+
+    @property
+    def number(self) -> int:
+        return self.member.number
+
+    @property
+    def source(self) -> str:
+        return self.section.source
+
+
+def _looks(viewer: Member, number: int, source: str) -> bool:
+    wish = viewer.wishes.of((number, source))
+    return wish is not None and not wish.hidden
+
+
+def _said(slot: SlotSection, who: tuple[int, str] | None) -> dict[str, Any]:
+    """One entry of P.slots."""
+    member, source = who or (None, None)
+    return {"mid": slot.mid, "member": member, "source": source}
+
+
+def _heard(receiver: Member, sink: int, members: Mapping[int, Member]) -> tuple[int, str] | None:
+    """Whom the worker put on a loudest slot; nobody who has left since, or has a pair by now."""
+    who = receiver.heard.get(sink)
+    if who is None:
+        return None
+    member = members.get(who[0])
+    if member is None or not member.present or who[1] not in member.transport.senders:
+        return None
+    return None if Occupant(who[0], who[1] == "screen_audio") in receiver.pairs.values() else who
+
+
+def _carrying(receiver: Member, slot: SlotSection, members: Mapping[int, Member]) -> _Carrying | None:
+    occupant = receiver.pairs.get(slot.pair) if slot.pair is not None else None
     if occupant is None or not slot.active or not receiver.call.secured:
         return None
     member = members[occupant.member]
     source = _CARRIED[slot.kind, occupant.screen]
     section = member.transport.senders.get(source)
-    if section is None or not member.call.secured or receiver.level((member.number, source)) is None:
+    wish = receiver.wishes.of((member.number, source))
+    if section is None or not member.call.secured or wish is None:
         return None
-    return member, section
+    return _Carrying(member, section, wish)
 
 
-def _sink_row(receiver: Member, slot: SlotSection, carrying: tuple[Member, SenderSection] | None) -> SinkRow:
+def _sink_row(receiver: Member, slot: SlotSection, carrying: _Carrying | None) -> SinkRow:
     transport = receiver.transport
     sink = transport.sinks[slot.mid]
-    source, incarnation, encoding, priority = NONE, 0, 0, 0
+    source, incarnation, encoding, wish = NONE, 0, 0, Wish()
     kind = SourceKind.AUDIO if slot.kind == "audio" else SourceKind.CAMERA
+    priority = _PRIORITY_AUDIO if slot.kind == "audio" else 0
     if carrying is not None:
-        member, section = carrying
-        source, incarnation = member.transport.sources[section.mid]
-        kind = KINDS[section.source]
-        level = receiver.level((member.number, section.source)) or 0
-        encoding = position(section.rids, level)
-        if slot.kind == "audio":
-            priority = _PRIORITY_AUDIO
-        else:
-            priority = _PRIORITY_FULL if level == FULL else _PRIORITY_THUMBNAIL + level
+        source, incarnation = carrying.member.transport.sources[carrying.section.mid]
+        kind = KINDS[carrying.source]
+        if slot.kind == "video":
+            wish = carrying.wish
+            encoding = position(carrying.section.rids, wish.level)
+            screen = _PRIORITY_SCREEN if kind is SourceKind.SCREEN else 0
+            priority = _PRIORITY_STEP * wish.priority + screen + wish.level
     return SinkRow(
         incarnation=sink.row.incarnation,
         transport=transport.row.handle,
@@ -136,4 +178,7 @@ def _sink_row(receiver: Member, slot: SlotSection, carrying: tuple[Member, Sende
         rtx_payload_type=slot.rtx_payload_type or 0,
         max_encoding=encoding,
         priority=priority,
+        focus=wish.focus,
+        hidden=wish.hidden,
+        loudest=slot.pair is None and slot.active and receiver.call.secured,
     )

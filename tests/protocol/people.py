@@ -17,6 +17,7 @@ from control.protocol.events import (
     ChannelMessage,
     ChannelOpened,
     CountMetric,
+    Dominant,
     Effect,
     Event,
     HandshakeDone,
@@ -25,6 +26,7 @@ from control.protocol.events import (
     PublishRoutes,
     SendChannel,
     SendMatrix,
+    Speaking,
     TransportConnected,
     TransportId,
 )
@@ -58,10 +60,12 @@ def offer(
     ufrag: str = "uFrg",
     fingerprint: Fingerprint = FINGERPRINT,
     inactive: Iterable[str] = (),
+    loudest: int = 0,
 ) -> str:
     """An offer like a browser's: sources first, then slots, the data channel last but at a fixed place.
 
-    Mids are names, so that an offer can grow: sources by their name, slots a0, v0, a1 ...
+    Mids are names, so that an offer can grow: sources by their name, slots a0, v0, a1 ...,
+    loudest slots l0, l1 ...
     """
     digest = fingerprint.digest.hex(":").upper()
     sections: list[tuple[str, list[str]]] = []
@@ -74,6 +78,8 @@ def offer(
     for pair in range(pairs):
         sections.append((f"a{pair}", [*_audio(f"a{pair}"), "a=recvonly"]))
         sections.append((f"v{pair}", [*_video(f"v{pair}"), "a=recvonly"]))
+    for slot in range(loudest):
+        sections.append((f"l{slot}", [*_audio(f"l{slot}"), "a=recvonly"]))
     for source in ("screen", "screen_audio"):
         if source in sources:
             sections.append((source, _sender(source, (), source in inactive)))
@@ -332,6 +338,39 @@ class Person:
     def slots(self) -> dict[str, tuple[int | None, str | None]]:
         told = self.last(names.SLOTS)
         return {each["mid"]: (each["member"], each["source"]) for each in told["slots"]} if told else {}
+
+    @property
+    def layers(self) -> dict[str, tuple[str | None, int]]:
+        """Built from P.layers as a client does."""
+        told: dict[str, tuple[str | None, int]] = {}
+        for kind, content in self.said:
+            if kind == names.WELCOME:
+                told = {}
+            if kind == names.LAYERS:
+                told |= {mid: (each["encoding"], each["temporal"]) for mid, each in content["slots"].items()}
+        return told
+
+    def source(self, name: str) -> int:
+        """Handle of the row of what it sends, as the worker names it."""
+        assert self.transport is not None
+        rows = self.world.tables[self.transport.worker].sources
+        kind = names.SOURCES.index(name)
+        return next(
+            h for h, row in rows.items() if (row.transport, row.kind) == (self.transport.handle, kind)
+        )
+
+    def sink(self, mid: str) -> int:
+        """Handle of the row of one of its slots."""
+        assert self.transport is not None
+        return self.world.focus._by_transport[self.transport][1].transport.sinks[mid].row.handle
+
+    def speaks(self, begins: bool = True) -> list[Effect]:
+        assert self.transport is not None
+        return self.world.handle(Speaking(self.transport, self.source("audio"), begins))
+
+    def takes_floor(self) -> list[Effect]:
+        assert self.transport is not None
+        return self.world.handle(Dominant(self.transport, self.source("audio")))
 
     @property
     def wanted(self) -> dict[str, set[str]]:

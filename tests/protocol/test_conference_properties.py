@@ -11,12 +11,21 @@ from control.protocol.events import (
     ChannelClosed,
     ChannelOpened,
     ConsentExpired,
+    Dominant,
+    Event,
     HandshakeDone,
     PublishRoutes,
+    SendTarget,
+    SinkDeal,
+    SinkSwitched,
+    Speaking,
     TransportConnected,
     TransportId,
+    ViewersLose,
 )
 from control.protocol.forwarding import compile_routes, diff
+from control.protocol.member import Member
+from control.protocol.rates import Rates
 from control.protocol.rows import NONE
 from tests.protocol.people import CREATOR, KEYS, Person, World, apply, metadata, offer, world
 
@@ -59,6 +68,8 @@ class Model:
             content = {"call_id": person.call_id, "party_id": person.device_id, "version": "1"}
             self.where.matrix(names.HANGUP, content, person.user_id)
             del self.here[who]
+        elif action == "media":
+            self._media(person, other, size)
         elif action == "close channel" and self.stage[who] == 2:
             assert person.transport is not None
             self.where.handle(ChannelClosed(person.transport))
@@ -74,7 +85,7 @@ class Model:
         self.calls += 1
         user_id = CREATOR if who == 0 else f"@person{who}:example.org"
         person = Person(self.where, user_id, "DEVICE", f"call{self.calls}")
-        shape = {"pairs": size, "sources": ["audio", "camera"]}
+        shape = {"pairs": size, "sources": ["audio", "camera"], "loudest": size % 3}
         person.call(sdp=offer(**shape))
         older = self.here.get(who)
         if person.transport is not None:
@@ -97,12 +108,36 @@ class Model:
             if first:
                 self.numbers.append(person.number)
 
+    def _media(self, person: Person, other: int, size: int) -> None:
+        """Something the worker tells; now and then of rows that are gone."""
+        transport = person.transport
+        assert transport is not None
+        sources, sinks = self.where.tables[0].sources, self.where.tables[0].sinks
+        source = sorted(sources)[(size + other) % len(sources)] if other % 5 else 77
+        own = [handle for handle, row in sources.items() if row.transport == transport.handle]
+        slots = [handle for handle, row in sinks.items() if row.transport == transport.handle]
+        sink = sorted(slots)[-1 - other % len(slots)] if slots and size % 5 else 777
+        mine = sorted(own)[size % len(own)] if own else 77
+        events: list[Event] = [
+            Speaking(transport, mine, other % 2 == 0),
+            Dominant(transport, mine),
+            SinkSwitched(transport, sink, None if other == 1 else source),
+            SinkDeal(transport, sink, None if other % 3 else size % 3, other % 3),
+            SendTarget(transport, mine, size % 3, other % 2 == 0, 100_000 * other, 100 + 50 * size, 5 * size),
+            ViewersLose(transport, mine, other, 3 * size, size),
+        ]
+        self.where.handle(events[(size * 7 + other) % len(events)])
+
     def _say(self, action: str, who: int, person: Person, other: int, size: int) -> None:
         source = names.SOURCES[size % 4]
         known = sorted(person.roster)
         target = {"stream_id": str(known[other % len(known)]), "track_id": source}
         if action == "look":
-            wish = target | {"height": (90, 300, 720)[size % 3]}
+            wish = target | {
+                "height": (90, 300, 720, 0)[size % 4],
+                "priority": size % 2,
+                "focus": other % 2 == 0,
+            }
             person.say(names.TRACK_SUBSCRIPTION, {"subscribe": [wish]})
         elif action == "look away":
             person.say(names.TRACK_SUBSCRIPTION, {"unsubscribe": [target]})
@@ -146,7 +181,7 @@ class Model:
         for (conference,) in (
             [tuple(self.where.focus.conferences.values())] if self.where.focus.conferences else []
         ):
-            assert compile_routes(conference.members, 1) == table
+            assert compile_routes(conference.members, 1, Rates()) == table
         for handle, row in table.sources.items():
             transport = table.transports[row.transport]
             assert transport.incarnation == row.transport_incarnation
@@ -195,9 +230,25 @@ class Model:
                 for row in table.sinks.values()
                 if row.transport == person.transport.handle and row.source != NONE
             }
-            told = {slot for slot in person.slots.values() if slot != (None, None)}
-            assert told == {each for each in routed if each[0] in seen}
-            assert len(told) == len([slot for slot in person.slots.values() if slot != (None, None)])
+            slots = {mid: who for mid, who in person.slots.items() if who != (None, None)}
+            paired = [who for mid, who in slots.items() if not mid.startswith("l")]
+            assert set(paired) == {each for each in routed if each[0] in seen}
+            assert len(set(paired)) == len(paired)
+            for number, source in slots.values():
+                assert number in seen - {person.number}
+                assert source in person.roster[number]["sources"]
+            heard = {number for mid, (number, source) in slots.items() if source == "audio" and mid[0] == "l"}
+            on_pairs = {who.member for who in self._member(who).pairs.values() if not who.screen}
+            assert not heard & on_pairs
+            for content in (said for kind, said in person.said if kind == names.SEND):
+                assert all(_is_sound(each) for each in content["sources"].values())
+            for told in person.layers.values():
+                assert told[0] in (None, "t", "m", "f")
+
+    def _member(self, who: int) -> Member:
+        transport = self.here[who].transport
+        assert transport is not None
+        return self.where.focus._by_transport[transport][1]
 
     def _check_slots(self) -> None:
         """Who has a pair keeps it; a pair is free only when nobody waits for it."""
@@ -218,7 +269,10 @@ class Model:
                         and not who.screen
                         and before[1] == "person"
                     ):
-                        assert before[0] == who.member
+                        # Only whoever took the floor may have come in between.
+                        assert who.member in (before[0], conference.speakers.dominant)
+                for handle in member.heard:
+                    assert handle in {sink.row.handle for sink in member.transport.sinks.values()}
                 for pair in range(8):
                     now = member.pairs.get(pair)
                     kind = None if now is None else ("screen" if now.screen else "person")
@@ -227,7 +281,7 @@ class Model:
 
 ACTIONS = (
     "join join arrive arrive arrive vanish hang_up close_channel "
-    "look look look look_away look_away mute mute negotiate negotiate"
+    "look look look look_away look_away mute mute negotiate negotiate media media media media media"
 )
 STEPS = st.tuples(
     st.sampled_from([action.replace("_", " ") for action in ACTIONS.split()]),
@@ -235,6 +289,18 @@ STEPS = st.tuples(
     st.integers(0, PEOPLE - 1),
     st.integers(1, 6),
 )
+
+
+def _is_sound(said: dict[str, Any]) -> bool:
+    """One source of P.send, as docs/protocol.md 4.1 has it."""
+    return all(
+        each == {"active": False}
+        or (
+            each["active"] is True and each["max_bitrate"] > 0 and each.get("scale_resolution_down_by", 2) > 1
+        )
+        for name, each in said["encodings"].items()
+        if name in names.RIDS
+    )
 
 
 @settings(max_examples=120, deadline=None)

@@ -21,6 +21,7 @@ from control.protocol.content import (
     Pong,
     StreamInfo,
     TrackSubscription,
+    TrackWish,
     Unknown,
     serialise,
 )
@@ -230,12 +231,21 @@ READ: list[tuple[str, Any, Any]] = [
     (
         names.TRACK_SUBSCRIPTION,
         {"subscribe": [{"stream_id": "7", "track_id": "camera", "width": 10.5, "height": 719.7}]},
-        TrackSubscription(((7, "camera", 719),), ()),
+        TrackSubscription((TrackWish(7, "camera", 719),), ()),
+    ),
+    (
+        names.TRACK_SUBSCRIPTION,
+        {
+            "subscribe": [
+                {"stream_id": "7", "track_id": "screen", "height": 0, "focus": False, "priority": 9, "new": 1}
+            ]
+        },
+        TrackSubscription((TrackWish(7, "screen", 0, False, 9),), ()),
     ),
     (
         names.TRACK_SUBSCRIPTION,
         {"subscribe": [{"stream_id": "7", "track_id": "audio"}], "unsubscribe": []},
-        TrackSubscription(((7, "audio", 0),), ()),
+        TrackSubscription((TrackWish(7, "audio"),), ()),
     ),
 ]
 

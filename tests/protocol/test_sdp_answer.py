@@ -8,7 +8,7 @@ from control.protocol.sdp import Fingerprint, Section, parse_offer_untrusted
 from control.protocol.sdp_agreement import EXTENSION_URIS
 from control.protocol.sdp_answer import AnswerTransport, SlotSsrc, write_answer
 from control.protocol.sdp_negotiate import Features, negotiate
-from tests.protocol.sdp_offers import NAMES, offer_text
+from tests.protocol.sdp_offers import NAMES, offer_text, without_video_slots
 
 TRANSPORT = AnswerTransport(
     "focusufrag",
@@ -16,7 +16,7 @@ TRANSPORT = AnswerTransport(
     Fingerprint("sha-256", bytes(range(32))),
     [("192.0.2.1", 40000), ("2001:db8::1", 40001)],
 )
-PLAIN = Features(transport_cc_up=False, nack_rtx=False)
+PLAIN = Features(transport_cc_up=False, transport_cc_down=False, nack_rtx=False)
 
 
 def answer_to(text: str, features: Features | None = None) -> str:
@@ -150,13 +150,13 @@ def test_what_is_not_served_is_declined(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_arrivals_are_reported_to_senders_only(name: str) -> None:
-    """Both the extension and the feedback, or neither; slots' packets bear no such numbers."""
+def test_arrivals_are_reported_both_ways(name: str) -> None:
+    """Both the extension and the feedback, or neither."""
     for asked, told in zip(
         sections(offer_text(name))[1:], sections(answer_to(offer_text(name)))[1:], strict=True
     ):
         offered, text = "\n".join(asked), "\n".join(told)
-        served = "a=recvonly" in told and "transport-wide" in offered
+        served = "transport-wide" in offered and "transport-cc" in offered
         assert bool(re.search(r"^a=extmap:\d+\S* \S+transport-wide", text, re.MULTILINE)) == served
         assert bool(re.search(r"^a=rtcp-fb:\d+ transport-cc$", text, re.MULTILINE)) == served
 
@@ -183,8 +183,26 @@ def test_slots_have_their_own_ssrcs_and_their_pair_as_stream(name: str) -> None:
         assert [each.stream_id for each in slots if each.kind == kind] == [
             f"pair{n}" for n in range(len(slots) // 2)
         ]
-    allowed = {EXTENSION_URIS[name] for name in ("mid", "audio_level", "abs_send_time")}
+    allowed = {EXTENSION_URIS[name] for name in ("mid", "audio_level", "abs_send_time", "transport_cc")}
     assert {extension.uri for each in slots for extension in each.extensions} <= allowed
+
+
+def test_a_loudest_slot_is_in_sync_with_nothing() -> None:
+    """Firefox and Chromium make a track without a stream of it."""
+    _, *told = sections(answer_to(without_video_slots(offer_text("chromium_offer"), 2)))
+    streams = [line for lines in told for line in lines if line.startswith("a=msid:")]
+    assert streams == [
+        "a=msid:pair0 audio0", "a=msid:pair0 video0", "a=msid:pair1 audio1", "a=msid:pair1 video1",
+        "a=msid:- loudest-6", "a=msid:- loudest-8",
+    ]  # fmt: skip
+
+
+def test_tmmbr_is_agreed_to_where_video_is_sent() -> None:
+    text = re.sub(
+        r"(a=rtcp-fb:96 ccm fir\r\n)", r"\1a=rtcp-fb:96 ccm tmmbr\r\n", offer_text("chromium_offer")
+    )
+    told = ["a=rtcp-fb:96 ccm tmmbr" in lines for lines in sections(answer_to(text))[1:]]
+    assert told == [False, True] + [False] * 9
 
 
 def test_rejected_sections_keep_their_place() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from control.protocol.sdp import SdpError, parse_offer_untrusted
 from control.protocol.sdp_negotiate import Agreement, ExtensionIds, Features, negotiate
-from tests.protocol.sdp_offers import BROWSERS, NAMES, offer_text
+from tests.protocol.sdp_offers import BROWSERS, NAMES, offer_text, without_video_slots
 
 BASE = offer_text("chromium_offer")
 
@@ -24,7 +24,9 @@ def screen_stream(text: str) -> str:
 
 
 def agree_all(browser: str) -> list[Agreement]:
-    features = Features(transport_cc_up=False)  # these offers follow answers that declined it
+    features = Features(
+        transport_cc_up=False, transport_cc_down=False
+    )  # these offers follow answers that declined it
     first = agree(offer_text(f"{browser}_offer"), None, features)
     second = agree(offer_text(f"{browser}_more_slots"), first, features)
     text = offer_text(f"{browser}_screen_ice_restart")
@@ -60,8 +62,10 @@ def test_chromium() -> None:
         ("2", "audio", 0), ("3", "video", 0), ("4", "audio", 1), ("5", "video", 1),
         ("6", "audio", 2), ("7", "video", 2), ("8", "audio", 3), ("9", "video", 3),
     ]  # fmt: skip
-    assert agreement.slots[0].extension_ids == ExtensionIds(mid=4, audio_level=1, abs_send_time=2)
-    assert agreement.slots[1].extension_ids == ExtensionIds(mid=4, abs_send_time=2)
+    assert agreement.slots[0].extension_ids == ExtensionIds(
+        mid=4, audio_level=1, abs_send_time=2, transport_cc=3
+    )
+    assert agreement.slots[1].extension_ids == ExtensionIds(mid=4, abs_send_time=2, transport_cc=3)
     assert (agreement.data.mid, agreement.data.sctp_port, agreement.data.max_message_size) == (
         "10",
         5000,
@@ -91,8 +95,12 @@ def test_features_only_flip_what_was_offered() -> None:
     assert (audio.feedback, audio.rtx_payload_type) == (("transport-cc",), None)
     assert camera.feedback == ("transport-cc", "goog-remb", "ccm fir", "nack pli", "nack")
     assert (camera.rtx_payload_type, agreement.slots[1].rtx_payload_type) == (97, 97)
-    assert {slot.extension_ids.transport_cc for slot in agreement.slots} == {None}
-    assert "transport-cc" not in {each for slot in agreement.slots for each in slot.feedback}
+    assert {slot.extension_ids.transport_cc for slot in agreement.slots} == {3}
+    assert all("transport-cc" in slot.feedback for slot in agreement.slots)
+    unnumbered = agree(BASE, features=Features(transport_cc_down=False))
+    assert {slot.extension_ids.transport_cc for slot in unnumbered.slots} == {None}
+    assert "transport-cc" not in {each for slot in unnumbered.slots for each in slot.feedback}
+    assert unnumbered.senders == agreement.senders
     without = BASE.replace("a=rtcp-fb:96 nack\r\n", "").replace("a=rtcp-fb:96 transport-cc\r\n", "")
     camera = agree(without, features=Features(transport_cc_up=True, nack_rtx=True)).senders[1]
     assert (camera.rtx_payload_type, camera.extension_ids.transport_cc) == (None, None)
@@ -125,6 +133,19 @@ def test_pairs_count_each_kind_for_itself() -> None:
         for kind in ("audio", "video"):
             assert [slot.pair for slot in agreement.slots if slot.kind == kind] == [0, 1, 2, 3]
         assert [sender.source for sender in agreement.senders if sender.rids] == ["camera"]
+
+
+def test_audio_without_video_is_for_the_loudest() -> None:
+    def pairs(agreement: Agreement, kind: str) -> list[int | None]:
+        return [slot.pair for slot in agreement.slots if slot.kind == kind]
+
+    first = agree(without_video_slots(BASE, 2))
+    assert (pairs(first, "audio"), pairs(first, "video")) == ([0, 1, None, None], [0, 1])
+    # Later slots form pairs among themselves; what is a loudest slot stays one.
+    second = agree(BASE, first)
+    assert (pairs(second, "audio"), pairs(second, "video")) == ([0, 1, None, None], [0, 1, 2, 3])
+    listening = agree(without_video_slots(BASE, 4))
+    assert (pairs(listening, "audio"), pairs(listening, "video")) == ([None] * 4, [])
 
 
 def test_purpose_decides_the_source() -> None:

@@ -1,0 +1,96 @@
+"""What a receiver's slots get within its estimate (P.layers), what a sender's viewers lose (P.viewers)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from control.protocol import limits
+from control.protocol.allocation import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A video slot that carries somebody, and is looked at."""
+
+    sink: Row
+    member: int
+    source: str
+    encodings: tuple[str, ...]  # names, from low to high
+
+
+class Deals:
+    """Of one receiver, as the worker made them, and what the receiver was told of them.
+
+    A slot that has just come to show something is not spoken of until the worker has, or has had the time to:
+    before that the deal is still of whatever the slot showed before.
+    """
+
+    def __init__(self) -> None:
+        self.due: float | None = None  # when something may be said that may not be now
+        self._deals: dict[Row, tuple[int | None, int]] = {}  # by sink: encoding, temporal layer
+        self._fresh: dict[str, tuple[Shown, float | None]] = {}  # by mid: since when, None = settled
+        self._told: dict[str, dict[str, Any]] = {}
+
+    def deal(self, sink: Row, encoding: int | None, temporal: int) -> None:
+        """The worker's; None = paused."""
+        self._deals[sink] = encoding, temporal
+        for mid, (shown, _) in self._fresh.items():
+            if shown.sink == sink:
+                self._fresh[mid] = shown, None
+
+    def changes(self, shown: Mapping[str, Shown], now: float) -> dict[str, Any]:
+        """What P.layers would say now, by mid."""
+        self._fresh = {mid: fresh for mid, fresh in self._fresh.items() if mid in shown}
+        self.due = None
+        news: dict[str, Any] = {}
+        for mid, slot in shown.items():
+            known = self._fresh.get(mid)
+            if known is None or known[0] != slot:
+                known = self._fresh[mid] = slot, now + limits.DEAL_SETTLE
+            settled_at = known[1]
+            if settled_at is not None and now < settled_at:
+                self.due = settled_at if self.due is None else min(self.due, settled_at)
+                continue
+            content = self._content(slot)
+            if content is not None and content != self._told.get(mid):
+                news[mid] = content
+        return news
+
+    def say(self, news: Mapping[str, Any]) -> None:
+        """They were told."""
+        self._told |= news
+
+    def reset(self) -> None:
+        """The receiver knows nothing any more."""
+        self._told = {}
+
+    def keep(self, sinks: set[Row]) -> None:
+        """Deals of other sinks than these are of no more use."""
+        self._deals = {sink: deal for sink, deal in self._deals.items() if sink in sinks}
+
+    def _content(self, slot: Shown) -> dict[str, Any] | None:
+        deal = self._deals.get(slot.sink)
+        if deal is None:
+            return None
+        encoding, temporal = deal
+        if encoding is None:
+            return {"encoding": None, "temporal": 0}
+        name = slot.encodings[min(encoding, len(slot.encodings) - 1)]
+        return {"encoding": name, "temporal": temporal}
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Of the viewers of one source, in parts of 256."""
+
+    viewers: int
+    worst: int
+    mean: int
+
+    def content(self) -> dict[str, Any]:
+        """One entry of P.viewers."""
+        return {
+            "viewers": self.viewers,
+            "lost_mean": round(self.mean / 256, 2),
+            "lost_worst": round(self.worst / 256, 2),
+        }

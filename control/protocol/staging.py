@@ -1,0 +1,115 @@
+"""What follows from who is in a conference and what they want: slot pairs, rows of the table, what is told.
+
+All of it is worked out anew by `refresh` and compared with what was last published or told; nothing is
+patched in several places.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from control.protocol import names
+from control.protocol.events import Effect
+from control.protocol.forwarding import Routes, compile_routes, diff
+from control.protocol.member import Member
+from control.protocol.rates import Rates
+from control.protocol.slots import Occupant, assign
+from control.protocol.speakers import Speakers, seat
+from control.protocol.telling import Roster, Scene, tell, tell_roster
+from control.protocol.view import View, occupants, see, view_key, wanted_encodings
+
+
+class Staging:
+    """Of one conference, whose members and speakers others change. `number` groups its rows."""
+
+    def __init__(
+        self, members: Mapping[int, Member], speakers: Speakers, worker: int, number: int, rates: Rates
+    ) -> None:
+        self._members = members
+        self._speakers = speakers
+        self._worker = worker
+        self._number = number
+        self._rates = rates
+        self._routes = Routes()
+        self._roster = Roster()
+        self._occupants: list[Occupant] = []
+        self._views: dict[int, View] = {}
+
+    def refresh(self, welcome: Mapping[str, Any], now: float) -> list[Effect]:
+        """Works out what should be and says what is new of it: first to the table, then to the members.
+
+        `welcome` is for newcomers.
+        """
+        members = self._members
+        self._assign_pairs()
+        views: dict[int, View] = {}
+        for number, member in members.items():
+            known = self._views.get(number)
+            same = known is not None and known.key == view_key(member, members)
+            views[number] = known if known is not None and same else see(member, members)
+        self._views = views
+        for number, wanted in wanted_encodings(members, views.values()).items():
+            members[number].sending.viewed = wanted
+        effects: list[Effect] = []
+        routes = compile_routes(members, self._number, self._rates, views)
+        change = diff(self._worker, self._routes, routes)
+        if change is not None:
+            self._routes = routes
+            effects.append(change)
+        self._roster.update(members)
+        scene = self._scene()
+        for number, member in members.items():
+            if member.channel_open:
+                effects += tell_roster(member, self._roster, welcome)
+                effects += tell(member, scene, views[number], now)
+        return effects
+
+    def retell(self, member: Member, now: float) -> list[Effect]:
+        """As `refresh`, after a change that concerns what one member is told and nothing else."""
+        if not member.channel_open:
+            return []
+        view = self._views[member.number]
+        if view.key != view_key(member, self._members):
+            view = self._views[member.number] = see(member, self._members)
+        return tell(member, self._scene(), view, now)
+
+    def seats_change(self) -> bool:
+        """Has who speaks changed so that somebody gets a pair? Then all is to be refreshed."""
+        return any(self._seat_speaker(member) != member.pairs for member in self._members.values())
+
+    def retell_all(self, now: float) -> list[Effect]:
+        """As `refresh`, after a change of who speaks that seats nobody."""
+        scene = self._scene()
+        effects: list[Effect] = []
+        for number, member in self._members.items():
+            if member.channel_open:
+                effects += tell(member, scene, self._views[number], now)
+        return effects
+
+    def source(self, handle: int) -> tuple[int, str] | None:
+        """Member number and source of a row that the worker has."""
+        row = self._routes.sources.get(handle)
+        return None if row is None else (row.member, names.SOURCES[row.kind])
+
+    def _assign_pairs(self) -> None:
+        everybody = occupants(self._members)
+        same = everybody == self._occupants
+        self._occupants = everybody
+        for number, member in self._members.items():
+            if not same or member.assigned != member.version:
+                others = [each for each in everybody if each.member != number]
+                member.pairs = assign(member.pairs, others, member.pair_indices)
+                member.assigned = member.version
+            member.pairs = self._seat_speaker(member)
+
+    def _seat_speaker(self, receiver: Member) -> dict[int, Occupant]:
+        """Its pairs once whoever has the floor has one."""
+        speaker = self._speakers.dominant
+        if speaker in (None, receiver.number) or Occupant(speaker) in receiver.pairs.values():
+            return receiver.pairs
+        if Occupant(speaker) not in self._occupants or not receiver.pairs:
+            return receiver.pairs
+        return seat(receiver.pairs, speaker, self._speakers.silent_since, receiver.wishes.kept)
+
+    def _scene(self) -> Scene:
+        present = {number for number, member in self._members.items() if member.present}
+        return Scene(self._members, self._speakers.content(present), self._rates)
