@@ -62,7 +62,9 @@ export class App {
         this.typed = { homeserver, user };
         try {
             await this.#signIn(homeserver, user, password, true);
-            this.#show("rooms");
+            const { room } = this.flags;
+            if (room !== null && this.client?.getRoom(room)) await this.openLobby(room);
+            else this.#show("rooms", room === null ? null : new Trouble("room_unknown"));
         } catch (error) {
             this.#show("signin", asTrouble(error));
         }
@@ -76,7 +78,7 @@ export class App {
         this.#admission?.close();
         this.#admission = new Admission(this.client, room, this.config.focus, this.account?.returning ?? false);
         this.#admission.prepare();
-        this.media.onchange = this.changed;
+        this.media.onchange = this.media.onspeaker = this.changed;
         this.#show("lobby");
         await this.media.open();
         this.changed();
@@ -89,7 +91,7 @@ export class App {
     async join(): Promise<void> {
         if (!this.client || !this.room || !this.config || !this.#admission || this.screen !== "lobby") return;
         const { client, room, config, media } = this;
-        const conference = new Conference({ client, room, config, media, admission: this.#admission, ignoreKeys: this.flags.noKeys });
+        const conference = new Conference({ client, room, config, media, admission: this.#admission, ignoreKeys: this.flags.noKeys, maxPairs: this.flags.maxPairs });
         this.conference = conference;
         this.left = false;
         conference.onchange = this.changed;

@@ -2,6 +2,7 @@
 
 import { array, object, own, text } from "./protocol/check.ts";
 import { Trouble } from "./protocol/errors.ts";
+import { MAX_SLOT_PAIRS } from "./protocol/limits.ts";
 
 export type KeyTransportKind = "timeline" | "to-device";
 
@@ -54,15 +55,27 @@ function parseDemo(json: unknown): Config["demo"] {
     };
 }
 
-/** `?demo=alice&join&nokeys`: who signs in by herself, whether she joins at once, and whether she ignores all keys. */
+/**
+ * `?demo=alice&join&nokeys&pairs=1`: who signs in by herself, whether she joins at once, whether she ignores all keys, and how many
+ * others she can see at most. `?room=!id:server`: where a shared link leads.
+ */
 export interface Flags {
     demo: string | null;
     join: boolean;
     noKeys: boolean;
+    maxPairs: number;
+    room: string | null;
 }
 
 export function readFlags(search: string): Flags {
     const parameters = new URLSearchParams(search);
     const demo = parameters.get("demo");
-    return { demo, join: demo !== null && parameters.has("join"), noKeys: demo !== null && parameters.has("nokeys") };
+    const pairs = Number(parameters.get("pairs"));
+    return {
+        demo,
+        join: demo !== null && parameters.has("join"),
+        noKeys: demo !== null && parameters.has("nokeys"),
+        maxPairs: demo !== null && Number.isInteger(pairs) && pairs >= 1 ? pairs : MAX_SLOT_PAIRS,
+        room: parameters.get("room"),
+    };
 }

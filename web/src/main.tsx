@@ -4,7 +4,12 @@ import { render } from "preact";
 import { App } from "./app.ts";
 import { exposeForTests } from "./testing.ts";
 import { Root } from "./ui/root.tsx";
-import "./ui/style.css";
+import "./ui/style/base.css";
+import "./ui/style/pages.css";
+import "./ui/style/controls.css";
+import "./ui/style/tiles.css";
+import "./ui/style/call.css";
+import "./ui/style/adapt.css";
 
 const app = new App();
 exposeForTests(app);

@@ -1,21 +1,25 @@
 // window.sotto: what machines may read and do. Plain objects and counts; keys, tickets and tokens never come out.
-//
-//   state()   {screen, phase, status, error, member, roster, tiles, encoder, keys, counters, media}
-//   focus(n)  ask for member n in full; null goes back to the grid
-//   mute(kind, on)   kind "audio" | "video"; resolves when the track is gone or back
-//   leave()   ends this membership
-//   stats()   per slot and per outgoing encoding, from getStats
+// web/README.md lists it.
 
 import type { App } from "./app.ts";
 import { digest, type PeerStats } from "./call/stats.ts";
 import type { Kind } from "./call/peer.ts";
+import type { Conference } from "./conference/conference.ts";
+import type { Shown, TileView } from "./conference/received.ts";
 import { counts } from "./guard.ts";
+import type { PictureSource } from "./protocol/names.ts";
+import type { View } from "./viewing/spotlight.ts";
 
 export function exposeForTests(app: App): void {
     const sotto = {
         state: () => state(app),
         focus: (member: number | null) => app.conference?.focus(member),
+        pin: (member: number, source: PictureSource = "camera") => app.conference?.viewing.pin({ member, source }),
+        view: (view: View) => app.conference?.viewing.setView(view),
         mute: (kind: Kind, muted: boolean) => app.conference?.setMuted(kind, muted),
+        share: (on: boolean) => app.conference?.share(on),
+        raise: (on: boolean) => app.conference?.gestures?.raise(on),
+        react: (key: string) => app.conference?.gestures?.react(key),
         leave: () => app.leave(),
         stats: async (): Promise<PeerStats | null> => (app.conference ? digest(app.conference.peer) : null),
     };
@@ -44,9 +48,7 @@ function state(app: App): object {
         user_id: app.account?.userId ?? null,
         device_id: app.account?.deviceId ?? null,
         member: conference?.member ?? null,
-        focused: conference?.focused ?? null,
-        in_full: conference?.inFull ?? null,
-        media: { audio: app.media.tracks.audio !== null, video: app.media.tracks.video !== null },
+        media: { audio: app.media.tracks.audio !== null, video: app.media.tracks.video !== null, screen: conference?.own.sharing ?? false },
         roster: (conference?.roster.list ?? []).map((one) => ({
             member: one.member,
             user_id: one.userId,
@@ -55,27 +57,66 @@ function state(app: App): object {
             video_muted: one.videoMuted,
             sources: one.sources,
         })),
-        tiles: (conference?.tiles() ?? []).map((tile) => ({
-            member: tile.member,
-            user_id: tile.userId,
-            audio: { verdict: tile.verdict.audio, muted: tile.muted.audio, receiver: tile.receiver.audio, ...tile.report.audio },
-            camera: { verdict: tile.verdict.video, muted: tile.muted.video, receiver: tile.receiver.video, ...tile.report.video },
-            ...picture(tile.member, decoded(app, tile.receiver.video)),
-        })),
+        tiles: (conference?.tiles() ?? []).map((tile) => tileState(app, conference!, tile)),
+        ...viewingState(conference),
         encoder: conference?.senders ?? [],
         keys: { held: conference?.worker.receiveKeys ?? 0, received: conference?.keys?.received ?? 0 },
         counters: counts(),
     };
 }
 
+function viewingState(conference: Conference | null): object {
+    const spot = conference?.viewing.spotlight;
+    const large = conference?.viewing.large ?? null;
+    return {
+        focused: spot?.pinned?.source === "camera" ? spot.pinned.member : null,
+        in_full: large?.source === "camera" ? large.member : null,
+        large,
+        pinned: spot?.pinned ?? null,
+        view: spot?.view ?? "grid",
+        away: conference?.viewing.away ?? false,
+        hidden: document.hidden,
+        wishes: [...(conference?.viewing.wishes().values() ?? [])].map(({ spot, wish }) => ({ ...spot, ...wish })),
+        speakers: conference?.speakers ?? null,
+        viewers: Object.fromEntries(conference?.viewers ?? []),
+        hands: conference?.gestures?.hands ?? [],
+        reactions: (conference?.roster.list ?? []).flatMap(({ member }) => {
+            const key = conference?.gestures?.reaction(member);
+            return key ? [{ member, key }] : [];
+        }),
+        voices: (conference?.received.voices() ?? []).map(({ receiver }) => ({ receiver, ...conference!.received.carried(receiver), loudest: conference!.peer.loudest.includes(receiver) })),
+    };
+}
+
+function tileState(app: App, conference: Conference, tile: TileView): object {
+    const source = (shown: Shown, muted: boolean) => ({
+        verdict: shown.verdict,
+        muted,
+        receiver: shown.receiver,
+        layer: shown.layer,
+        quality: conference.quality.of(shown.receiver),
+        ...shown.report,
+    });
+    return {
+        member: tile.member,
+        user_id: tile.userId,
+        audio: source(tile.audio, tile.muted.audio),
+        camera: source(tile.camera, tile.muted.video),
+        screen: tile.screen && { ...source(tile.screen, false), ...picture(tile.member, "screen", decoded(app, tile.screen.receiver)) },
+        ...picture(tile.member, "camera", decoded(app, tile.camera.receiver)),
+    };
+}
+
 /** What the tile's video element shows. */
-function picture(member: number, decodedByStats: number): object {
-    const video = document.querySelector<HTMLVideoElement>(`[data-member="${member}"] video`);
+function picture(member: number, source: PictureSource, decodedByStats: number): object {
+    const tile = document.querySelector(`[data-member="${member}"][data-source="${source}"]`);
+    const video = tile?.querySelector("video");
     return {
         framesDecoded: Math.max(decodedByStats, video?.getVideoPlaybackQuality?.().totalVideoFrames ?? 0),
         frameWidth: video?.videoWidth ?? 0,
         frameHeight: video?.videoHeight ?? 0,
         shown: video !== null && video !== undefined && !video.hidden,
+        note: tile?.querySelector(".why")?.textContent ?? "",
     };
 }
 

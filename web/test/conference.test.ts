@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Roster } from "../src/conference/roster.ts";
-import { pairsToAdd, Slots } from "../src/conference/slots.ts";
-import { Subscriptions } from "../src/conference/subscriptions.ts";
+import { slotsToAdd, Slots } from "../src/conference/slots.ts";
 import { applyWanted, firstEncodings } from "../src/call/encodings.ts";
 import { chooseConference } from "../src/matrix/announce.ts";
+import type { WantedEncoding } from "../src/protocol/adaptation.ts";
 import type { Member } from "../src/protocol/messages.ts";
+import type { Rid } from "../src/protocol/names.ts";
 
 const member = (number: number, userId = `@u${number}:x`): Member => ({
     member: number, userId, deviceId: `D${number}`, audioMuted: false, videoMuted: false, sources: ["audio", "camera"],
@@ -51,43 +52,43 @@ describe("slots", () => {
         assert.deepEqual(slots.apply(2, [], named), [{ receiver: "video0", member: null, source: null }]);
     });
 
-    it("grow in steps of four to sixteen", () => {
-        assert.deepEqual([[3, 4], [4, 4], [5, 4], [8, 8], [9, 8], [17, 8], [40, 16]].map(([n, p]) => pairsToAdd(n!, p!)), [0, 0, 4, 0, 4, 8, 0]);
-    });
-});
-
-describe("subscriptions", () => {
-    it("say only what differs from what the focus knows", () => {
-        const subscriptions = new Subscriptions();
-        const full = (who: number | null) => (one: number) => (one === who ? ("full" as const) : ("thumbnail" as const));
-        assert.equal(subscriptions.update([1, 2], full(null)), null);
-        assert.deepEqual(subscriptions.update([1, 2], full(2)), {
-            type: "m.call.track_subscription",
-            content: { subscribe: [{ stream_id: "2", track_id: "camera", width: 1280, height: 720 }], unsubscribe: [] },
-        });
-        assert.equal(subscriptions.update([1, 2], full(2)), null);
-        assert.deepEqual(subscriptions.update([1, 2], full(1)), {
-            type: "m.call.track_subscription",
-            content: {
-                subscribe: [
-                    { stream_id: "1", track_id: "camera", width: 1280, height: 720 },
-                    { stream_id: "2", track_id: "camera", width: 320, height: 180 },
-                ],
-                unsubscribe: [],
-            },
-        });
+    it("grow in steps of four to sixteen; beyond that there are some for the loudest", () => {
+        const added = (pictures: number, pairs: number, loudest = 0, most = 16) => Object.values(slotsToAdd(pictures, pairs, loudest, most));
+        assert.deepEqual([[3, 4], [4, 4], [5, 4], [8, 8], [9, 8]].map(([n, p]) => added(n!, p!)), [[0, 0], [0, 0], [4, 0], [0, 0], [4, 0]]);
+        assert.deepEqual(added(17, 8), [8, 3]);
+        assert.deepEqual(added(40, 16, 3), [0, 0]);
+        assert.deepEqual(added(3, 1, 0, 1), [0, 3]);
     });
 });
 
 describe("encodings", () => {
+    const parts = (encodings: RTCRtpEncodingParameters[]) => encodings.map(({ rid, active, maxBitrate, scaleResolutionDownBy, maxFramerate }) => [rid, active, maxBitrate, scaleResolutionDownBy, maxFramerate]);
+
     it("begin with the thumbnail alone and follow what the focus wants", () => {
         const encodings = firstEncodings();
         assert.deepEqual(encodings.map(({ rid, active }) => [rid, active]), [["t", true], ["m", false], ["f", false]]);
+        assert.equal(applyWanted(encodings, null), false, "not said yet");
         assert.equal(applyWanted(encodings, new Map([["t", { active: true }]])), false);
         assert.equal(applyWanted(encodings, new Map([["t", { active: true }], ["f", { active: true, maxBitrate: 900000 }]])), true);
         assert.equal(encodings[2]!.maxBitrate, 900000);
-        assert.equal(applyWanted(encodings, new Map([["t", { active: false }]])), true);
-        assert.deepEqual(encodings.map(({ active, maxBitrate }) => [active, maxBitrate]), [[false, 150000], [false, 500000], [false, 1700000]]);
+        assert.equal(applyWanted(encodings, new Map([["m", { active: true }]])), true);
+        assert.deepEqual(parts(encodings), [["t", false, 150000, 4, 15], ["m", true, 500000, 2, 30], ["f", false, 1700000, 1, 30]], "unnamed ones are off");
+    });
+
+    it("are scaled by what the focus says on top of their own scale, and back", () => {
+        const encodings = firstEncodings();
+        const clamped = { active: true, maxBitrate: 250000, scaleResolutionDownBy: 1.5, maxFramerate: 15 };
+        assert.equal(applyWanted(encodings, new Map<Rid, WantedEncoding>([["m", clamped], ["t", { active: true }]])), true);
+        assert.deepEqual(parts(encodings)[1], ["m", true, 250000, 3, 15]);
+        // Firefox gives numbers back a little off.
+        encodings[1]!.scaleResolutionDownBy = 3.000001;
+        assert.equal(applyWanted(encodings, new Map<Rid, WantedEncoding>([["m", clamped], ["t", { active: true }]])), false);
+        assert.equal(applyWanted(encodings, new Map([["m", { active: true }], ["t", { active: true }]])), true);
+        assert.deepEqual(parts(encodings)[1], ["m", true, 500000, 2, 30]);
+    });
+
+    it("of a screen keep the detail and let frames go", () => {
+        assert.deepEqual(firstEncodings("screen").map(({ rid, scaleResolutionDownBy, maxFramerate }) => [rid, scaleResolutionDownBy, maxFramerate]), [["t", 2, 5], ["f", 1, 15]]);
     });
 });
 

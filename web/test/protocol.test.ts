@@ -30,6 +30,25 @@ describe("data channel messages", () => {
         assert.deepEqual(parse("m.new", {}), { type: "unknown", name: "m.new" });
     });
 
+    it("about rates are read as the contract writes them, and what is odd in them is as if left out", () => {
+        const wanted = { active: true, max_bitrate: 900000, scale_resolution_down_by: 1.5, max_framerate: 15 };
+        const odd = { active: true, max_bitrate: -5, scale_resolution_down_by: 0.5, max_framerate: 1000 };
+        const send = parse(`${P}.send`, { sources: { camera: { encodings: { m: odd, f: wanted } }, hologram: 5 } });
+        assert.deepEqual(send.type === "send" && [...send.content.get("camera")!], [
+            ["m", { active: true }],
+            ["f", { active: true, maxBitrate: 900000, scaleResolutionDownBy: 1.5, maxFramerate: 15 }],
+        ]);
+        assert.deepEqual(parse(`${P}.speakers`, { speaking: [5, 9], dominant: 5 }), { type: "speakers", content: { speaking: [5, 9], dominant: 5 } });
+        assert.deepEqual(parse(`${P}.speakers`, { speaking: [], dominant: null }), { type: "speakers", content: { speaking: [], dominant: null } });
+        const layers = parse(`${P}.layers`, { slots: { "3": { encoding: "f", temporal: 2 }, "5": { encoding: null, temporal: 0 } } });
+        assert.deepEqual(layers.type === "layers" && [...layers.content], [["3", { encoding: "f", temporal: 2 }], ["5", { encoding: null, temporal: 0 }]]);
+        const viewers = parse(`${P}.viewers`, { sources: { camera: { viewers: 7, lost_mean: 0.01, lost_worst: 1.5 } } });
+        assert.deepEqual(viewers.type === "viewers" && viewers.content.get("camera"), { viewers: 7, lostMean: 0.01, lostWorst: 1 });
+        for (const [type, content] of [["speakers", { speaking: ["5"] }], ["speakers", { dominant: 0 }], ["layers", {}], ["layers", { slots: { "3": 1 } }], ["viewers", { sources: { camera: { viewers: -1 } } }]] as const) {
+            assert.throws(() => parse(`${P}.${type}`, content), Malformed, `${type} ${JSON.stringify(content)}`);
+        }
+    });
+
     it("fail in one way, whatever they are", () => {
         const bad: unknown[] = [
             null, 5, "", "{", "[]", "null", '{"type":5}', '{"type":""}', new ArrayBuffer(4), "x".repeat(70000),
@@ -108,8 +127,9 @@ describe("settings", () => {
         for (const broken of [null, {}, { homeserver: "javascript:alert(1)", focus: "@f:x" }, { homeserver: "http://h" }]) assert.throws(() => parseConfig(broken));
     });
 
-    it("nokeys and join count only for demo people", () => {
-        assert.deepEqual(readFlags("?demo=alice&join&nokeys"), { demo: "alice", join: true, noKeys: true });
-        assert.deepEqual(readFlags("?join&nokeys"), { demo: null, join: false, noKeys: false });
+    it("nokeys, join and pairs count only for demo people", () => {
+        assert.deepEqual(readFlags("?demo=alice&join&nokeys&pairs=2"), { demo: "alice", join: true, noKeys: true, maxPairs: 2, room: null });
+        assert.deepEqual(readFlags("?join&nokeys&pairs=2&room=!r%3Ax"), { demo: null, join: false, noKeys: false, maxPairs: 16, room: "!r:x" });
+        assert.equal(readFlags("?demo=alice&pairs=-1").maxPairs, 16);
     });
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ReceiverVerdict, type FrameResult } from "../src/sframe/verdict.ts";
-import { layout } from "../src/ui/layout.ts";
+import { layout } from "../src/viewing/layout.ts";
 import { lockOf, ownLock } from "../src/ui/lock.ts";
 
 const KID = { member: 3, source: 1, epoch: 0, ratchet: 0 };
@@ -66,15 +66,18 @@ describe("the lock", () => {
 });
 
 describe("layout", () => {
-    it("keeps every tile inside, without overlap, at any number and size", () => {
+    it("keeps every tile inside, without overlap and large enough for a face, at any number and size", () => {
         for (const [width, height] of [[1256, 690], [366, 700], [700, 366], [2560, 1300]] as const) {
-            for (let count = 1; count <= 17; count++) {
+            for (let count = 1; count <= 40; count++) {
                 for (const large of [null, 0, count - 1]) {
                     const rects = layout(count, large, width, height);
                     assert.equal(rects.length, count);
                     rects.forEach((a, i) => {
-                        assert.ok(a.left >= -0.5 && a.top >= -0.5 && a.left + a.width <= width + 0.5 && a.top + a.height <= height + 0.5, `${count} ${large} ${width} ${JSON.stringify(a)}`);
-                        assert.ok(a.width > 20 && a.height > 10, `${count} ${large} ${width}x${height} ${JSON.stringify(a)}`);
+                        assert.ok(a.left >= -0.5 && a.top >= -0.5 && a.left + a.width <= width + 0.5, `${count} ${large} ${width} ${JSON.stringify(a)}`);
+                        // Only where tiles are as small as they get, the stage is scrolled.
+                        const smallest = Math.min(...rects.map((rect) => rect.width)) < 125;
+                        assert.ok(smallest || a.top + a.height <= height + 0.5, `${count} ${large} ${width}x${height} ${JSON.stringify(a)}`);
+                        assert.ok(a.width >= 95.5 && a.height >= 53.5, `${count} ${large} ${width}x${height} ${JSON.stringify(a)}`);
                         // Of two people one may lie in the corner of the other.
                         const inset = count === 2 && large !== null;
                         for (const b of inset ? [] : rects.slice(i + 1)) {
@@ -90,5 +93,6 @@ describe("layout", () => {
     it("gives the focused tile most of the room", () => {
         const rects = layout(4, 1, 1256, 690);
         assert.ok(rects[1]!.width > 3 * rects[0]!.width);
+        for (const count of [17, 40]) assert.ok(layout(count, 0, 1256, 690)[0]!.width > 550, `${count}`);
     });
 });

@@ -9,7 +9,15 @@ export interface Choice {
     label: string;
 }
 
-const DEVICE_KIND: Record<Kind, MediaDeviceKind> = { audio: "audioinput", video: "videoinput" };
+export type Device = Kind | "speaker";
+
+const DEVICES: Record<Device, { kind: MediaDeviceKind; name: string }> = {
+    audio: { kind: "audioinput", name: "Microphone" },
+    video: { kind: "videoinput", name: "Camera" },
+    speaker: { kind: "audiooutput", name: "Loudspeaker" },
+};
+
+export const canChooseSpeaker = typeof HTMLMediaElement !== "undefined" && "setSinkId" in HTMLMediaElement.prototype;
 
 /** Tracks exist while their kind is on; a muted camera is closed (its light goes out), a muted microphone too. */
 export class LocalMedia {
@@ -17,7 +25,10 @@ export class LocalMedia {
     readonly wanted: Record<Kind, boolean> = { audio: true, video: true };
     readonly chosen: Record<Kind, string | null> = { audio: null, video: null };
     readonly problem: Record<Kind, string | null> = { audio: null, video: null };
+    /** Where others are heard; null: wherever the system says. */
+    speaker: string | null = null;
     onchange: (kind: Kind) => void = () => undefined;
+    onspeaker: () => void = () => undefined;
 
     /** Opens what is wanted: both at once, so that the browser asks once, then each for itself if that fails. */
     async open(): Promise<void> {
@@ -48,11 +59,15 @@ export class LocalMedia {
         await this.#ensure(kind);
     }
 
-    async choices(kind: Kind): Promise<Choice[]> {
+    chooseSpeaker(deviceId: string): void {
+        this.speaker = deviceId;
+        this.onspeaker();
+    }
+
+    async choices(device: Device): Promise<Choice[]> {
         const devices = await navigator.mediaDevices.enumerateDevices().catch(() => []);
-        return devices
-            .filter((device) => device.kind === DEVICE_KIND[kind] && device.deviceId !== "")
-            .map(({ deviceId, label }, i) => ({ deviceId, label: label || `${kind === "audio" ? "Microphone" : "Camera"} ${i + 1}` }));
+        const { kind, name } = DEVICES[device];
+        return devices.filter((one) => one.kind === kind && one.deviceId !== "").map(({ deviceId, label }, i) => ({ deviceId, label: label || `${name} ${i + 1}` }));
     }
 
     close(): void {

@@ -1,54 +1,64 @@
-// The peer connection to the focus: one audio and one simulcast video sender, receive slots in pairs, a data channel.
-// It knows nothing of members, keys or Matrix.
+// The peer connection to the focus: what this member sends, receive slots, a data channel. It knows nothing of members,
+// keys or Matrix.
 
 import type { MediaWorker } from "../sframe/mediaworker.ts";
 import { connectionOptions } from "../sframe/mediaworker.ts";
-import { count, guard } from "../guard.ts";
+import { guard } from "../guard.ts";
 import { FIRST_SLOT_PAIRS } from "../protocol/limits.ts";
-import { CHANNEL_LABEL, PURPOSE, sourceNumber, type Rid } from "../protocol/names.ts";
-import type { WantedEncoding } from "../protocol/messages.ts";
+import type { WantedEncoding } from "../protocol/adaptation.ts";
+import { CHANNEL_LABEL, PURPOSE, type Rid, type Source } from "../protocol/names.ts";
 import type { StreamMetadata } from "../matrix/focuscall.ts";
 import { preferCodecs } from "./codecs.ts";
-import { applyWanted, firstEncodings, NOTHING_WANTED } from "./encodings.ts";
+import type { ScreenTracks } from "./screen.ts";
+import { Outgoing, type Kind } from "./outgoing.ts";
 
-export type Kind = "audio" | "video";
+export type { Kind } from "./outgoing.ts";
 
 /** One receive-only section. `name` is what the media worker calls it. */
 export interface SlotReceiver {
     name: string;
     kind: Kind;
+    /** Audio that belongs to no pair: for whoever speaks loudest of those without one. */
+    loudest: boolean;
     transceiver: RTCRtpTransceiver;
 }
+
+/** Which sources are not sent now, or not with a picture or sound in them. */
+export type Muted = Record<"audio" | "camera", boolean>;
 
 export class Peer {
     readonly pc: RTCPeerConnection;
     readonly channel: RTCDataChannel;
-    readonly slots: SlotReceiver[] = [];
+    slots: SlotReceiver[] = [];
     onmessage: (data: unknown) => void = () => undefined;
     onopen: () => void = () => undefined;
     onconnection: (state: RTCPeerConnectionState) => void = () => undefined;
     readonly #worker: MediaWorker;
-    readonly #stream = new MediaStream();
-    readonly #senders: Record<Kind, RTCRtpTransceiver>;
-    #wanted = new Map<Rid, WantedEncoding>();
-    #pictures = true;
-    #pairs = 0;
+    readonly #streams = { user: new MediaStream(), screen: new MediaStream() };
+    readonly #outgoing = new Map<Source, Outgoing>();
+    #next: Record<Kind, number> = { audio: 0, video: 0 };
     /** One change of parameters or description after the other: each begins by reading what the last one left. */
     #queue: Promise<unknown> = Promise.resolve();
 
-    constructor(worker: MediaWorker) {
+    constructor(worker: MediaWorker, pairs = FIRST_SLOT_PAIRS) {
         this.#worker = worker;
         this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: [], ...connectionOptions } as RTCConfiguration);
         this.pc.onconnectionstatechange = () => this.onconnection(this.pc.connectionState);
         this.channel = this.pc.createDataChannel(CHANNEL_LABEL);
         this.channel.onopen = () => this.onopen();
         this.channel.onmessage = guard("data channel message", (event: MessageEvent) => this.onmessage(event.data));
-        this.#senders = { audio: this.#addSender("audio"), video: this.#addSender("video") };
-        this.#addSlots(FIRST_SLOT_PAIRS);
+        this.#send("audio");
+        this.#send("camera");
+        this.#addSlots(pairs);
     }
 
     get slotPairs(): number {
-        return this.#pairs;
+        return this.slots.filter(({ kind }) => kind === "video").length;
+    }
+
+    /** By the media worker's names. */
+    get loudest(): string[] {
+        return this.slots.filter(({ loudest }) => loudest).map(({ name }) => name);
     }
 
     /** Sets the local offer and returns its SDP, at once: an ICE-lite focus learns our addresses from our checks. */
@@ -62,59 +72,53 @@ export class Peer {
     }
 
     /** Adds receive slots and offers again; `exchange` carries the offer to the focus and brings its answer. */
-    grow(pairs: number, exchange: (offer: string) => Promise<string>): Promise<void> {
-        return this.#enqueue(async () => {
-            this.#addSlots(pairs);
-            const offer = await this.offer();
-            try {
-                await this.answer(await exchange(offer));
-            } catch (error) {
-                await this.pc.setLocalDescription({ type: "rollback" }).catch(() => undefined);
-                throw error;
+    grow(pairs: number, loudest: number, exchange: (offer: string) => Promise<string>): Promise<void> {
+        return this.#renegotiate(() => this.#addSlots(pairs, loudest), exchange);
+    }
+
+    /** Begins or ends to send the screen; null: ends. */
+    async share(tracks: ScreenTracks | null, exchange: (offer: string) => Promise<string>): Promise<void> {
+        const show = (shown: ScreenTracks | null) => {
+            for (const source of ["screen", "screen_audio"] as const) {
+                const track = shown?.[source] ?? null;
+                const sender = track ? this.#send(source) : this.#outgoing.get(source);
+                if (!sender) continue;
+                sender.transceiver.direction = track ? "sendonly" : "inactive";
+                void sender.setTrack(track).catch(() => undefined);
             }
-        });
-    }
-
-    metadata(muted: Record<Kind, boolean>): StreamMetadata {
-        return { [this.#stream.id]: { purpose: PURPOSE.usermedia, audio_muted: muted.audio, video_muted: muted.video } };
-    }
-
-    /** null: nothing is sent, not even silence. */
-    async setTrack(kind: Kind, track: MediaStreamTrack | null): Promise<void> {
-        this.#worker.post({ type: "mute", source: sourceNumber(kind === "audio" ? "audio" : "camera"), muted: track === null });
-        if (kind === "video") {
-            this.#pictures = track !== null;
-            this.#adapt();
+        };
+        try {
+            await this.#renegotiate(() => show(tracks), exchange);
+        } catch (error) {
+            show(null);
+            throw error;
         }
-        await this.#senders[kind].sender.replaceTrack(track);
     }
 
-    /** What the focus wants of the camera. */
-    want(wanted: Map<Rid, WantedEncoding>): void {
-        this.#wanted = wanted;
-        this.#adapt();
+    metadata(muted: Muted, sharing: { screen: boolean; sound: boolean }): StreamMetadata {
+        return {
+            [this.#streams.user.id]: { purpose: PURPOSE.usermedia, audio_muted: muted.audio, video_muted: muted.camera },
+            ...(this.#outgoing.has("screen") ? { [this.#streams.screen.id]: { purpose: PURPOSE.screenshare, audio_muted: !sharing.sound, video_muted: !sharing.screen } } : {}),
+        };
     }
 
-    #adapt(): void {
-        // Before the answer nothing is sent, and the offer is to name all encodings.
-        if (!this.pc.remoteDescription) return;
-        void this.#enqueue(async () => {
-            const { sender } = this.#senders.video;
-            const parameters = sender.getParameters();
-            // Encoders that are on without a camera still send padding for two seconds.
-            const wanted = this.#pictures ? this.#wanted : NOTHING_WANTED;
-            if (applyWanted(parameters.encodings, wanted)) await sender.setParameters(parameters);
-        }).catch(() => count("sender parameters refused"));
+    async setTrack(source: Source, track: MediaStreamTrack | null): Promise<void> {
+        await this.#outgoing.get(source)?.setTrack(track);
     }
 
-    /** Begins the picture anew, where the browser can be asked to; otherwise the focus asks by RTCP. */
-    requestOwnKeyFrame(): void {
-        void this.#enqueue(async () => {
-            const { sender } = this.#senders.video;
-            const parameters = sender.getParameters();
-            const options = { encodingOptions: parameters.encodings.map(() => ({ keyFrame: true })) };
-            await (sender.setParameters as (p: RTCRtpSendParameters, o: object) => Promise<void>).call(sender, parameters, options);
-        }).catch(() => undefined);
+    /** What the focus wants of each source that has encodings. */
+    want(wanted: ReadonlyMap<Source, ReadonlyMap<Rid, WantedEncoding>>): void {
+        for (const [source, encodings] of wanted) this.#outgoing.get(source)?.want(encodings);
+    }
+
+    requestOwnKeyFrame(source: Source): void {
+        this.#outgoing.get(source)?.requestKeyFrame();
+    }
+
+    /** The source that a section with this mid sends. */
+    sourceOf(mid: unknown): Source | null {
+        for (const { source, transceiver } of this.#outgoing.values()) if (transceiver.mid === mid) return source;
+        return null;
     }
 
     send(text: string): boolean {
@@ -132,28 +136,51 @@ export class Peer {
         this.pc.close();
     }
 
-    #addSender(kind: Kind): RTCRtpTransceiver {
-        const transceiver = this.pc.addTransceiver(kind, {
-            direction: "sendonly",
-            streams: [this.#stream],
-            ...(kind === "video" ? { sendEncodings: firstEncodings() } : {}),
+    /** Makes `change` and offers it; what it added goes again if the focus refuses. */
+    #renegotiate(change: () => void, exchange: (offer: string) => Promise<string>): Promise<void> {
+        return this.#enqueue(async () => {
+            const before = { slots: this.slots.length, sources: new Set(this.#outgoing.keys()) };
+            change();
+            try {
+                await this.answer(await exchange(await this.offer()));
+            } catch (error) {
+                await this.pc.setLocalDescription({ type: "rollback" }).catch(() => undefined);
+                for (const { transceiver } of this.slots.splice(before.slots)) transceiver.stop();
+                for (const [source, { transceiver }] of this.#outgoing) {
+                    if (before.sources.has(source)) continue;
+                    transceiver.stop();
+                    this.#outgoing.delete(source);
+                }
+                throw error;
+            }
         });
-        preferCodecs(transceiver, kind);
-        const source = sourceNumber(kind === "audio" ? "audio" : "camera");
-        this.#worker.attach(transceiver.sender, { side: "send", source, media: kind });
-        return transceiver;
     }
 
-    #addSlots(pairs: number): void {
-        for (let i = 0; i < pairs; i++, this.#pairs++) {
-            for (const kind of ["audio", "video"] as const) {
-                const transceiver = this.pc.addTransceiver(kind, { direction: "recvonly" });
-                preferCodecs(transceiver, kind);
-                const name = `${kind}${this.#pairs}`;
-                this.#worker.attach(transceiver.receiver, { side: "receive", receiver: name, media: kind });
-                this.slots.push({ name, kind, transceiver });
-            }
+    #send(source: Source): Outgoing {
+        const known = this.#outgoing.get(source);
+        if (known) return known;
+        const stream = source === "audio" || source === "camera" ? this.#streams.user : this.#streams.screen;
+        const made = new Outgoing(source, stream, { pc: this.pc, worker: this.#worker, enqueue: (step) => this.#enqueue(step) });
+        this.#outgoing.set(source, made);
+        return made;
+    }
+
+    /** Sections pair up by their order within a kind: audio that is left over in an offer is for the loudest, for good. */
+    #addSlots(pairs: number, loudest = 0): void {
+        for (let i = 0; i < pairs; i++) {
+            this.#addSlot("audio");
+            this.#addSlot("video");
         }
+        for (let i = 0; i < loudest; i++) this.#addSlot("audio", true);
+    }
+
+    #addSlot(kind: Kind, loudest = false): void {
+        const transceiver = this.pc.addTransceiver(kind, { direction: "recvonly" });
+        preferCodecs(transceiver, kind);
+        // A number is never used again: the worker remembers receivers by name.
+        const name = `${kind}${this.#next[kind]++}`;
+        this.#worker.attach(transceiver.receiver, { side: "receive", receiver: name, media: kind });
+        this.slots.push({ name, kind, loudest, transceiver });
     }
 
     #enqueue<T>(step: () => Promise<T>): Promise<T> {

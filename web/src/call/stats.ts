@@ -7,6 +7,7 @@ type Row = Record<string, unknown>;
 const RECEIVED = [
     "framesDecoded", "framesReceived", "framesDropped", "frameWidth", "frameHeight", "framesPerSecond", "freezeCount", "keyFramesDecoded",
     "totalSamplesReceived", "concealedSamples", "silentConcealedSamples", "packetsReceived", "packetsLost", "bytesReceived", "pliCount", "nackCount",
+    "jitter",
 ] as const;
 const SENT = [
     "rid", "active", "frameWidth", "frameHeight", "framesPerSecond", "framesEncoded", "framesSent", "keyFramesEncoded", "packetsSent", "bytesSent", "pliCount",
@@ -31,7 +32,7 @@ export async function digest(peer: Peer): Promise<PeerStats> {
     });
     const senders = report
         .filter((row) => row.type === "outbound-rtp")
-        .map((row) => ({ kind: row.kind, ...pick(row, SENT) }));
+        .map((row) => ({ kind: row.kind, source: peer.sourceOf(row.mid), ...pick(row, SENT) }));
     const pair = report.find((row) => row.type === "candidate-pair" && row.state === "succeeded" && row.nominated !== false) ?? {};
     const camera = pick(report.find((row) => row.type === "media-source" && row.kind === "video") ?? {}, ["width", "height", "frames", "framesPerSecond"]);
     return { receivers, senders, camera, transport: pick(pair, ["availableOutgoingBitrate", "currentRoundTripTime", "bytesReceived", "bytesSent"]) };

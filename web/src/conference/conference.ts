@@ -8,26 +8,34 @@ import type { Config } from "../config.ts";
 import { count } from "../guard.ts";
 import type { KeyExchange } from "../keys/exchange.ts";
 import { announce } from "../matrix/announce.ts";
-import type { StreamMetadata } from "../matrix/focuscall.ts";
 import { listen } from "../matrix/inbox.ts";
 import { serveTickets } from "../matrix/tickets.ts";
+import type { Speakers, Viewers } from "../protocol/adaptation.ts";
 import { Trouble } from "../protocol/errors.ts";
-import { CONNECT_MS } from "../protocol/limits.ts";
-import { parseUntrusted, type FocusMessage, type Members, type Welcome } from "../protocol/messages.ts";
-import { MESSAGE, SOURCES, sourceNumber } from "../protocol/names.ts";
+import { FIRST_SLOT_PAIRS } from "../protocol/limits.ts";
+import type { Members, Welcome } from "../protocol/messages.ts";
+import { MESSAGE, SOURCES, sourceNumber, type Source } from "../protocol/names.ts";
 import { MediaWorker } from "../sframe/mediaworker.ts";
 import type { SenderReport } from "../sframe/port.ts";
+import { Viewing, type Cast } from "../viewing/viewing.ts";
 import type { Admission, Pass } from "./admission.ts";
+import { Dialogue } from "./dialogue.ts";
 import { Entry, type Entered } from "./entry.ts";
+import { Gestures } from "./gestures.ts";
+import { linkGestures } from "./gesturelink.ts";
 import { linkKeys } from "./keylink.ts";
 import { Negotiation } from "./negotiation.ts";
+import { OwnSources } from "./ownsources.ts";
+import { QualityWatch } from "./quality.ts";
 import { Received, type TileView } from "./received.ts";
 import { Roster } from "./roster.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { Welcoming } from "./welcoming.ts";
 
 export type Phase = "idle" | "admission" | "calling" | "connecting" | "joined" | "left" | "failed";
 
 const SILENT = "The conference server does not answer. Sound and picture go on as they are; leave and join again to bring everything back.";
+const INTERRUPTED = "The connection is interrupted. Waiting for it to come back.";
+const NOBODY: Speakers = { speaking: [], dominant: null };
 
 export interface ConferenceOptions {
     client: MatrixClient;
@@ -36,6 +44,7 @@ export interface ConferenceOptions {
     media: LocalMedia;
     admission: Admission;
     ignoreKeys: boolean;
+    maxPairs: number;
 }
 
 export class Conference {
@@ -46,88 +55,95 @@ export class Conference {
     notice = "";
     trouble: Trouble | null = null;
     member: number | null = null;
-    focused: number | null = null;
     senders: SenderReport[] = [];
+    speakers = NOBODY;
+    /** Of our own sources: who watches, and what they lose. */
+    viewers: ReadonlyMap<Source, Viewers> = new Map();
     readonly roster = new Roster();
     readonly worker = new MediaWorker();
-    readonly peer = new Peer(this.worker);
+    readonly peer: Peer;
+    readonly received: Received;
+    readonly viewing: Viewing;
+    readonly quality: QualityWatch;
+    readonly own: OwnSources;
     keys: KeyExchange | null = null;
+    gestures: Gestures | null = null;
     onchange: () => void = () => undefined;
     /** The others are in another conference of the room: join that. */
     onsuperseded: () => void = () => undefined;
 
     readonly #options: ConferenceOptions;
-    readonly #received = new Received(this.peer, this.worker);
-    readonly #subscriptions = new Subscriptions();
-    readonly #negotiation = new Negotiation(this.peer, (message) => this.#send(message), () => this.#metadata());
+    readonly #dialogue: Dialogue;
+    readonly #negotiation: Negotiation;
     readonly #entry: Entry;
+    readonly #welcoming: Welcoming;
     #entered: Entered | null = null;
     #stops: (() => void)[] = [];
-    #welcomed: (result: Welcome | Trouble) => void = () => undefined;
-    /** The mute state as the focus was told last. */
-    #told = "";
     #rosterSeen = false;
-    #pingIntervalMs = 10000;
-    #silence: ReturnType<typeof setTimeout> | undefined;
 
     constructor(options: ConferenceOptions) {
         this.#options = options;
         const { client, config, admission, media } = options;
+        this.peer = new Peer(this.worker, Math.min(FIRST_SLOT_PAIRS, options.maxPairs));
+        this.received = new Received(this.peer, this.worker);
+        this.quality = new QualityWatch(this.peer, () => this.onchange());
+        this.#welcoming = new Welcoming(this.peer);
+        this.#dialogue = new Dialogue(this.peer, {
+            welcome: (welcome) => this.#welcomeArrived(welcome),
+            members: (members) => this.#membersChanged(members),
+            slots: ({ revision, slots }) => this.received.slotsChanged(revision, slots),
+            send: (wanted) => this.peer.want(wanted),
+            speakers: (speakers) => this.#speakersChanged(speakers),
+            layers: (layers) => this.received.layersChanged(layers),
+            viewers: (viewers) => (this.viewers = viewers),
+            negotiate: (result) => this.#negotiation.arrived(result),
+            hangup: ({ code, message }) => this.#fail(new Trouble(code, message)),
+            silent: (silent) => this.#focusSilent(silent),
+            handled: () => this.onchange(),
+        });
+        const send = (message: object) => this.#dialogue.send(message);
+        this.own = new OwnSources(this.peer, media, send);
+        this.#negotiation = new Negotiation(this.peer, send, () => this.own.metadata(), options.maxPairs);
+        this.viewing = new Viewing({ cast: () => this.#cast(), open: () => this.#dialogue.open, send, changed: () => this.onchange() });
         this.#entry = new Entry({
             client,
             focus: config.focus,
             admission,
             say: (phase, status) => this.#step(phase, status),
             offer: () => this.peer.offer(),
-            metadata: () => this.#metadata(),
+            metadata: () => this.own.metadata(),
             trying: (pass) => this.#prepareKeys(pass),
         });
-        this.peer.onmessage = (data) => this.#receive(data);
         this.peer.onconnection = (state) => this.#connectionChanged(state);
-        this.peer.channel.onclose = () => this.#notify(SILENT);
-        this.worker.onreceiver = (receiver, report) => {
-            this.#received.reported(receiver, report);
-            this.onchange();
-        };
-        this.worker.onfatal = () => this.#fail(new Trouble("media_worker"));
-        this.worker.onsenders = (senders) => {
-            this.senders = senders;
-        };
-        this.worker.onfreshkey = (source) => {
-            if (SOURCES[source] === "camera") this.peer.requestOwnKeyFrame();
-        };
-        this.#received.onmissing = (member, source, epoch, since) => {
-            const asked = this.keys?.keyMissing(member, sourceNumber(source), epoch, since / 1000);
-            if (asked) this.#send({ type: MESSAGE.missingKey, content: { member, source } });
-        };
+        this.#linkWorker();
         media.onchange = (kind) => void this.#mediaChanged(kind);
     }
 
     /** Resolves when the conference is joined or cannot be; a failure is in `trouble`. */
     async join(): Promise<void> {
         try {
-            for (const kind of ["audio", "video"] as const) await this.peer.setTrack(kind, this.#options.media.tracks[kind]);
+            for (const kind of ["audio", "video"] as const) await this.own.setTrack(kind);
             const entered = await this.#entry.enter();
             this.#entered = entered;
             entered.call.onhangup = (trouble) => this.#fail(trouble);
             this.#step("connecting", "Connecting to the conference server");
-            const welcome = this.#welcome();
+            const welcome = this.#welcoming.wait();
             await this.peer.answer(entered.answer.sdp).catch(() => {
                 throw new Trouble("internal", "The conference server's answer could not be used by this browser.");
             });
             entered.call.settle(entered.answer).catch(() => count("call event not sent"));
             await welcome;
             this.#step("joined", "");
+            this.quality.start();
         } catch (error) {
             this.#fail(error instanceof Trouble ? error : new Trouble("internal", error instanceof Error ? error.message : String(error)));
         }
     }
 
-    /** Whom to see in full; null: everybody small. */
+    /** Whose camera to see in full; null: nobody's in particular. */
     focus(member: number | null): void {
-        this.focused = member !== null && this.roster.members.has(member) && member !== this.member ? member : null;
-        this.#subscribe();
-        this.onchange();
+        const there = member !== null && this.roster.members.has(member) && member !== this.member;
+        this.viewing.pin(there ? { member, source: "camera" } : null);
     }
 
     async setMuted(kind: Kind, muted: boolean): Promise<void> {
@@ -135,22 +151,26 @@ export class Conference {
     }
 
     muted(kind: Kind): boolean {
-        return this.#options.media.tracks[kind] === null;
+        return this.own.muted(kind);
     }
 
     tiles(): TileView[] {
-        return this.roster.others(this.member ?? 0).map((one) => this.#received.tile(one));
+        return this.roster.others(this.member ?? 0).map((one) => this.received.tile(one));
     }
 
-    /** Who a full picture is asked of: the one chosen, or the only other one there. */
-    get inFull(): number | null {
-        const others = this.roster.others(this.member ?? 0);
-        return this.focused ?? (others.length === 1 ? others[0]!.member : null);
+    async share(on: boolean): Promise<void> {
+        try {
+            if (!on) await this.own.stopSharing(this.#negotiation);
+            else await this.own.share(this.#negotiation, () => void this.share(false));
+        } catch {
+            this.#notify("The screen could not be shared: the conference server or the browser refused.");
+        }
+        this.onchange();
     }
 
     /** Says goodbye without waiting: for a page that goes away. */
     sayGoodbye(): boolean {
-        return this.#send({ type: MESSAGE.hangup, content: { reason: "user_hangup" } });
+        return this.#dialogue.send({ type: MESSAGE.hangup, content: { reason: "user_hangup" } });
     }
 
     async leave(): Promise<void> {
@@ -165,20 +185,24 @@ export class Conference {
         await this.#close();
     }
 
-    #welcome(): Promise<Welcome> {
-        const welcome = new Promise<Welcome>((resolve, reject) => {
-            const timer = setTimeout(() => {
-                const connected = this.peer.pc.connectionState === "connected";
-                reject(connected ? new Trouble("internal", "The conference server was reached but did not let us in.") : new Trouble("ice_failed"));
-            }, CONNECT_MS);
-            this.#welcomed = (result) => {
-                clearTimeout(timer);
-                if (result instanceof Trouble) reject(result);
-                else resolve(result);
-            };
-        });
-        welcome.catch(() => undefined);
-        return welcome;
+    #linkWorker(): void {
+        const { worker, peer } = this;
+        worker.onreceiver = (receiver, report) => {
+            this.received.reported(receiver, report);
+            this.onchange();
+        };
+        worker.onfatal = () => this.#fail(new Trouble("media_worker"));
+        worker.onsenders = (senders) => {
+            this.senders = senders;
+        };
+        worker.onfreshkey = (number) => {
+            const source = SOURCES[number];
+            if (source === "camera" || source === "screen") peer.requestOwnKeyFrame(source);
+        };
+        this.received.onmissing = (member, source, epoch, since) => {
+            const asked = this.keys?.keyMissing(member, sourceNumber(source), epoch, since / 1000);
+            if (asked) this.#dialogue.send({ type: MESSAGE.missingKey, content: { member, source } });
+        };
     }
 
     #prepareKeys(pass: Pass): void {
@@ -186,12 +210,16 @@ export class Conference {
         const { client, room, config, ignoreKeys } = this.#options;
         const link = linkKeys({ client, room, kind: config.keyTransport, pass, worker: this.worker, ignoreOthers: ignoreKeys });
         this.keys = link.keys;
+        const ownerOf = (member: number) => this.roster.members.get(member)?.userId ?? null;
+        const gestures = linkGestures(client, room, pass, { ownerOf, self: () => this.member, changed: () => this.onchange() });
+        this.gestures = gestures.gestures;
         // Who starts a conference answers for it from the start; others once they are in.
         const mine = pass.conference.creator === client.getUserId();
         const rank = () => (this.phase === "joined" ? this.roster.list.findIndex(({ member }) => member === this.member) : mine ? 0 : -1);
         const watch = () => this.#lookForAnother();
         client.on(RoomStateEvent.Update, watch);
-        this.#stops = [link.stop, listen(client, room.roomId, serveTickets(client, room, pass.ticket, rank)), () => client.off(RoomStateEvent.Update, watch)];
+        const tickets = listen(client, room.roomId, serveTickets(client, room, pass.ticket, rank));
+        this.#stops = [link.stop, gestures.stop, tickets, () => client.off(RoomStateEvent.Update, watch)];
     }
 
     /** Alone in here while the room has moved on to another conference: two were started at once. */
@@ -202,62 +230,16 @@ export class Conference {
         if (running.createdTs > own.createdTs && this.roster.others(this.member ?? 0).length === 0) this.onsuperseded();
     }
 
-    #receive(data: unknown): void {
-        let message: FocusMessage;
-        try {
-            message = parseUntrusted(data);
-        } catch {
-            return count("data channel message malformed");
-        }
-        switch (message.type) {
-            case "welcome":
-                this.#welcomeArrived(message.content);
-                break;
-            case "members":
-                this.#membersChanged(message.content);
-                break;
-            case "slots":
-                this.#received.slotsChanged(message.content.revision, message.content.slots);
-                break;
-            case "send": {
-                const camera = message.content.get("camera");
-                if (camera) this.peer.want(camera);
-                break;
-            }
-            case "negotiate":
-                this.#negotiation.arrived(message.content);
-                break;
-            case "ping":
-                this.#send({ type: MESSAGE.pong, content: {} });
-                return this.#heard();
-            case "error":
-                return count(`focus error ${message.content.code}`);
-            case "hangup":
-                return this.#fail(new Trouble(message.content.code, message.content.message));
-            case "unknown":
-                return count("data channel message unknown");
-        }
-        this.onchange();
-    }
-
     #welcomeArrived(welcome: Welcome): void {
         // A second number in one call would begin this member's keys anew.
         if (this.member !== null || welcome.conferenceId !== this.#entered?.pass.conference.conferenceId) return count("welcome refused");
         this.member = welcome.member;
         // Olm needs the roster's devices; the timeline reaches everybody by itself.
         if (this.#options.config.keyTransport === "timeline") this.keys?.start(welcome.member);
-        this.#pingIntervalMs = welcome.pingIntervalMs;
-        this.#heard();
-        this.#welcomed(welcome);
+        this.#dialogue.expectPings(welcome.pingIntervalMs);
+        this.#welcoming.end(welcome);
         // Muted or unmuted while the call was being set up.
-        this.#tellMuted();
-    }
-
-    /** The focus pings; when it stops, people hear of it. Media need no more than the worker, so the call goes on. */
-    #heard(): void {
-        clearTimeout(this.#silence);
-        if (this.notice === SILENT) this.#notify("");
-        this.#silence = setTimeout(() => this.#notify(SILENT), 3.5 * this.#pingIntervalMs);
+        this.own.tellMuted();
     }
 
     #membersChanged(members: Members): void {
@@ -267,55 +249,60 @@ export class Conference {
         const { joined, left } = this.roster.apply(members);
         for (const number of left) {
             this.keys?.memberLeft(number);
-            if (this.focused === number) this.focused = null;
+            this.gestures?.memberLeft(number);
+            this.viewing.gone(number);
         }
-        for (const member of joined) if (member.member !== this.member) this.keys?.memberJoined(member, !first);
+        for (const member of joined) {
+            if (member.member === this.member) continue;
+            this.keys?.memberJoined(member, !first);
+            if (!first) this.gestures?.memberJoined();
+        }
         if (first && this.#options.config.keyTransport !== "timeline") this.keys?.start(this.member);
         if (left.length > 0) this.#lookForAnother();
-        this.#subscribe();
-        void this.#negotiation.growFor(() => this.roster.others(this.member ?? 0).length);
+        this.viewing.refresh();
+        void this.#negotiation.growFor(() => {
+            const { others, screens } = this.#cast();
+            return others.length + screens.length;
+        });
     }
 
-    #subscribe(): void {
-        if (this.peer.channel.readyState !== "open") return;
-        const full = this.inFull;
-        const members = this.roster.others(this.member ?? 0).map(({ member }) => member);
-        const message = this.#subscriptions.update(members, (member) => (member === full ? "full" : "thumbnail"));
-        if (message) this.#send(message);
+    #speakersChanged(speakers: Speakers): void {
+        this.speakers = speakers;
+        this.viewing.speaker(speakers.dominant, this.member);
+    }
+
+    /** Media need no more than the worker, so the call goes on when the rest of the focus is silent. */
+    #focusSilent(silent: boolean): void {
+        if (silent) {
+            this.speakers = NOBODY;
+            this.#notify(SILENT);
+        } else if (this.notice === SILENT) this.#notify("");
+    }
+
+    #cast(): Cast {
+        const others = this.roster.others(this.member ?? 0);
+        return {
+            others: others.map(({ member }) => member),
+            screens: others.filter(({ sources }) => sources.includes("screen")).map(({ member }) => member),
+            self: this.member,
+            dominant: this.speakers.dominant,
+        };
     }
 
     async #mediaChanged(kind: Kind): Promise<void> {
         if (this.phase === "left" || this.phase === "failed") return;
-        await this.peer.setTrack(kind, this.#options.media.tracks[kind]).catch(() => count("track refused"));
-        if (this.member !== null) this.#tellMuted();
+        await this.own.setTrack(kind);
+        if (this.member !== null) this.own.tellMuted();
         this.onchange();
-    }
-
-    /** What is true now, remembered as told. */
-    #metadata(): StreamMetadata {
-        const metadata = this.peer.metadata({ audio: this.muted("audio"), video: this.muted("video") });
-        this.#told = JSON.stringify(metadata);
-        return metadata;
-    }
-
-    #tellMuted(): void {
-        const before = this.#told;
-        const metadata = this.#metadata();
-        if (this.#told === before) return;
-        if (!this.#send({ type: MESSAGE.metadataChanged, content: { sdp_stream_metadata: metadata } })) this.#told = before;
     }
 
     #connectionChanged(state: RTCPeerConnectionState): void {
         if (state === "failed") this.#fail(new Trouble(this.phase === "joined" ? "connection_lost" : "ice_failed"));
-        else if (state === "disconnected") this.#notify("The connection is interrupted. Waiting for it to come back.");
+        else if (state === "disconnected") this.#notify(INTERRUPTED);
         else if (state === "connected") {
-            this.notice = "";
+            if (this.notice === INTERRUPTED) this.#notify("");
             if (this.phase === "connecting") this.#step("connecting", "Connected. Waiting to be let in");
         }
-    }
-
-    #send(message: object): boolean {
-        return this.peer.send(JSON.stringify(message));
     }
 
     /** By the data channel where there is one, otherwise through the direct chat. */
@@ -344,7 +331,7 @@ export class Conference {
         const { admission } = this.#options;
         if (this.phase !== "joined" && this.#entry.pass) admission.withdraw(this.#entry.pass).catch(() => count("announcement not sent"));
         this.#step("failed", "");
-        this.#welcomed(trouble);
+        this.#welcoming.end(trouble);
         this.#sayBye("unknown_error");
         void this.#close();
     }
@@ -355,8 +342,8 @@ export class Conference {
     }
 
     async #close(): Promise<void> {
-        clearTimeout(this.#silence);
         this.#unlisten();
+        for (const part of [this.#dialogue, this.viewing, this.quality, this.own]) part.close();
         this.#entered?.call.close();
         await this.peer.close();
         this.worker.close();

@@ -7,11 +7,12 @@ import { KeyExchange } from "../keys/exchange.ts";
 import { KeyTransport } from "../keys/transport/transport.ts";
 import { listen, read, type Incoming } from "../matrix/inbox.ts";
 import { CLOCK_SKEW_MS } from "../protocol/limits.ts";
-import { EVENT, type Source } from "../protocol/names.ts";
+import { EVENT, SOURCES, type Source } from "../protocol/names.ts";
 import type { MediaWorker } from "../sframe/mediaworker.ts";
 import type { Pass } from "./admission.ts";
 
-const SENT_SOURCES: Source[] = ["audio", "camera"];
+/** A screen may be shared at any time: its key is there by then, and changes with the others. */
+const SENT_SOURCES: Source[] = [...SOURCES];
 
 export interface KeyLinkOptions {
     client: MatrixClient;

@@ -1,12 +1,13 @@
-// Offers after the first, over the data channel: more slots when more members come.
+// Offers after the first, over the data channel: more slots when more members come, a screen of our own.
 
 import type { Peer } from "../call/peer.ts";
+import type { ScreenTracks } from "../call/screen.ts";
 import type { StreamMetadata } from "../matrix/focuscall.ts";
 import { count } from "../guard.ts";
 import { Trouble } from "../protocol/errors.ts";
 import type { Failure } from "../protocol/messages.ts";
 import { MESSAGE } from "../protocol/names.ts";
-import { pairsToAdd } from "./slots.ts";
+import { slotsToAdd } from "./slots.ts";
 
 const ANSWER_MS = 10000;
 
@@ -14,28 +15,42 @@ export class Negotiation {
     readonly #peer: Peer;
     readonly #send: (message: object) => boolean;
     readonly #metadata: () => StreamMetadata;
+    readonly #maxPairs: number;
     #answered: ((result: { answer: string } | { error: Failure }) => void) | null = null;
     #growing = false;
+    /** The focus refused more: it is not asked again for the same. */
+    #refusedAt = Infinity;
 
-    constructor(peer: Peer, send: (message: object) => boolean, metadata: () => StreamMetadata) {
+    constructor(peer: Peer, send: (message: object) => boolean, metadata: () => StreamMetadata, maxPairs: number) {
         this.#peer = peer;
         this.#send = send;
         this.#metadata = metadata;
+        this.#maxPairs = maxPairs;
     }
 
-    /** Adds slots while `others()` are more than there are; a refusal leaves things as they are. */
-    async growFor(others: () => number): Promise<void> {
+    /** Adds slots while `pictures()` (others and their screens) are more than there are pairs; a refusal leaves things as they are. */
+    async growFor(pictures: () => number): Promise<void> {
         if (this.#growing) return;
         this.#growing = true;
         try {
-            for (let pairs = 0; (pairs = pairsToAdd(others(), this.#peer.slotPairs)) > 0; ) {
-                await this.#peer.grow(pairs, (sdp) => this.#exchange(sdp));
+            for (;;) {
+                const wanted = pictures();
+                const { pairs, loudest } = slotsToAdd(wanted, this.#peer.slotPairs, this.#peer.loudest.length, this.#maxPairs);
+                if ((pairs === 0 && loudest === 0) || wanted >= this.#refusedAt) break;
+                try {
+                    await this.#peer.grow(pairs, loudest, (sdp) => this.#exchange(sdp));
+                } catch {
+                    count("more slots refused");
+                    this.#refusedAt = wanted;
+                }
             }
-        } catch {
-            count("more slots refused");
         } finally {
             this.#growing = false;
         }
+    }
+
+    share(tracks: ScreenTracks | null): Promise<void> {
+        return this.#peer.share(tracks, (sdp) => this.#exchange(sdp));
     }
 
     arrived(result: { answer: string } | { error: Failure }): void {

@@ -1,23 +1,41 @@
 // What arrives: which slot carries whom, what its frames said, and the other members as the screen shows them.
 
-import { sourceNumber, type Source } from "../protocol/names.ts";
+import type { Layer } from "../protocol/adaptation.ts";
+import { sourceNumber, type PictureSource, type Source } from "../protocol/names.ts";
 import type { Member, Slot } from "../protocol/messages.ts";
 import type { Kind, Peer } from "../call/peer.ts";
 import type { MediaWorker } from "../sframe/mediaworker.ts";
 import type { Report, Verdict } from "../sframe/verdict.ts";
 import { Slots } from "./slots.ts";
 
-/** One other member, as the screen shows them. */
+/** One source of another member, as the screen shows it. */
+export interface Shown {
+    source: Source;
+    verdict: Verdict;
+    report: Report | null;
+    /** Of the slot that carries it now. */
+    track: MediaStreamTrack | null;
+    receiver: string | null;
+    layer: Layer | null;
+    /** Some of it has been opened since the slot carries it. */
+    opened: boolean;
+}
+
+/** One other member. */
 export interface TileView {
     member: number;
     userId: string;
     deviceId: string;
     muted: Record<Kind, boolean>;
-    verdict: Record<Kind, Verdict>;
-    report: Record<Kind, Report | null>;
-    /** The tracks of the slots that carry this member now. */
-    track: Record<Kind, MediaStreamTrack | null>;
-    receiver: Record<Kind, string | null>;
+    audio: Shown;
+    camera: Shown;
+    /** What they share, null: nothing. */
+    screen: Shown | null;
+}
+
+export interface Voice {
+    receiver: string;
+    track: MediaStreamTrack;
 }
 
 export class Received {
@@ -27,6 +45,8 @@ export class Received {
     readonly #worker: MediaWorker;
     readonly #slots = new Slots();
     #reports = new Map<string, Report>();
+    #opened = new Set<string>();
+    #layers = new Map<string, Layer>();
 
     constructor(peer: Peer, worker: MediaWorker) {
         this.#peer = peer;
@@ -34,10 +54,23 @@ export class Received {
     }
 
     slotsChanged(revision: number, slots: Slot[]): void {
-        const named = (mid: string) => this.#peer.slots.find(({ transceiver }) => transceiver.mid === mid)?.name;
-        for (const { receiver, member, source } of this.#slots.apply(revision, slots, named)) {
+        const loudest = new Set(this.#peer.loudest);
+        for (const { receiver, member, source } of this.#slots.apply(revision, slots, (mid) => this.#named(mid))) {
+            this.#opened.delete(receiver);
+            this.#layers.delete(receiver);
+            if (loudest.has(receiver)) continue;
             this.#reports.delete(receiver);
             this.#worker.post({ type: "expect", receiver, member, source: source === null ? null : sourceNumber(source) });
+        }
+        // Who speaks loudest changes faster than it can be said: the key that opens a frame names them.
+        for (const receiver of loudest) this.#worker.post({ type: "expect", receiver, member: null, source: sourceNumber("audio"), anyone: true });
+    }
+
+    /** Only slots that changed are named. */
+    layersChanged(layers: ReadonlyMap<string, Layer>): void {
+        for (const [mid, layer] of layers) {
+            const receiver = this.#named(mid);
+            if (receiver !== undefined) this.#layers.set(receiver, layer);
         }
     }
 
@@ -45,25 +78,64 @@ export class Received {
         const carried = this.#slots.at(receiver);
         if (!carried) return;
         this.#reports.set(receiver, report);
-        const { member, source } = carried;
+        if (report.verdict === "decrypting") this.#opened.add(receiver);
+        const loudest = this.#peer.loudest.includes(receiver);
+        const member = loudest ? report.member : carried.member;
+        const source = loudest ? "audio" : carried.source;
         if (report.verdict === "missing_key" && report.missingSince !== null && member !== null && source !== null) {
             this.onmissing(member, source, report.epoch ?? 0, report.missingSince);
         }
     }
 
     tile(member: Member): TileView {
-        const of = <T>(read: (kind: Kind) => T): Record<Kind, T> => ({ audio: read("audio"), video: read("video") });
-        const receiver = of((kind) => this.#slots.receiverOf(member.member, kind === "audio" ? "audio" : "camera"));
-        const report = of((kind) => this.#reports.get(receiver[kind] ?? "") ?? null);
+        const shares = member.sources.includes("screen");
         return {
             member: member.member,
             userId: member.userId,
             deviceId: member.deviceId,
             muted: { audio: member.audioMuted, video: member.videoMuted },
-            verdict: of((kind) => report[kind]?.verdict ?? "none"),
-            report,
-            track: of((kind) => this.#peer.slots.find(({ name }) => name === receiver[kind])?.transceiver.receiver.track ?? null),
-            receiver,
+            audio: this.#shown(member.member, "audio"),
+            camera: this.#shown(member.member, "camera"),
+            screen: shares ? this.#shown(member.member, "screen") : null,
         };
     }
+
+    /** Everything that can be heard: one for each audio slot, whoever it carries. */
+    voices(): Voice[] {
+        return this.#peer.slots.filter(({ kind }) => kind === "audio").map(({ name, transceiver }) => ({ receiver: name, track: transceiver.receiver.track }));
+    }
+
+    /** By receiver: what it carries. */
+    carried(receiver: string): { member: number | null; source: Source | null } {
+        return this.#slots.at(receiver) ?? { member: null, source: null };
+    }
+
+    layer(receiver: string): Layer | null {
+        return this.#layers.get(receiver) ?? null;
+    }
+
+    #shown(member: number, source: Source): Shown {
+        const receiver = this.#slots.receiverOf(member, source);
+        const report = this.#reports.get(receiver ?? "") ?? null;
+        // A slot for the loudest may still say what it said of somebody else.
+        const theirs = report && (report.member === null || report.member === member || report.verdict === "not_encrypted") ? report : null;
+        return {
+            source,
+            verdict: theirs?.verdict ?? "none",
+            report: theirs,
+            track: this.#peer.slots.find(({ name }) => name === receiver)?.transceiver.receiver.track ?? null,
+            receiver,
+            layer: receiver === null ? null : this.layer(receiver),
+            opened: receiver !== null && this.#opened.has(receiver),
+        };
+    }
+
+    #named(mid: string): string | undefined {
+        return this.#peer.slots.find(({ transceiver }) => transceiver.mid === mid)?.name;
+    }
+}
+
+/** The picture of a tile. */
+export function picture(tile: TileView, source: PictureSource): Shown | null {
+    return source === "camera" ? tile.camera : tile.screen;
 }

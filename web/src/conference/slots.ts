@@ -1,7 +1,7 @@
 // Which receive slot carries whom. Pure: receivers are known here by name and mid.
 
 import type { Slot } from "../protocol/messages.ts";
-import { MAX_SLOT_PAIRS, SLOT_PAIR_STEP } from "../protocol/limits.ts";
+import { LOUDEST_SLOTS, MAX_SLOT_PAIRS, SLOT_PAIR_STEP } from "../protocol/limits.ts";
 import type { Source } from "../protocol/names.ts";
 
 export interface Assignment {
@@ -47,9 +47,15 @@ export class Slots {
     }
 }
 
-/** How many pairs to add when `others` members meet `pairs` pairs. */
-export function pairsToAdd(others: number, pairs: number): number {
-    if (others <= pairs || pairs >= MAX_SLOT_PAIRS) return 0;
-    const wanted = Math.ceil(others / SLOT_PAIR_STEP) * SLOT_PAIR_STEP;
-    return Math.min(wanted, MAX_SLOT_PAIRS) - pairs;
+/**
+ * What to offer more when `pictures` (others and their screens) meet `pairs` pairs. Whoever is left without a pair at the limit can
+ * still be heard, on audio slots for the loudest.
+ */
+export function slotsToAdd(pictures: number, pairs: number, loudest: number, maxPairs = MAX_SLOT_PAIRS): { pairs: number; loudest: number } {
+    const most = Math.min(maxPairs, MAX_SLOT_PAIRS);
+    const wanted = Math.min(Math.ceil(pictures / SLOT_PAIR_STEP) * SLOT_PAIR_STEP, most);
+    return {
+        pairs: pictures > pairs ? Math.max(0, wanted - pairs) : 0,
+        loudest: pictures > Math.max(most, pairs) ? Math.max(0, LOUDEST_SLOTS - loudest) : 0,
+    };
 }

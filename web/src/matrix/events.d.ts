@@ -8,6 +8,8 @@ declare module "matrix-js-sdk/lib/@types/event" {
         "org.matrix.msc2359.ticket": Record<string, unknown>;
         "org.matrix.msc2359.ticket_request": Record<string, unknown>;
         "org.matrix.msc2359.media_keys": Record<string, unknown>;
+        "org.matrix.msc2359.hand": Record<string, unknown>;
+        "org.matrix.msc2359.reaction": Record<string, unknown>;
     }
     interface StateEvents {
         "org.matrix.msc2359.conference": Record<string, unknown>;

@@ -1,5 +1,8 @@
 // Small checks over untrusted JSON. One way to fail: Malformed.
 
+import { MAX_MEMBER_NUMBER } from "./limits.ts";
+import { SOURCES, type Source } from "./names.ts";
+
 export class Malformed extends Error {
     constructor(what: string) {
         super(what);
@@ -41,4 +44,12 @@ export function boolean(value: unknown, what: string): boolean {
 /** An own property of an object that came from outside: never something inherited such as `constructor`. */
 export function own(record: Json, key: string): unknown {
     return Object.hasOwn(record, key) ? record[key] : undefined;
+}
+
+export function memberNumber(value: unknown): number {
+    return integer(value, 1, MAX_MEMBER_NUMBER, "member");
+}
+
+export function isSource(value: unknown): value is Source {
+    return (SOURCES as readonly unknown[]).includes(value);
 }

@@ -77,6 +77,10 @@ const SENTENCES: Record<string, Explanation> = {
         cause: "This room is not encrypted, so media keys could not be sent safely.",
         next: "Turn encryption on in the room's settings, or choose another room.",
     },
+    room_unknown: {
+        cause: "You are not in the room that this link leads to.",
+        next: "Ask to be invited to it, accept in any Matrix client, then open the link again.",
+    },
     focus_absent: {
         cause: "The conference server did not accept the invitation to a direct chat.",
         next: "It may not be running: try again later, or ask whoever runs it.",

@@ -9,6 +9,26 @@ export const MAX_MEMBER_NUMBER = 0xffff;
 export const FIRST_SLOT_PAIRS = 4;
 export const SLOT_PAIR_STEP = 4;
 export const MAX_SLOT_PAIRS = 16;
+/** Audio sections beyond the pairs, for the loudest of those who have no pair. More cost an idle section each; with fewer, people
+ * who speak at once cut each other off. */
+export const LOUDEST_SLOTS = 3;
+/** Slots that one message of the focus may name. */
+export const MAX_SLOTS = 256;
+
+/** Sizes of tiles may settle for this long, ms, before the focus is told. A click is told at once. */
+export const SIZE_SETTLE_MS = 150;
+/** A page that is out of sight this long gets no more pictures, ms. Lower blinks when people glance at another tab, higher wastes their network. */
+export const AWAY_MS = 5000;
+/** Statistics are read this often, ms. Lower costs a slow machine time that its pictures need. */
+export const QUALITY_MS = 2000;
+
+/** A hand stays up this long unless it is taken down, ms: its owner's page may have gone without a word. */
+export const HAND_MS = 30 * 60000;
+/** For somebody who just joined a raised hand is said again, at most once in this time, ms. */
+export const HAND_AGAIN_MS = 10000;
+/** How long a reaction is shown, and how soon the same person may send the next, ms. Lower meets homeserver rate limits. */
+export const REACTION_MS = 5000;
+export const REACTION_PAUSE_MS = 2000;
 
 /** One key event per member in this time, s. Lower meets homeserver rate limits, higher makes newcomers wait. */
 export const KEY_COALESCE_S = 5;

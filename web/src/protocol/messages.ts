@@ -1,8 +1,9 @@
 // Data channel messages of the focus: their types, and the one function that reads them from untrusted text.
 
-import { Malformed, array, boolean, integer, object, own, text, type Json } from "./check.ts";
-import { MAX_MEMBERS, MAX_MEMBER_NUMBER, MAX_MESSAGE_CHARS } from "./limits.ts";
-import { MESSAGE, RIDS, SOURCES, type Rid, type Source } from "./names.ts";
+import { layers, send, speakers, viewers, type Layer, type Speakers, type Viewers, type WantedEncoding } from "./adaptation.ts";
+import { Malformed, array, boolean, integer, isSource, memberNumber, object, own, text, type Json } from "./check.ts";
+import { MAX_MEMBERS, MAX_MESSAGE_CHARS } from "./limits.ts";
+import { MESSAGE, type Rid, type Source } from "./names.ts";
 
 export interface Welcome {
     version: number;
@@ -33,13 +34,6 @@ export interface Slot {
     source: Source | null;
 }
 
-export interface WantedEncoding {
-    active: boolean;
-    maxBitrate?: number;
-    scaleResolutionDownBy?: number;
-    maxFramerate?: number;
-}
-
 export interface Failure {
     code: string;
     message: string;
@@ -50,6 +44,9 @@ export type FocusMessage =
     | { type: "members"; content: Members }
     | { type: "slots"; content: { revision: number; slots: Slot[] } }
     | { type: "send"; content: Map<Source, Map<Rid, WantedEncoding>> }
+    | { type: "speakers"; content: Speakers }
+    | { type: "layers"; content: Map<string, Layer> }
+    | { type: "viewers"; content: Map<Source, Viewers> }
     | { type: "negotiate"; content: { answer: string } | { error: Failure } }
     | { type: "ping" }
     | { type: "error"; content: Failure }
@@ -77,6 +74,12 @@ export function parseUntrusted(data: unknown): FocusMessage {
             return { type: "slots", content: slots(content) };
         case MESSAGE.send:
             return { type: "send", content: send(content) };
+        case MESSAGE.speakers:
+            return { type: "speakers", content: speakers(content) };
+        case MESSAGE.layers:
+            return { type: "layers", content: layers(content) };
+        case MESSAGE.viewers:
+            return { type: "viewers", content: viewers(content) };
         case MESSAGE.negotiate:
             return { type: "negotiate", content: negotiate(content) };
         case MESSAGE.ping:
@@ -148,34 +151,6 @@ function slots(content: Json): { revision: number; slots: Slot[] } {
     };
 }
 
-function send(content: Json): Map<Source, Map<Rid, WantedEncoding>> {
-    const wanted = new Map<Source, Map<Rid, WantedEncoding>>();
-    const sources = object(own(content, "sources"), "sources");
-    for (const source of SOURCES) {
-        if (!Object.hasOwn(sources, source)) continue;
-        const given = object(own(object(sources[source], source), "encodings") ?? {}, "encodings");
-        const encodings = new Map<Rid, WantedEncoding>();
-        for (const rid of RIDS) {
-            if (Object.hasOwn(given, rid)) encodings.set(rid, wantedEncoding(object(given[rid], rid)));
-        }
-        wanted.set(source, encodings);
-    }
-    return wanted;
-}
-
-function wantedEncoding(given: Json): WantedEncoding {
-    const wanted: WantedEncoding = { active: boolean(own(given, "active"), "active") };
-    if (own(given, "max_bitrate") !== undefined) {
-        wanted.maxBitrate = integer(own(given, "max_bitrate"), 1, 100_000_000, "max_bitrate");
-    }
-    if (own(given, "max_framerate") !== undefined) {
-        wanted.maxFramerate = integer(own(given, "max_framerate"), 1, 240, "max_framerate");
-    }
-    const scale = own(given, "scale_resolution_down_by");
-    if (typeof scale === "number" && scale >= 1 && scale <= 64) wanted.scaleResolutionDownBy = scale;
-    return wanted;
-}
-
 function negotiate(content: Json): { answer: string } | { error: Failure } {
     if (Object.hasOwn(content, "error")) return { error: failure(object(content.error, "error")) };
     const description = object(own(content, "description"), "description");
@@ -188,12 +163,4 @@ export function failure(content: Json): Failure {
         code: typeof content.code === "string" ? content.code.slice(0, 64) : "internal",
         message: typeof content.message === "string" ? content.message.slice(0, 500) : "",
     };
-}
-
-function memberNumber(value: unknown): number {
-    return integer(value, 1, MAX_MEMBER_NUMBER, "member");
-}
-
-function isSource(value: unknown): value is Source {
-    return (SOURCES as readonly unknown[]).includes(value);
 }

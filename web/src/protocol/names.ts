@@ -9,6 +9,8 @@ export const EVENT = {
     ticketRequest: `${P}.ticket_request`,
     mediaKeys: `${P}.media_keys`,
     keyRequest: `${P}.key_request`,
+    hand: `${P}.hand`,
+    reaction: `${P}.reaction`,
     invite: "m.call.invite",
     answer: "m.call.answer",
     candidates: "m.call.candidates",
@@ -31,6 +33,9 @@ export const MESSAGE = {
     slots: `${P}.slots`,
     send: `${P}.send`,
     error: `${P}.error`,
+    speakers: `${P}.speakers`,
+    layers: `${P}.layers`,
+    viewers: `${P}.viewers`,
     missingKey: `${P}.missing_key`,
     negotiate: "m.call.negotiate",
     ping: "m.call.ping",
@@ -52,7 +57,10 @@ export const PURPOSE = { usermedia: "m.usermedia", screenshare: "m.screenshare" 
 export const SOURCES = ["audio", "camera", "screen", "screen_audio"] as const;
 export type Source = (typeof SOURCES)[number];
 
-/** Encodings of a camera, low to high. */
+/** Sources that are pictures. */
+export type PictureSource = "camera" | "screen";
+
+/** Encodings of a picture, low to high. */
 export const RIDS = ["t", "m", "f"] as const;
 export type Rid = (typeof RIDS)[number];
 

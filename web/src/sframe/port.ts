@@ -12,8 +12,8 @@ export type ToWorker =
     | { type: "send_key"; member: number; source: number; epoch: number; ratchet: number; key: Bytes }
     | { type: "receive_key"; member: number; source: number; epoch: number; ratchet: number; key: Bytes }
     | { type: "remove_member"; member: number }
-    /** What the focus says a slot carries now; null: nothing. */
-    | { type: "expect"; receiver: string; member: number | null; source: number | null }
+    /** What the focus says a slot carries now; null: nothing. `anyone`: whoever speaks loudest, by the key that opens it. */
+    | { type: "expect"; receiver: string; member: number | null; source: number | null; anyone?: boolean }
     | { type: "mute"; source: number; muted: boolean }
     /** createEncodedStreams, where there is no RTCRtpScriptTransform. */
     | { type: "streams"; options: TransformOptions; readable: ReadableStream; writable: WritableStream };

@@ -26,6 +26,8 @@ interface Receiver {
     verdict: ReceiverVerdict;
     member: number | null;
     source: number | null;
+    /** Frames of this source pass whoever's they are: the key that opens them says so. */
+    anyone: boolean;
     /**
      * Pictures whose key has not come yet, from the last key frame on. Once the key is there the decoder gets them all
      * at once, and nobody has to be asked for another key frame.
@@ -59,7 +61,7 @@ function sealerOf(source: number): SourceSealer {
 function receiverOf(name: string, media: "audio" | "video" = "video"): Receiver {
     let receiver = receivers.get(name);
     if (!receiver) {
-        receiver = { media, verdict: new ReceiverVerdict(), member: null, source: null, held: [], starved: false, requestKeyFrame: null };
+        receiver = { media, verdict: new ReceiverVerdict(), member: null, source: null, anyone: false, held: [], starved: false, requestKeyFrame: null };
         receivers.set(name, receiver);
     }
     return receiver;
@@ -157,7 +159,7 @@ async function passFrame(receiver: Receiver, frame: EncodedFrame, output: Output
 function place(receiver: Receiver, opened: Opened): FrameResult {
     if (opened.result !== "decrypted") return opened.result;
     const { member, source } = opened.kid;
-    return member === receiver.member && source === receiver.source ? "decrypted" : "misplaced";
+    return (receiver.anyone || member === receiver.member) && source === receiver.source ? "decrypted" : "misplaced";
 }
 
 function askKeyFrames(concerned: (receiver: Receiver) => boolean): void {
@@ -188,7 +190,9 @@ async function take(message: ToWorker): Promise<void> {
             return;
         case "expect": {
             const receiver = receiverOf(message.receiver);
-            if (receiver.member === message.member && receiver.source === message.source) return;
+            const anyone = message.anyone ?? false;
+            if (receiver.member === message.member && receiver.source === message.source && receiver.anyone === anyone) return;
+            receiver.anyone = anyone;
             receiver.member = message.member;
             receiver.source = message.source;
             receiver.held = [];

@@ -50,13 +50,26 @@ interface RoundProps {
     icon: IconName;
     label: string;
     pressed?: boolean;
-    tone?: "danger" | "off";
+    expanded?: boolean;
+    tone?: "danger" | "off" | "on";
+    /** The key that presses it. */
+    shortcut?: string;
     onClick: () => void;
 }
 
-export function Round({ icon, label, pressed, tone, onClick }: RoundProps) {
+/** Its label says what pressing it does, so it needs no pressed state unless it has one name for both. */
+export function Round({ icon, label, pressed, expanded, tone, shortcut, onClick }: RoundProps) {
     return (
-        <button class={`round ${tone ?? ""}`} aria-label={label} title={label} aria-pressed={pressed} onClick={onClick}>
+        <button
+            class={`round ${tone ?? ""}`}
+            aria-label={label}
+            title={shortcut ? `${label} (${shortcut.toUpperCase()})` : label}
+            aria-pressed={pressed}
+            aria-expanded={expanded}
+            aria-keyshortcuts={shortcut}
+            data-key={shortcut}
+            onClick={onClick}
+        >
             <Icon name={icon} size={24} />
         </button>
     );

@@ -1,42 +1,88 @@
+import { useEffect, useRef } from "preact/hooks";
 import type { Kind } from "../call/peer.ts";
+import type { PictureSource } from "../protocol/names.ts";
+import type { Rect } from "../viewing/layout.ts";
 import { Icon } from "./icons.tsx";
-import type { Rect } from "./layout.ts";
 import type { Lock } from "./lock.ts";
 import { Avatar, Picture } from "./parts.tsx";
+import { GRADES, PAUSED, type TileState } from "./tilestate.ts";
 
 interface TileProps {
     /** null: this person's own tile */
     member: number | null;
+    source: PictureSource;
     id: string;
     name: string;
     rect: Rect | undefined;
     large: boolean;
     track: MediaStreamTrack | null;
-    visible: boolean;
+    state: TileState;
     muted: Record<Kind, boolean>;
     lock: Lock;
+    speaking: boolean;
+    dominant: boolean;
+    /** Place among the raised hands, 0: none. */
+    hand: number;
+    reaction: string | null;
+    watch?: (element: HTMLElement) => () => void;
     onClick?: () => void;
 }
 
-export function Tile({ member, id, name, rect, large, track, visible, muted, lock, onClick }: TileProps) {
+export function Tile(props: TileProps) {
+    const { member, source, id, name, rect, large, track, state, muted, lock, speaking, dominant, hand, reaction, watch, onClick } = props;
+    const element = useRef<HTMLDivElement>(null);
+    useEffect(() => (element.current ? watch?.(element.current) : undefined), []);
     const own = member === null;
-    const action = large ? "Click for the grid" : "Click to enlarge";
-    const spoken = [name, muted.audio ? "microphone off" : "", muted.video ? "camera off" : "", lock.text].filter(Boolean).join(", ");
+    const screen = source === "screen";
+    const label = screen ? `${name}'s screen` : name;
+    const action = large ? "Press for the grid" : "Press to enlarge";
+    const hint = GRADES[state.grade];
+    const spoken = [
+        label,
+        speaking ? "speaking" : "",
+        hand > 0 ? "hand raised" : "",
+        muted.audio ? "microphone off" : "",
+        muted.video ? "camera off" : "",
+        state.paused ? PAUSED : hint,
+        lock.text,
+    ].filter(Boolean);
     const press = (event: KeyboardEvent) => {
         if (event.key !== "Enter" && event.key !== " ") return;
         event.preventDefault();
+        event.stopPropagation();
         onClick?.();
     };
+    const names = ["tile", source, lock.tone, large && "large", own && "own", speaking && "speaking", dominant && "dominant", state.paused && "paused"];
     return (
         <div
-            class={`tile ${large ? "large" : ""} ${own ? "own" : ""} ${lock.tone}`}
+            ref={element}
+            class={names.filter(Boolean).join(" ")}
             style={rect && { transform: `translate(${rect.left}px, ${rect.top}px)`, width: `${rect.width}px`, height: `${rect.height}px` }}
             data-member={member ?? "own"}
-            {...(own ? { role: "group", "aria-label": spoken } : { role: "button", tabIndex: 0, "aria-label": `${spoken}. ${action}`, "aria-pressed": large, onClick, onKeyDown: press })}
+            data-source={source}
+            {...(own
+                ? { role: "group", "aria-label": spoken.join(", ") }
+                : { role: "button", tabIndex: 0, "aria-label": `${spoken.join(", ")}. ${action}`, "aria-pressed": large, onClick, onKeyDown: press })}
         >
-            {!visible && <Avatar name={own ? id : name} id={id} />}
-            <Picture track={track} mirrored={own} hidden={!visible} />
-            <div class="caption">
+            {!state.visible && <Avatar name={own ? id : name} id={id} />}
+            <Picture track={track} mirrored={own && !screen} hidden={!state.visible} />
+            {state.paused && (
+                <p class="why">
+                    <Icon name="pause" size={18} /> {PAUSED}
+                </p>
+            )}
+            {reaction && <span class="reaction">{reaction}</span>}
+            {hand > 0 && (
+                <span class="hand" title="Hand raised">
+                    ✋{hand > 1 && <small>{hand}</small>}
+                </span>
+            )}
+            <div class="caption" aria-hidden="true">
+                {speaking && (
+                    <span class="voice" title="Speaking">
+                        <Icon name="sound" size={16} />
+                    </span>
+                )}
                 {muted.audio && (
                     <span class="muted" title="Microphone off">
                         <Icon name="micOff" size={16} />
@@ -47,8 +93,13 @@ export function Tile({ member, id, name, rect, large, track, visible, muted, loc
                         <Icon name="cameraOff" size={16} />
                     </span>
                 )}
-                <span class="name">{name}</span>
-                <span class={`lock ${lock.tone}`} title={lock.text} role="img" aria-label={lock.text}>
+                <span class="name">{label}</span>
+                {hint && (
+                    <span class={`bars ${state.grade}`} title={hint}>
+                        <Icon name="bars" size={16} />
+                    </span>
+                )}
+                <span class={`lock ${lock.tone}`} title={lock.text}>
                     <Icon name={lock.icon} size={16} />
                     {lock.label && <span>{lock.label}</span>}
                 </span>

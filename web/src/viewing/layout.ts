@@ -14,6 +14,10 @@ const ASPECT = 16 / 9;
 const INSET = 46;
 /** A strip tile narrower than this shows no face; wider takes the picture's room. */
 const STRIP = { min: 132, max: 232, share: 0.19 };
+/** Where so many must be shown that tiles would be narrower than this, the stage is scrolled instead. */
+const LEAST = 96;
+/** The large picture keeps at least so much of the stage. */
+const MAIN_SHARE = 0.55;
 
 /** `large` is the index of the focused tile, or null for the grid. */
 export function layout(count: number, large: number | null, width: number, height: number): Rect[] {
@@ -35,8 +39,13 @@ function grid(count: number, area: Rect): Rect[] {
         const tileHeight = Math.min(cellHeight, (tileWidth / ASPECT) * (area.height > area.width ? 1.35 : 1));
         if (tileWidth * tileHeight > best.width * best.height) best = { columns, width: tileWidth, height: tileHeight };
     }
+    if (best.width < LEAST) {
+        const columns = Math.max(1, Math.floor((area.width + GAP) / (LEAST + GAP)));
+        const wide = (area.width - GAP * (columns - 1)) / columns;
+        best = { columns, width: wide, height: wide / ASPECT };
+    }
     const rows = Math.ceil(count / best.columns);
-    const top = area.top + (area.height - rows * best.height - (rows - 1) * GAP) / 2;
+    const top = Math.max(0, area.top + (area.height - rows * best.height - (rows - 1) * GAP) / 2);
     return Array.from({ length: count }, (_, i) => {
         const row = Math.floor(i / best.columns);
         const inRow = row === rows - 1 ? count - row * best.columns : best.columns;
@@ -65,23 +74,37 @@ function insetOther(large: number, width: number, height: number): Rect[] {
 
 function besideStrip(count: number, large: number, width: number, height: number): Rect[] {
     const others = count - 1;
-    const wide = Math.min(STRIP.max, Math.max(STRIP.min, width * STRIP.share), (height / others - GAP) * ASPECT);
+    const usual = Math.min(STRIP.max, Math.max(STRIP.min, width * STRIP.share));
+    const most = Math.max(1, Math.floor(((1 - MAIN_SHARE) * width) / (LEAST + GAP)));
+    // As few columns as show everybody without scrolling, at a size that shows a face.
+    let columns = 1;
+    const fitting = () => (height / Math.ceil(others / columns) - GAP) * ASPECT;
+    while (columns < most && fitting() < LEAST) columns++;
+    const share = columns === 1 ? usual : Math.min(usual, ((1 - MAIN_SHARE) * width) / columns - GAP);
+    const wide = Math.max(LEAST, Math.min(share, fitting()));
     const tall = wide / ASPECT;
-    const stack = others * tall + (others - 1) * GAP;
-    const main = fit({ left: 0, top: 0, width: width - wide - GAP, height });
-    const top = Math.max(0, (height - stack) / 2);
-    return place(count, large, main, (i) => ({ left: width - wide, top: top + i * (tall + GAP), width: wide, height: tall }));
+    const rows = Math.ceil(others / columns);
+    const left = width - columns * (wide + GAP) + GAP;
+    const main = fit({ left: 0, top: 0, width: left - GAP, height });
+    const top = Math.max(0, (height - rows * tall - (rows - 1) * GAP) / 2);
+    return place(count, large, main, (i) => ({
+        left: left + (i % columns) * (wide + GAP),
+        top: top + Math.floor(i / columns) * (tall + GAP),
+        width: wide,
+        height: tall,
+    }));
 }
 
 function aboveStrip(count: number, large: number, width: number, height: number): Rect[] {
     const others = count - 1;
-    const wide = Math.min(STRIP.max, (width - GAP * (others - 1)) / Math.min(others, 4), height * 0.3);
+    const wide = Math.max(LEAST, Math.min(STRIP.max, (width - GAP * (others - 1)) / Math.min(others, 4), height * 0.3));
     const tall = wide / ASPECT;
     const perRow = Math.max(1, Math.floor((width + GAP) / (wide + GAP)));
     const rows = Math.ceil(others / perRow);
     const stripHeight = rows * tall + (rows - 1) * GAP;
     // A little taller than the picture: a phone held upright has the room, and captions keep clear of faces.
-    const main = { left: 0, top: 0, width, height: Math.min(height - stripHeight - GAP, (width / ASPECT) * 1.35) };
+    const room = Math.max(height * MAIN_SHARE * 0.8, height - stripHeight - GAP);
+    const main = { left: 0, top: 0, width, height: Math.min(room, (width / ASPECT) * 1.35) };
     main.top = Math.max(0, (height - main.height - GAP - stripHeight) / 2);
     const top = main.top + main.height + GAP;
     return place(count, large, main, (i) => {

@@ -1,0 +1,104 @@
+// The figures of the details panel, in words.
+
+import type { Conference } from "../conference/conference.ts";
+import type { Shown } from "../conference/received.ts";
+import type { Viewers } from "../protocol/adaptation.ts";
+import type { PictureSource } from "../protocol/names.ts";
+import { lockOf } from "./lock.ts";
+import { GRADES, tileState } from "./tilestate.ts";
+
+export interface ReceivingRow {
+    key: string;
+    name: string;
+    grade: string;
+    words: string;
+    picture: string;
+    sound: string;
+    encryption: string;
+}
+
+const LAYERS = { t: "thumbnail", m: "middle", f: "full" } as const;
+
+export function encryptionLine(conference: Conference): string {
+    const own = conference.senders.find(({ sealed }) => sealed > 0) ?? conference.senders[0];
+    const held = conference.worker.receiveKeys;
+    const step = own?.epoch === null || own === undefined ? "Your keys are on their way." : `Your keys are the ${ordinal(own.epoch + 1)} since you joined, step ${own.ratchet ?? 0}.`;
+    return `Every frame is encrypted on the sender's device (SFrame, AES-128-GCM). ${step} You hold ${held} ${held === 1 ? "key" : "keys"} of others.`;
+}
+
+function ordinal(n: number): string {
+    const ending = n % 100 >= 11 && n % 100 <= 13 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th");
+    return `${n}${ending}`;
+}
+
+export function receivingRows(conference: Conference, name: (userId: string) => string): ReceivingRow[] {
+    const quality = (receiver: string | null) => conference.quality.of(receiver);
+    return conference.tiles().flatMap((tile) =>
+        (["camera", "screen"] as PictureSource[]).flatMap((source) => {
+            const shown = source === "camera" ? tile.camera : tile.screen;
+            if (!shown) return [];
+            const looked = conference.viewing.told({ member: tile.member, source }).height > 0;
+            const state = tileState(tile, source, looked, quality);
+            const label = source === "camera" ? name(tile.userId) : `${name(tile.userId)}'s screen`;
+            const verdicts = source === "camera" ? [tile.audio.verdict, tile.camera.verdict] : [shown.verdict];
+            return [
+                {
+                    key: `${tile.member}/${source}`,
+                    name: label,
+                    grade: state.grade,
+                    words: state.paused ? "Paused" : GRADES[state.grade] || "Good",
+                    picture: pictureText(shown, looked, source === "camera" && tile.muted.video, state.paused, quality(shown.receiver)),
+                    sound: source === "camera" ? soundText(tile.audio, tile.muted.audio, quality(tile.audio.receiver)) : "",
+                    encryption: lockOf(label, verdicts).text,
+                },
+            ];
+        }),
+    );
+}
+
+type Figures = ReturnType<Conference["quality"]["of"]>;
+
+function pictureText(shown: Shown, looked: boolean, muted: boolean, paused: boolean, now: Figures): string {
+    if (muted) return "Camera off";
+    if (shown.receiver === null) return "No place for a picture of theirs";
+    if (!looked) return "Not in sight, so no picture is asked for";
+    if (paused) return "Paused: your network does not carry it";
+    if (!now || now.height === 0) return "No picture yet";
+    const layer = shown.layer?.encoding ? `, ${LAYERS[shown.layer.encoding]} layer` : "";
+    return `${now.width}×${now.height}, ${now.framesPerSecond} frames/s, ${now.kbps} kbit/s${layer}, ${percent(now.lost)} lost`;
+}
+
+function soundText(shown: Shown, muted: boolean, now: Figures): string {
+    if (muted) return "Microphone off";
+    if (shown.receiver === null || !now) return "No sound at the moment";
+    return `Sound ${now.kbps} kbit/s, ${percent(now.lost)} lost, ${percent(now.concealed)} made up`;
+}
+
+export function sendingRows(conference: Conference): { key: string; name: string; text: string }[] {
+    const reading = conference.quality.latest;
+    const rows = (reading?.stats.senders ?? []).filter((row) => row.kind === "video" && row.rid !== undefined);
+    const found = rows.map((row) => {
+        const layer = LAYERS[row.rid as keyof typeof LAYERS] ?? String(row.rid);
+        const limited = row.qualityLimitationReason;
+        const why = limited === "cpu" ? ", held back by this device" : limited === "bandwidth" ? ", held back by your network" : "";
+        const size = row.frameHeight ? `${row.frameWidth}×${row.frameHeight}, ${Math.round(Number(row.framesPerSecond ?? 0))} frames/s, ` : "";
+        const target = row.targetBitrate ? `${Math.round(Number(row.targetBitrate) / 1000)} kbit/s` : "";
+        const text = row.active === false ? "off: nobody needs it now" : `${size}${target}${why}` || "on";
+        return { key: `${row.source}/${row.rid}`, name: `${row.source === "screen" ? "Screen" : "Camera"}, ${layer}:`, text };
+    });
+    const path = reading?.stats.transport ?? {};
+    const up = Number(path.availableOutgoingBitrate ?? 0);
+    const round = Number(path.currentRoundTripTime ?? 0);
+    const parts = [up > 0 ? `room for ${Math.round(up / 1000)} kbit/s upwards` : "", round > 0 ? `${Math.round(1000 * round)} ms there and back` : ""].filter(Boolean);
+    return parts.length > 0 ? [...found, { key: "path", name: "Network:", text: parts.join(", ") }] : found;
+}
+
+export function viewerLine(viewers: Viewers | null): string {
+    if (!viewers || viewers.viewers === 0) return "";
+    const people = viewers.viewers === 1 ? "1 person sees you" : `${viewers.viewers} people see you`;
+    return `${people}; they lose ${percent(viewers.lostMean)} on their own way, the worst of them ${percent(viewers.lostWorst)}.`;
+}
+
+function percent(share: number): string {
+    return share > 0 && share < 0.01 ? "<1 %" : `${Math.round(100 * share)} %`;
+}
