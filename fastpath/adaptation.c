@@ -51,6 +51,15 @@ static bool can_be_sent(const struct worker *worker, uint32_t transport, uint64_
            worker->timers[transport].send_until_ns > now_ns;
 }
 
+/* The highest encoding to be had. Of a source that nobody can ask for more: the highest that comes. */
+static uint8_t highest_of(const struct worker *worker, uint32_t source, uint64_t now_ns)
+{
+    uint8_t all = (uint8_t)(worker->sources[source].encoding_count - 1);
+    if (!all || clamping_clamps(worker, source)) return all;
+    uint8_t live = clamping_live(worker, source, now_ns);
+    return live ? (uint8_t)(31 - __builtin_clz(live)) : all;
+}
+
 static struct allocation_wish wish_of(struct worker *worker, uint32_t handle, uint64_t now_ns)
 {
     const struct sink_cache *sink = &worker->sinks[handle];
@@ -59,7 +68,7 @@ static struct allocation_wish wish_of(struct worker *worker, uint32_t handle, ui
     if (sink->source == TABLE_NONE) return wish;
     const struct source_cache *source = &worker->sources[sink->source];
     const struct source_costs *costs = clamping_costs(worker, sink->source, now_ns);
-    uint8_t highest = (uint8_t)(source->encoding_count - 1);
+    uint8_t highest = highest_of(worker, sink->source, now_ns);
     wish.kind = source->kind;
     wish.focus = row->focus != 0;
     wish.hidden = row->hidden != 0;
@@ -140,16 +149,18 @@ static void tell_deal(struct worker *worker, uint32_t handle, uint64_t now_ns)
     if (own->told_encoding == sink->encoding && own->told_temporal == sink->temporal) return;
     uint32_t value = sink->encoding == ALLOCATION_NOTHING ? ALLOCATION_NOTHING
                                                           : sink->encoding | (uint32_t)sink->temporal << 8;
-    if (!worker_tell(worker, UPLINK_SINK_DEAL, sink->transport, handle, value, NULL, 0, now_ns)) return;
+    if (!worker_tell(worker, UPLINK_SINK_DEAL, sink->transport, handle, value, NULL, 0, now_ns))
+        return;
     own->told_encoding = sink->encoding;
     own->told_temporal = sink->temporal;
 }
 
 /* Must the sender hear of this viewer before its own turn? When it asks for something else, or takes less than is sent. */
-static bool presses(const struct worker *worker, uint32_t source, const struct allocation_state *before,
-                    const struct allocation_state *after)
+static bool presses(const struct worker *worker, uint32_t source,
+                    const struct allocation_state *before, const struct allocation_state *after)
 {
-    if (before->bid != after->bid || before->encoding != after->encoding || !before->wish) return true;
+    if (before->bid != after->bid || before->encoding != after->encoding || !before->wish)
+        return true;
     if (after->bid >= LIMIT_ENCODINGS || (uint64_t)after->share_bps * 100 >= (uint64_t)before->share_bps * FALLEN_PERCENT)
         return false;
     return after->share_bps < worker->state.sources[source].clamp.encodings[after->bid].target_bps;
@@ -169,7 +180,8 @@ static void gather(struct worker *worker, uint32_t transport, struct dealing *de
     for (uint32_t i = fanout->transport_first[transport]; i < fanout->transport_first[transport + 1]; i++) {
         uint32_t handle = fanout->of_transport[i];
         if (!worker->sinks[handle].incarnation) continue;
-        bool is_hidden = worker->sinks[handle].source == TABLE_NONE || worker->generation.sinks[handle].hidden;
+        bool is_hidden =
+            worker->sinks[handle].source == TABLE_NONE || worker->generation.sinks[handle].hidden;
         if (is_hidden != hidden) continue;
         struct allocation_state *state = &worker->state.sinks[handle].allocation;
         follow_source(worker, handle);
@@ -212,7 +224,9 @@ bool adaptation_filters(struct worker *worker, uint32_t handle, const struct arr
     struct layer_filter *filter = &worker->adaptation->sinks[handle].filter;
     const struct allocation_state state = {.encoding = sink->encoding, .temporal = sink->temporal};
     int highest = allocation_temporal(&state, arrival->input.encoding);
-    uint8_t wanted = highest < 0 ? 0 : highest >= (int)RATES_TEMPORAL - 1 ? LAYER_ALL : (uint8_t)highest;
+    uint8_t wanted = highest < 0                          ? 0
+                     : highest >= (int)RATES_TEMPORAL - 1 ? LAYER_ALL
+                                                          : (uint8_t)highest;
     if (!projection_carries(projection_current(worker->state.sinks[handle].copies), &arrival->input))
         layer_begin(filter, wanted, arrival->input.timestamp);
     bool passes = layer_passes(filter, &arrival->layer, wanted, arrival->input.timestamp);
@@ -266,7 +280,8 @@ void adaptation_tick(struct worker *worker, uint64_t now_ns)
 uint64_t adaptation_due_ns(const struct worker *worker)
 {
     const struct adaptation *adaptation = worker->adaptation;
-    return adaptation->next_ns < adaptation->loudness.due_ns ? adaptation->next_ns : adaptation->loudness.due_ns;
+    return adaptation->next_ns < adaptation->loudness.due_ns ? adaptation->next_ns
+                                                             : adaptation->loudness.due_ns;
 }
 
 /* ---- a new generation ---- */
@@ -274,8 +289,8 @@ uint64_t adaptation_due_ns(const struct worker *worker)
 /* What the row wishes, in one word. */
 static uint16_t wish_word(const struct sink_row *row)
 {
-    return (uint16_t)(WISH_SEEN | (row->max_encoding & 7u) | (row->focus ? 8u : 0) | (row->hidden ? 16u : 0) |
-                      (unsigned)row->priority << 5);
+    return (uint16_t)(WISH_SEEN | (row->max_encoding & 7u) | (row->focus ? 8u : 0) |
+                      (row->hidden ? 16u : 0) | (unsigned)row->priority << 5);
 }
 
 /* True when the sink's receiver has to be served at once. */

@@ -145,8 +145,10 @@ static bool must_tell(const struct clamp_encoding *state, uint64_t now_ns)
     if (!state->told_bps != !state->target_bps || (state->target_bps && state->step != state->told_step))
         return true;
     if (state->target_bps < percent(state->told_bps, 100 - CLAMP_TELL_PERCENT)) return true;
-    return state->target_bps != state->told_bps && now_ns - state->told_ns >= CLAMP_TELL_NS &&
-           (uint64_t)state->target_bps * 100 > (uint64_t)state->told_bps * (100 + CLAMP_TELL_PERCENT);
+    uint64_t since_ns = now_ns - state->told_ns;
+    uint32_t rise = since_ns >= CLAMP_TELL_SLOW_NS ? CLAMP_TELL_SLOW_PERCENT : CLAMP_TELL_PERCENT;
+    return since_ns >= CLAMP_TELL_NS &&
+           (uint64_t)state->target_bps * 100 > (uint64_t)state->told_bps * (100 + rise);
 }
 
 uint8_t clamp_update(struct clamp_source *source, const struct clamp_limits *limits,
