@@ -59,16 +59,16 @@ async def _control() -> None:
     """Attaches, puts a row if there is none, tells what the workers say, ends on SIGTERM."""
     import asyncio
 
-    from control.__main__ import _end_as_orphan, _only_one
     from control.handover import Handover
     from control.io.workers import WorkerLink
     from control.keeper import Orphanhood
+    from control.roles import end_as_orphan, only_one
     from control.run_dir import control_lock
     from fastpath_ext.uplink import Kind
     from tests.fastpath.tables import transport_row
 
     handover = Handover.receive()
-    lock = await _only_one(control_lock(Path(handover.run_dir)))
+    lock = await only_one(control_lock(Path(handover.run_dir)))
     links = [
         WorkerLink(w, lambda i, m: print(f"said {i} {Kind(m.kind).name} {m.a}", flush=True))
         for w in handover.workers
@@ -76,7 +76,7 @@ async def _control() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    orphan = asyncio.create_task(_end_as_orphan(Orphanhood(handover), stopped.set))
+    orphan = asyncio.create_task(end_as_orphan(Orphanhood(handover), stopped.set))
     for link in links:
         link.start()
         found = link.table.transport_handles
@@ -131,6 +131,13 @@ class Server:
             left = deadline - time.monotonic()
             assert left > 0, f"{pattern!r} not in\n" + "\n".join(self.lines)
             self._read(left)
+
+    def wait_for_all(self, *patterns: str) -> None:
+        """One line for each, in any order."""
+        missing = list(patterns)
+        while missing:
+            line = self.wait_for("|".join(missing)).string
+            missing = [pattern for pattern in missing if not re.search(pattern, line)]
 
     def _read(self, timeout_s: float) -> None:
         ready, _, _ = select.select([self.process.stdout], [], [], timeout_s)

@@ -99,9 +99,8 @@ def test_a_killed_worker_costs_no_datagram_but_those_in_its_hands(start: StartSe
             time.sleep(0.1)  # the backlog of the last one is read
             killed, began = server.pids["worker 0"], time.monotonic()
             os.kill(killed, signal.SIGKILL)
-            server.wait_for("^worker 0 ended by SIGKILL")
-            server.wait_for("^worker 0 started")
-            server.wait_for("^said 0 READY")
+            # In any order: the standby begins by itself.
+            server.wait_for_all("^worker 0 ended by SIGKILL", "^worker 0 started", "^said 0 READY")
             gaps.append(time.monotonic() - began)
             assert server.pids["worker 0"] != killed
     finally:
@@ -265,12 +264,13 @@ def test_what_cannot_be_helped_ends_everything(start: StartServer):
 def test_what_each_process_holds(start: StartServer):
     server = start()
     server.ready()
+    server.standing_by()
     for name, pid in server.pids.items():
         limits = Path(f"/proc/{pid}/limits").read_text()
         assert "Max core file size        1                    1" in limits, name
         mapped = Path(f"/proc/{pid}/maps").read_text()
         held = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
-        segments = [link for link in held if "sotto-" in link]
+        segments = [link for link in held if link.startswith("/memfd:sotto-")]
         if name == "control":
             assert len(segments) >= 4
         else:

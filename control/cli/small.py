@@ -1,0 +1,74 @@
+"""Commands of a few lines: version, demo, join, bench."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import click
+
+from control.cli.main import AS_JSON, Failure
+
+
+@click.command()
+@AS_JSON
+def version(as_json: bool) -> None:
+    """Which build this is, and what it would agree with.
+
+    Servers of one table layout can be upgraded in place.
+    """
+    from importlib.metadata import version as version_of
+
+    from fastpath_ext.packet_crypto import crypto_choose
+    from fastpath_ext.table import LAYOUT_VERSION
+
+    told = {
+        "sotto": version_of("sotto"),
+        "table_layout": LAYOUT_VERSION,
+        "crypto": crypto_choose(),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }
+    if as_json:
+        click.echo(json.dumps(told))
+        return
+    for name, value in told.items():
+        click.echo(f"{name.replace('_', ' '):14}{value}")
+
+
+def _run(module: str, arguments: tuple[str, ...], what: str) -> int:
+    """Another program of ours, with its own options."""
+    from importlib.util import find_spec
+
+    try:
+        found = find_spec(module) is not None
+    except ModuleNotFoundError:
+        found = False
+    if not found:
+        raise Failure(f"{what} is not installed here", os.EX_UNAVAILABLE)
+    return subprocess.call([sys.executable, "-m", module, *arguments])
+
+
+_PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
+
+
+@click.command(context_settings=_PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> int:
+    """A conference on this machine, with a homeserver of its own."""
+    return _run("control.demo", arguments, 'the demo (pip install "sotto[demo]")')
+
+
+@click.command(context_settings=_PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def join(arguments: tuple[str, ...]) -> int:
+    """Join a conference from the terminal."""
+    return _run("client", ("join", *arguments), 'the Python client (pip install "sotto[client]")')
+
+
+@click.command(context_settings=_PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> int:
+    """Measure what this machine can carry. Works in a checkout of the sources."""
+    return _run("benchmarks.bench", arguments, "the benchmark (it comes with the sources)")
