@@ -196,15 +196,22 @@ class Participant:
         ssrc = self.video_ssrcs[encoding]
         self.pictures[ssrc] = picture = self.pictures[ssrc] + 1
         timestamp = int((time.monotonic() if now is None else now) * 90000) & 0xFFFFFFFF
-        elements = bytes((MID << 4, ord("1"), RID << 4, ord(RIDS[encoding]))) if self.mentions_mid else b""
-        made = []
+        bodies = []
         for n in range(packets):
             descriptor = struct.pack(
                 "!BBHBB", 0x90 if n == 0 else 0x80, 0xE0, 0x8000 | picture & 0x7FFF, picture & 0xFF, 0
             )
-            body = descriptor + bytes((0x10 if key else 0x11,)) + bytes((encoding,)) * (size - 7)
-            self.sent[ssrc, self.next[ssrc] & 0xFFFF] = (encoding, timestamp, body, n == packets - 1)
-            made.append(self._rtp(ssrc, 96, timestamp, body, elements, n == packets - 1))
+            bodies.append(descriptor + bytes((0x10 if key else 0x11,)) + bytes((encoding,)) * (size - 7))
+        return self.video(encoding, timestamp, bodies)
+
+    def video(self, encoding: int, timestamp: int, bodies: Sequence[bytes]) -> list[bytes]:
+        """One frame of any codec, by the payloads of its packets."""
+        ssrc = self.video_ssrcs[encoding]
+        elements = bytes((MID << 4, ord("1"), RID << 4, ord(RIDS[encoding]))) if self.mentions_mid else b""
+        made = []
+        for n, body in enumerate(bodies):
+            self.sent[ssrc, self.next[ssrc] & 0xFFFF] = (encoding, timestamp, body, n == len(bodies) - 1)
+            made.append(self._rtp(ssrc, 96, timestamp, body, elements, n == len(bodies) - 1))
         return made
 
     def retransmissions(self) -> list[bytes]:
@@ -280,6 +287,7 @@ class Meeting:
     participants: list[Participant]
     conference: int = 1
     muted: set[int] = field(default_factory=set)
+    codec: Codec = Codec.VP8
     sinks: dict[int, SinkRow] = field(default_factory=dict)
 
     @classmethod
@@ -372,7 +380,7 @@ class Meeting:
                         transport_incarnation=1,
                         member=1000 + n,
                         kind=SourceKind.CAMERA if camera else SourceKind.AUDIO,
-                        codec=Codec.VP8 if camera else Codec.OPUS,
+                        codec=self.codec if camera else Codec.OPUS,
                         clock_rate=90000 if camera else 48000,
                         payload_type=96 if camera else 111,
                         rtx_payload_type=97 if camera else 0,
