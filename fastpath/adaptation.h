@@ -26,8 +26,8 @@
 struct sink_adaptation { /* of one sink */
     struct layer_filter filter;
     uint32_t incarnation, source, source_incarnation; /* as last seen in the rows */
-    uint16_t wish;                                    /* likewise: what allocation_wish is made of */
-    uint8_t told_encoding, told_temporal;             /* by UPLINK_SINK_DEAL */
+    uint16_t wish;                        /* likewise: what allocation_wish is made of */
+    uint8_t told_encoding, told_temporal; /* by UPLINK_SINK_DEAL */
 };
 
 struct adaptation {

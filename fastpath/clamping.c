@@ -142,7 +142,8 @@ static void request_rate(struct worker *worker, uint32_t source, uint8_t encodin
 {
     const struct tmmbr *asked = &worker->tmmbr[source];
     if (!worker->generation.sources[source].tmmbr) return;
-    if (asked->incarnation == worker->sources[source].incarnation && asked->bps[encoding] == bps) return;
+    if (asked->incarnation == worker->sources[source].incarnation && asked->bps[encoding] == bps)
+        return;
     compound_send_tmmbr(worker, source, encoding, bps, now_ns);
 }
 
@@ -177,7 +178,8 @@ static void tell_viewers(struct worker *worker, uint32_t source, size_t viewers,
     if (mean > 255) mean = 255;
     if (lost_most > 255) lost_most = 255;
     if (viewers > UINT16_MAX) viewers = UINT16_MAX;
-    if (told >> 16 == viewers && !moved(told & 255, mean) && !moved(told >> 8 & 255, lost_most)) return;
+    if (told >> 16 == viewers && !moved(told & 255, mean) && !moved(told >> 8 & 255, lost_most))
+        return;
     uint32_t value = (uint32_t)viewers << 16 | lost_most << 8 | mean;
     if (!worker_tell(worker, UPLINK_VIEWERS, worker->sources[source].transport, source, value, NULL, 0, now_ns))
         return;
@@ -209,7 +211,8 @@ static void look_at_source(struct worker *worker, uint32_t source, struct upstre
         return;
     }
     if (!clamping_clamps(worker, source)) return;
-    if (!cache->muted) clamp_and_tell(worker, source, viewers, now_ns); /* else as it was, for when it is back */
+    if (!cache->muted)
+        clamp_and_tell(worker, source, viewers, now_ns); /* else as it was, for when it is back */
     upstream->clamps = true;
     upstream->video += clamp_sum(&state->clamp, cache->encoding_count);
     for (unsigned e = 0; e < cache->encoding_count; e++) {
@@ -228,7 +231,8 @@ static void remb(struct worker *worker, uint32_t transport, const struct upstrea
     uint32_t most = worker->generation.transports[transport].remb_bps;
     if (!upstream->clamps || (!upstream->held && !state->told_bps)) return;
     uint64_t video = upstream->held ? upstream->video : most ? most : 2 * upstream->most;
-    uint32_t bps = clamp_remb_bps(video > UINT32_MAX ? UINT32_MAX : (uint32_t)video, (uint32_t)upstream->audio, most);
+    uint32_t bps =
+        clamp_remb_bps(video > UINT32_MAX ? UINT32_MAX : (uint32_t)video, (uint32_t)upstream->audio, most);
     struct clamp_remb before = *state;
     if (clamp_remb_due(state, bps, now_ns) && !compound_send_remb(worker, transport, bps, now_ns))
         *state = before;

@@ -19,7 +19,8 @@ void layering_adopt(struct worker *worker, uint32_t source, uint32_t incarnation
         !worker->generation.transports[cache->transport].ext.dependency_descriptor)
         return;
     layers->encodings = calloc(LIMIT_ENCODINGS, sizeof *layers->encodings);
-    if (!layers->encodings) worker_count(worker, COUNTER_dependency_unknown, 1); /* nothing is dropped by it */
+    if (!layers->encodings)
+        worker_count(worker, COUNTER_dependency_unknown, 1); /* nothing is dropped by it */
 }
 
 void layering_read_untrusted(struct worker *worker, struct arrival *arrival, const uint8_t *descriptor, uint8_t length)

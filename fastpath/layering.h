@@ -23,6 +23,7 @@ struct source_layers {
 /* The source has a row of this incarnation, 0 = none any more. */
 void layering_adopt(struct worker *worker, uint32_t source, uint32_t incarnation);
 /* Sets arrival->layer; all zero when nothing is known. `descriptor` of `length` bytes: the extension as it came, NULL = none. */
-void layering_read_untrusted(struct worker *worker, struct arrival *arrival, const uint8_t *descriptor, uint8_t length);
+void layering_read_untrusted(struct worker *worker, struct arrival *arrival,
+                             const uint8_t *descriptor, uint8_t length);
 
 #endif

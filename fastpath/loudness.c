@@ -28,7 +28,8 @@ int loudness_open(struct worker *worker)
     loudness->marks = calloc(marks_of(worker), sizeof *loudness->marks);
     loudness->told = calloc(room.sources, sizeof *loudness->told);
     loudness->switched = malloc(room.sinks * sizeof *loudness->switched);
-    if (loudness->switched) memset(loudness->switched, 0xff, room.sinks * sizeof *loudness->switched);
+    if (loudness->switched)
+        memset(loudness->switched, 0xff, room.sinks * sizeof *loudness->switched);
     return loudness->groups && loudness->voices && loudness->keys && loudness->receivers &&
                    loudness->marks && loudness->told && loudness->switched
                ? 0
@@ -65,8 +66,9 @@ uint32_t loudness_source(const struct worker *worker, uint32_t sink)
     if (!slot->since_ns || slot->source >= worker->capacities.sources || !may_be_heard(worker, slot->source))
         return TABLE_NONE;
     uint32_t sender = worker->sources[slot->source].transport;
-    return sender != receiver && conference_of(worker, sender) == conference_of(worker, receiver) ? slot->source
-                                                                                                 : TABLE_NONE;
+    return sender != receiver && conference_of(worker, sender) == conference_of(worker, receiver)
+               ? slot->source
+               : TABLE_NONE;
 }
 
 static int by_key(const void *a, const void *b)
@@ -85,7 +87,9 @@ static struct voice_group *group_of(struct loudness *loudness, uint32_t conferen
         else
             high = middle;
     }
-    return low < loudness->group_count && loudness->groups[low].conference == conference ? &loudness->groups[low] : NULL;
+    return low < loudness->group_count && loudness->groups[low].conference == conference
+               ? &loudness->groups[low]
+               : NULL;
 }
 
 /* Audio sources by conference, microphones first. */
@@ -274,7 +278,8 @@ static bool seat(struct worker *worker, struct voice_group *group, uint32_t rece
         add_candidate(worker, &seats, source);
         wanting++;
     }
-    unsigned changes = loudest_update(seats.slots, seats.count, seats.candidates, seats.candidate_count, now_ns);
+    unsigned changes =
+        loudest_update(seats.slots, seats.count, seats.candidates, seats.candidate_count, now_ns);
     group->unsettled |= wanting > changes;
     return settle_seats(worker, &seats);
 }
@@ -315,8 +320,8 @@ static uint32_t listen(struct worker *worker, struct voice_group *group, uint32_
     if (dominance_update(&group->dominance, floor, floor_count, now_ns)) group->told = false;
     uint32_t holder = group->dominance.source;
     if (!group->told)
-        group->told = worker_tell(worker, UPLINK_DOMINANT, worker->sources[holder].transport, holder,
-                                  0, NULL, 0, now_ns);
+        group->told = worker_tell(worker, UPLINK_DOMINANT, worker->sources[holder].transport,
+                                  holder, 0, NULL, 0, now_ns);
     return count;
 }
 
@@ -327,7 +332,8 @@ static void tell_seats(struct worker *worker, uint32_t receiver, struct voice_gr
     const struct fanout *fanout = &worker->fanout;
     for (uint32_t i = fanout->transport_first[receiver]; i < fanout->transport_first[receiver + 1]; i++) {
         uint32_t handle = fanout->of_transport[i], source = worker->sinks[handle].source;
-        if (!worker->generation.sinks[handle].loudest || loudness->switched[handle] == source) continue;
+        if (!worker->generation.sinks[handle].loudest || loudness->switched[handle] == source)
+            continue;
         if (worker_tell(worker, UPLINK_SINK_SWITCHED, receiver, handle, source, NULL, 0, now_ns))
             loudness->switched[handle] = source;
         else

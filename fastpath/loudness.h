@@ -19,11 +19,11 @@ struct worker;
 /* Of those who speak at once, so many are looked at. Higher: more work in a noisy hall. */
 #define LOUDNESS_CANDIDATES 32u
 
-struct voice_group {                       /* one conference */
+struct voice_group { /* one conference */
     uint32_t conference;
-    uint32_t first, microphones, count;    /* in loudness.voices: screens' audio comes last and has no floor */
+    uint32_t first, microphones, count; /* in loudness.voices: screens' audio comes last and has no floor */
     uint32_t receiver_first, receiver_end; /* in loudness.receivers */
-    bool look;      /* at its slots in this tick: somebody began or stopped, or who is there changed */
+    bool look; /* at its slots in this tick: somebody began or stopped, or who is there changed */
     bool unsettled; /* somebody speaks who has no slot everywhere */
     bool told;      /* dominance.source was */
     struct dominance dominance;

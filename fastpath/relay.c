@@ -36,7 +36,9 @@ static void note_switch(struct worker *worker, uint32_t handle, const struct arr
         transport->report_now = true;
         worker->hasty[worker->hasty_count++] = sink->transport;
     }
-    worker_tell(worker, UPLINK_SINK_SWITCHED, sink->transport, handle, arrival->input.source, NULL, 0, now_ns);
+    if (!worker->generation.sinks[handle].loudest) /* loudness.c has told of those */
+        worker_tell(worker, UPLINK_SINK_SWITCHED, sink->transport, handle, arrival->input.source,
+                    NULL, 0, now_ns);
 }
 
 static int project(struct worker *worker, uint32_t handle, const struct arrival *arrival,

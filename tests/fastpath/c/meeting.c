@@ -161,7 +161,8 @@ void meeting_run(struct meeting *meeting, unsigned ms)
     for (unsigned i = 0; i < ms / (MEETING_STEP / MS); i++) {
         say_again(meeting);
         for (unsigned c = 0; c < meeting->camera_count; c++)
-            if (scene->now / MEETING_STEP % FRAME_STEPS == 0) send_frames(meeting, &meeting->cameras[c]);
+            if (scene->now / MEETING_STEP % FRAME_STEPS == 0)
+                send_frames(meeting, &meeting->cameras[c]);
         if (meeting->each_step) meeting->each_step(meeting, meeting->argument);
         for (unsigned part = 0; part < 4; part++) { /* so that what waits for its turn leaves in time */
             scene_advance(scene, MEETING_STEP / 4);
@@ -182,7 +183,8 @@ void meeting_forget(struct meeting *meeting)
 {
     for (unsigned i = 0; i < SCENE_SINKS; i++) {
         struct got *got = &meeting->got[i];
-        *got = (struct got){.index = got->index, .picture = got->picture, .began = got->began, .encoding = got->encoding};
+        *got = (struct got){
+            .index = got->index, .picture = got->picture, .began = got->began, .encoding = got->encoding};
     }
     scene_forget(meeting->scene);
 }
