@@ -24,7 +24,7 @@ from control.io.matrix_account import AccountError, HomeserverUnavailable, SyncP
 from control.io.workers import WorkerLink
 from control.metrics import Counts, Gauge, SottoCollector, registry
 from control.protocol.dtls import DtlsIdentity
-from control.protocol.events import MatrixCallEvent
+from control.protocol.events import MatrixCallEvent, PublishRoutes
 from fastpath_ext.counters import DESCRIPTIONS
 from fastpath_ext.values import UplinkMessage
 
@@ -43,7 +43,7 @@ class App:
         self._config = config
         self._silent = silent
         self._counts = Counts()
-        self._links = [WorkerLink(given, self._uplink) for given in handover.workers]
+        self._links = [WorkerLink(given, self._uplink, self._freed) for given in handover.workers]
         self._bot: MatrixBot | None = None
         self._runtime: ConferenceRuntime | None = None
         self._problem: str | None = "starting"
@@ -108,7 +108,11 @@ class App:
 
     def _start_conferences(self, client: AsyncClient) -> None:
         self._bot = MatrixBot(
-            client, SyncPosition(self._config.server.data_dir), self._matrix_event, self._counts.count
+            client,
+            SyncPosition(self._config.server.data_dir),
+            self._matrix_event,
+            self._counts.count,
+            self._config.server.allowed_servers,
         )
         self._runtime = ConferenceRuntime(
             user_id=client.user_id,
@@ -119,6 +123,7 @@ class App:
             send_matrix=self._bot.send,
             count=self._counts.count,
             allowed_servers=self._config.server.allowed_servers,
+            rates=self._config.media.rates,
         )
         self._problem = None
 
@@ -143,6 +148,10 @@ class App:
     def _uplink(self, worker: int, message: UplinkMessage) -> None:
         if self._runtime is not None:
             self._runtime.uplink(worker, message)
+
+    def _freed(self, gone: PublishRoutes) -> None:
+        if self._runtime is not None:  # otherwise it will begin without them
+            self._runtime.freed(gone)
 
     def _not_ready(self) -> str | None:
         """Why a conference could not be joined now."""

@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from control.config_text import host_and_port, line_of, nearest
+from control.protocol import limits
+from control.protocol.rates import Rates
+
 _USER_ID = re.compile(r"@[^:\s]+:\S+")
 
 
@@ -60,6 +64,24 @@ class MediaConfig:
     advertise: tuple[str, ...] = ()
     """Addresses told to clients, where a NAT or a floating address stands before this machine.
     Default: those of `listen`, or all of the machine's own."""
+    thumbnail_bps: int = limits.CAMERA_BITRATES[0]
+    """Most that a camera's thumbnail may take, bit/s. What it takes follows its viewers' networks."""
+    middle_bps: int = limits.CAMERA_BITRATES[1]
+    """The same of its middle size."""
+    full_bps: int = limits.CAMERA_BITRATES[2]
+    """The same of its full size."""
+    screen_bps: int = limits.SCREEN_BITRATE
+    """The same of a shared screen."""
+    share_percent: int = limits.SHARE_PERCENT
+    """Viewers who can take less than this part of the middle viewer's rate, in percent, get a smaller picture
+    instead of holding the others down. 100: whoever is slower than most. 1: hardly anybody."""
+    downlink_max_bps: int = 0
+    """Most that is sent to one participant, bit/s. 0: as much as their network takes."""
+
+    @property
+    def rates(self) -> Rates:
+        camera = self.thumbnail_bps, self.middle_bps, self.full_bps
+        return Rates(camera, self.screen_bps, self.share_percent, self.downlink_max_bps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +117,7 @@ class Config:
     @property
     def http_address(self) -> tuple[str, int]:
         """Host and port of [server].http."""
-        return _host_and_port(self.server.http)
+        return host_and_port(self.server.http)
 
     def to_json(self) -> str:
         """For processes of ours: they go by what was read at the start, whatever becomes of the file."""
@@ -129,14 +151,15 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
 
     def where(section: str, option: str) -> str:
         variable = f"SOTTO_{section}_{option}".upper()
-        return variable if (section, option) in variables else f"{path}:{_line(text, section, option)}"
+        return variable if (section, option) in variables else f"{path}:{line_of(text, section, option)}"
 
     for section, table in values.items():
         if section not in _SECTIONS:
-            hint = _nearest(section, _SECTIONS)
-            raise ConfigError(f"{path}:{_line(text, section, '')}: no section [{section}]{hint}")
+            hint = nearest(section, _SECTIONS)
+            raise ConfigError(f"{path}:{line_of(text, section, '')}: no section [{section}]{hint}")
         if not isinstance(table, dict):
-            raise ConfigError(f"{path}:{_line(text, '', section)}: {section} is a section, write [{section}]")
+            at = line_of(text, "", section)
+            raise ConfigError(f"{path}:{at}: {section} is a section, write [{section}]")
     for (section, option), value in variables.items():
         values.setdefault(section, {})[option] = value
     return _build(values, path.resolve().parent, where)
@@ -172,7 +195,7 @@ def _build(values: Mapping[str, Any], folder: Path, where: Any) -> Config:
         for option, value in values.get(section, {}).items():
             if option not in types:
                 raise ConfigError(
-                    f"{where(section, option)}: [{section}] has no option {option}{_nearest(option, types)}"
+                    f"{where(section, option)}: [{section}] has no option {option}{nearest(option, types)}"
                 )
             try:
                 options[option] = _convert(value, types[option], folder)
@@ -225,7 +248,7 @@ def _check(config: Config, where: Any) -> None:
     if homeserver.password_file is not None and homeserver.access_token_file is not None:
         refuse("homeserver", "access_token_file", "password_file and access_token_file contradict each other")
     try:
-        _host_and_port(server.http)
+        host_and_port(server.http)
     except ValueError:
         refuse("server", "http", 'http must be address:port, such as "127.0.0.1:8448" or "[::1]:8448"')
     if not 0 <= server.workers <= 1024:
@@ -235,6 +258,7 @@ def _check(config: Config, where: Any) -> None:
     if client.key_transport not in ("timeline", "to-device"):
         refuse("client", "key_transport", 'key_transport must be "timeline" or "to-device"')
     _check_addresses(media, refuse)
+    _check_rates(media, refuse)
 
 
 def _check_addresses(media: MediaConfig, refuse: Any) -> None:
@@ -256,36 +280,18 @@ def _check_addresses(media: MediaConfig, refuse: Any) -> None:
         refuse("media", "listen", '"0.0.0.0" is every IPv4 address already')
 
 
-def _host_and_port(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(text)
-    if host.startswith("[") and host.endswith("]"):
-        return host[1:-1], int(port)
-    if ":" in host:
-        raise ValueError(text)
-    return host, int(port)
-
-
-def _line(text: str, section: str, option: str) -> int:
-    """Where an option stands, or else its section, or else the last line: what is missing belongs there."""
-    current, found = "", 0
-    lines = text.splitlines()
-    for number, line in enumerate(lines, 1):
-        if header := re.match(r"\s*\[+\s*\"?([\w-]+)\"?", line):
-            current = header[1]
-            if current == section:
-                found = number
-        elif (key := re.match(r"\s*\"?([\w.-]+)\"?\s*=", line)) and option:
-            if (current == section and key[1] == option) or (not current and key[1] == f"{section}.{option}"):
-                return number
-            if not section and key[1] == option:
-                return number
-    return found or max(len(lines), 1)
-
-
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    import difflib  # only when something is wrong
-
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f" (did you mean {close[0]}?)" if close else ""
+def _check_rates(media: MediaConfig, refuse: Any) -> None:
+    least, most = limits.BITRATE_LEAST, limits.BITRATE_MOST
+    for option in ("thumbnail_bps", "middle_bps", "full_bps", "screen_bps"):
+        if not least <= getattr(media, option) <= most:
+            refuse("media", option, f"{option} must be between {least} and {most} bit/s")
+    if media.middle_bps < media.thumbnail_bps:
+        refuse("media", "middle_bps", "middle_bps must not be below thumbnail_bps")
+    if media.full_bps < media.middle_bps:
+        refuse("media", "full_bps", "full_bps must not be below middle_bps")
+    if not 1 <= media.share_percent <= 100:
+        refuse("media", "share_percent", "share_percent must be between 1 and 100")
+    if media.downlink_max_bps and not least <= media.downlink_max_bps <= 0xFFFFFFFF:
+        refuse(
+            "media", "downlink_max_bps", f"downlink_max_bps must be 0 (no bound) or at least {least} bit/s"
+        )

@@ -16,7 +16,6 @@ from control.io.datagrams import Datagrams
 from control.io.faults import log_fault
 from control.io.uplink_events import event_of
 from control.protocol.allocation import Randomness, WorkerPlace
-from control.protocol.content import serialise
 from control.protocol.dtls import DtlsIdentity
 from control.protocol.events import (
     CloseTransport,
@@ -26,12 +25,14 @@ from control.protocol.events import (
     MatrixCallEvent,
     OpenTransport,
     PublishRoutes,
+    RowsFreed,
     SendChannel,
     SendMatrix,
     Shutdown,
     TransportId,
 )
 from control.protocol.focus import Focus, FocusConfig
+from control.protocol.rates import Rates
 from fastpath_ext.packet_crypto import make_ufrag
 from fastpath_ext.uplink import Kind, UplinkError
 from fastpath_ext.values import UplinkMessage
@@ -63,13 +64,19 @@ class ConferenceRuntime:
         send_matrix: Callable[[str, str, dict[str, Any]], None],
         count: Callable[[str, str], None],
         allowed_servers: Iterable[str] = (),
+        rates: Rates = Rates(),  # noqa: B008 - a value
     ) -> None:
         """`user_id` and `party_id` are the bot's; `places` and `workers` are by worker number.
 
         `send_matrix(room, type, content)` queues an event; `count(name, label)` counts.
         """
         config = FocusConfig(
-            user_id, party_id, identity.fingerprint, tuple(places), allowed_servers=frozenset(allowed_servers)
+            user_id,
+            party_id,
+            identity.fingerprint,
+            tuple(places),
+            allowed_servers=frozenset(allowed_servers),
+            rates=rates,
         )
         self.focus = Focus(config, Randomness(os.urandom, make_ufrag))
         self._workers = tuple(workers)
@@ -99,6 +106,10 @@ class ConferenceRuntime:
             return
         if event is not None:
             self.handle(event)
+
+    def freed(self, gone: PublishRoutes) -> None:
+        """Rows that a former control process had left were removed."""
+        self.handle(RowsFreed(gone.worker, gone.gone_transports, gone.gone_sources, gone.gone_sinks))
 
     def handle(self, event: Event) -> None:
         """Lets the core decide and performs what it wants.
@@ -169,7 +180,7 @@ class ConferenceRuntime:
             case SendMatrix():
                 self._send_matrix(effect.room_id, effect.type, effect.content)
             case SendChannel():
-                self._datagrams.send_message(effect.transport, serialise(effect.type, effect.content))
+                self._datagrams.send_message(effect.transport, effect.type, effect.content)
             case PublishRoutes():
                 self._workers[effect.worker].publish(effect)
             case OpenTransport():

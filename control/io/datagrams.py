@@ -5,11 +5,14 @@ Performs only. A datagram of a transport that was not opened is dropped: nothing
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from control.io.channels import DataChannels
 from control.io.faults import log_fault
 from control.protocol import limits, names
+from control.protocol.backlog import Backlog
+from control.protocol.content import serialise
 from control.protocol.dtls import AppData, Closed, DtlsIdentity, DtlsServer, Failed
 from control.protocol.dtls import HandshakeDone as DtlsDone
 from control.protocol.events import (
@@ -63,10 +66,10 @@ class Datagrams:
         else:
             peer.receive_untrusted(datagram)
 
-    def send_message(self, transport: TransportId, text: str) -> bool:
+    def send_message(self, transport: TransportId, message_type: str, content: Mapping[str, Any]) -> bool:
         """One message over our data channel; False when there is none."""
         peer = self._peers.get(transport)
-        return peer is not None and peer.send_message(text)
+        return peer is not None and peer.send_message(message_type, content)
 
     async def stop(self) -> None:
         """Forgets everything without a word, and waits for what was closed before."""
@@ -90,6 +93,7 @@ class _Peer:
         self._max_message_size = opened.max_message_size
         self._dtls = DtlsServer(identity, opened.fingerprints)
         self._channels: DataChannels | None = None
+        self._backlog = Backlog()
         self._send = send
         self._on_event = on_event
         self._count = count
@@ -101,8 +105,13 @@ class _Peer:
         self._dtls.receive_untrusted(datagram, self._loop.time())
         self._take()
 
-    def send_message(self, text: str) -> bool:
-        return self._channels is not None and self._channels.send(names.CHANNEL_LABEL, text)
+    def send_message(self, message_type: str, content: Mapping[str, Any]) -> bool:
+        if self._channels is None:
+            return False
+        if (self._backlog or self._congested) and self._backlog.put(message_type, content):
+            self._drain()
+            return True
+        return self._channels.send(names.CHANNEL_LABEL, serialise(message_type, content))
 
     async def close(self, silent: bool) -> None:
         self._closed = True
@@ -124,12 +133,23 @@ class _Peer:
                 case AppData():
                     if self._channels is not None:
                         self._channels.receive(event.data)
+                        self._drain()
                 case Closed():
                     self._on_event(PeerClosed(self._transport))
                 case Failed():
                     self._on_event(DtlsFailed(self._transport, event.code))
         self._flush()
         self._schedule()
+
+    @property
+    def _congested(self) -> bool:
+        return self._channels is not None and self._channels.buffered_amount > limits.CHANNEL_CONGESTED
+
+    def _drain(self) -> None:
+        """What waited for a slow member, as soon as there is room."""
+        while self._backlog and self._channels is not None and not self._congested:
+            if (message := self._backlog.take()) is not None:
+                self._channels.send(names.CHANNEL_LABEL, serialise(*message))
 
     def _flush(self) -> None:
         for datagram in self._dtls.datagrams_to_send():
@@ -163,6 +183,7 @@ class _Peer:
 
     def _opened(self, label: str) -> None:
         if label == names.CHANNEL_LABEL:
+            self._backlog.clear()
             self._on_event(ChannelOpened(self._transport))
         else:
             self._count("events_ignored", "label")

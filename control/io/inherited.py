@@ -18,16 +18,13 @@ class Inherited:
         self._table = table
         self.left = set(table.transport_handles)
         """Transports that are still there."""
-        self._occupied = (
-            frozenset(table.transport_handles),
-            frozenset(table.source_handles),
-            frozenset(table.sink_handles),
-        )
+        self._sources = set(table.source_handles)
+        self._sinks = set(table.sink_handles)
 
     @property
     def occupied(self) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
-        """Handles of transports, sources and sinks that are not free."""
-        return self._occupied
+        """Handles of transports, sources and sinks that are not free yet."""
+        return frozenset(self.left), frozenset(self._sources), frozenset(self._sinks)
 
     def expired(self, worker: int, now_ns: int) -> PublishRoutes | None:
         """The removal of every inherited transport whose member is gone, with its sources and sinks."""
@@ -35,21 +32,16 @@ class Inherited:
         gone = frozenset(handle for handle in self.left if self._is_gone(handle, now_ns))
         if not gone:
             return None
-        self.left -= gone
-        _, sources, sinks = self._occupied
-        return PublishRoutes(
-            worker,
-            {},
-            {},
-            {},
-            gone_transports=gone,
-            gone_sources=frozenset(
-                handle for handle in sources if (row := table.source(handle)) and row.transport in gone
-            ),
-            gone_sinks=frozenset(
-                handle for handle in sinks if (sink := table.sink(handle)) and sink.transport in gone
-            ),
+        gone_sources = frozenset(
+            handle for handle in self._sources if (row := table.source(handle)) and row.transport in gone
         )
+        gone_sinks = frozenset(
+            handle for handle in self._sinks if (sink := table.sink(handle)) and sink.transport in gone
+        )
+        self.left -= gone
+        self._sources -= gone_sources
+        self._sinks -= gone_sinks
+        return PublishRoutes(worker, {}, {}, {}, gone, gone_sources, gone_sinks)
 
     def _is_gone(self, handle: int, now_ns: int) -> bool:
         """A transport nobody has come to is gone, too: there is no one to tell that they came."""

@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import quote
 
@@ -74,8 +74,11 @@ class MatrixBot:
         position: SyncPosition,
         on_event: Callable[[MatrixCallEvent], None],
         count: Callable[[str], None],
+        allowed_servers: Collection[str] = (),
     ) -> None:
+        """`allowed_servers`: homeservers whose users may invite the bot; empty = all."""
         self._client = client
+        self._allowed_servers = frozenset(allowed_servers)
         self._position = position
         self._on_event = on_event
         self._count = count
@@ -226,7 +229,7 @@ class MatrixBot:
 
     def _invited(self, room_id: str, state: tuple[sync.JsonObject, ...]) -> None:
         """Joining is a request of its own and must not hold up the answer's other pieces."""
-        verdict = judge_invitation_untrusted(state, self._client.user_id)
+        verdict = judge_invitation_untrusted(state, self._client.user_id, self._allowed_servers)
         if isinstance(verdict, Refuse):
             self._count("matrix_invite_refused")
             self._spawn(self._leave(room_id, verdict.reason))

@@ -31,8 +31,16 @@ control. Lower: more turns of the event loop."""
 class WorkerLink:
     """One worker, from control's side. It outlives the worker's process: the next one answers here too."""
 
-    def __init__(self, given: WorkerHandover, on_message: Callable[[int, UplinkMessage], None]) -> None:
-        """`on_message(index, message)` for each message of the worker; kinds are uplink.Kind. LayoutError."""
+    def __init__(
+        self,
+        given: WorkerHandover,
+        on_message: Callable[[int, UplinkMessage], None],
+        on_freed: Callable[[PublishRoutes], None] = lambda _: None,
+    ) -> None:
+        """`on_message(index, message)` for each message of the worker; kinds are uplink.Kind. LayoutError.
+
+        `on_freed` is told which rows of a former control process were removed.
+        """
         self.index = given.index
         self.table = Table.attach(given.config_fd, given.state_fd)
         self.counters = Counters(given.state_fd)
@@ -45,6 +53,7 @@ class WorkerLink:
         self._sweep: asyncio.TimerHandle | None = None
         self._given = given
         self._on_message = on_message
+        self._on_freed = on_freed
         self._socket = socket.socket(fileno=given.uplink_fd)
         self._socket.setblocking(False)
 
@@ -86,6 +95,7 @@ class WorkerLink:
         gone = self._inherited.expired(self.index, time.monotonic_ns())
         if gone is not None:
             self.publish(gone)
+            self._on_freed(gone)
         self._sweep = None
         if self._inherited.left:
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_inherited)

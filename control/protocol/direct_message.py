@@ -5,7 +5,7 @@ the server holds no media keys. An invitation that does not say it is direct is 
 is left.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,13 @@ class Refuse:
     reason: str
 
 
-def judge_invitation_untrusted(state: Sequence[Mapping[str, Any]], own_user_id: str) -> Accept | Refuse:
-    """Decides on the stripped state of an invitation (client-server API, m.room.member with is_direct)."""
+def judge_invitation_untrusted(
+    state: Sequence[Mapping[str, Any]], own_user_id: str, allowed_servers: Collection[str] = ()
+) -> Accept | Refuse:
+    """Decides on the stripped state of an invitation (client-server API, m.room.member with is_direct).
+
+    `allowed_servers`: homeservers whose users are served; empty = all.
+    """
     for event in state:
         content = event.get("content")
         if (
@@ -41,6 +46,8 @@ def judge_invitation_untrusted(state: Sequence[Mapping[str, Any]], own_user_id: 
             inviter = event.get("sender")
             if not isinstance(inviter, str) or not inviter.startswith("@"):
                 return Refuse("The invitation does not say who sent it.")
+            if allowed_servers and inviter.partition(":")[2] not in allowed_servers:
+                return Refuse("I do not serve your homeserver: ask my operator.")
             if content.get("is_direct") is not True:
                 return Refuse(
                     "I only join direct-message rooms: in any other room I would be sent its encryption "

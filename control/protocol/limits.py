@@ -146,8 +146,12 @@ AUDIO_BITRATE: Final = 55_000
 REMB_PERCENT: Final = 125
 # And never less than this, for whoever sends sound alone.
 REMB_LEAST: Final = 300_000
-# See fastpath/clamp.h, CLAMP_SHARE_PERCENT; 0 = that.
-SHARE_PERCENT: Final = 0
+# Viewers below this part of the median viewer's rate, in percent, are moved to a lower encoding instead of
+# holding the others down (fastpath/clamp.h). Higher: many sit on lower encodings. Lower: one viewer may cost
+# the others most of theirs.
+SHARE_PERCENT: Final = 50
+# Between these an operator may set bitrates. Below, no picture is worth having; above, one is a mistake.
+BITRATE_LEAST, BITRATE_MOST = 30_000, 50_000_000
 # Where Chromium's estimate of its uplink begins when we report arrivals to it; it finds congestion within a
 # second, but grows by 8 % a second only. Higher: the first seconds flood a slow uplink. Lower: `f` comes late
 # (30 s from Chromium's own 300 kbit/s).
@@ -167,6 +171,10 @@ CHANNEL_MAX_MESSAGE: Final = 64 * 1024
 # What may wait to be delivered to one member before its channel is given up. Higher: a slow reader costs
 # more memory. Lower: a member behind a stalled radio link loses its channel, and must resume, sooner.
 CHANNEL_MAX_BUFFERED: Final = 256 * 1024
+# Above this, messages of which only the newest matters wait here instead: more than a whole roster of a large
+# meeting, and less than a slow link takes in two seconds. Higher: a slow member sees an older state. Lower:
+# slots and layers come late while a roster is under way.
+CHANNEL_CONGESTED: Final = 48 * 1024
 # Incomplete or disordered data held for one member, and the pieces it may come in (some 400 bytes each
 # beside their content). Higher: more memory per hostile member. Lower: more is sent again on lossy paths.
 SCTP_MAX_HELD_BYTES: Final = 128 * 1024

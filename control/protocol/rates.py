@@ -20,8 +20,6 @@ class Rates:
 
     camera: tuple[int, int, int] = limits.CAMERA_BITRATES  # t, m, f
     screen: int = limits.SCREEN_BITRATE
-    # Below this part of the median viewer's rate somebody is moved to a lower encoding instead of holding the
-    # others down.
     share_percent: int = limits.SHARE_PERCENT
     downlink_max_bps: int = 0  # of each receiver; 0 = no bound
 
