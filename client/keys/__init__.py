@@ -1,0 +1,1 @@
+"""Tickets, frames and media keys: pure."""

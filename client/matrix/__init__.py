@@ -1,0 +1,1 @@
+"""The homeserver's side of a conference, over matrix-nio."""

@@ -1,0 +1,410 @@
+"""One login at a homeserver: its rooms followed, events sent and delivered with the device that encrypted
+them."""
+
+import asyncio
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import ClientError
+from nio import (
+    AsyncClient,
+    AsyncClientConfig,
+    ErrorResponse,
+    Event,
+    LoginResponse,
+    MegolmEvent,
+    RoomKeyEvent,
+    RoomMessagesResponse,
+    RoomSendResponse,
+    SyncResponse,
+    WhoamiResponse,
+)
+from nio.store import SqliteMemoryStore
+
+from client.errors import Trouble
+from client.keys.exchange import Device
+from client.matrix.olm import OlmMessage, learn_devices, proved_device, send_olm, use_own_types
+
+log = logging.getLogger(__name__)
+# matrix-nio logs contents of events that it finds malformed: offers and addresses have no place in a log.
+logging.getLogger("nio").setLevel(logging.CRITICAL)
+
+# How long a /sync may be held open; lower: more requests, higher: a dead connection is noticed later.
+SYNC_HOLD_MS = 30_000
+REQUEST_TIMEOUT_S = 60.0
+# What a homeserver may make us wait before a request is given up.
+PATIENCE_S = 30.0
+# Encrypted events whose key may still come.
+UNDECRYPTED_MAX, UNDECRYPTED_S = 256, 120.0
+BACKOFF_S = 1.0
+DEVICE_NAME = "Sotto client"
+
+_FILTER = {
+    "presence": {"not_types": ["*"]},
+    "room": {"ephemeral": {"not_types": ["*"]}, "timeline": {"limit": 50}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RoomEvent:
+    """`device`: who encrypted it, as its keys prove; None when it came in clear or the device is not
+    known."""
+
+    room_id: str
+    type: str
+    sender: str
+    content: dict[str, Any]
+    ts: int
+    event_id: str
+    state_key: str | None = None
+    encrypted: bool = False
+    device: Device | None = None
+    own: bool = False  # this very device sent it
+
+
+@dataclass(frozen=True, slots=True)
+class DirectMessage:
+    """From device to device, Olm-encrypted and proved."""
+
+    type: str
+    content: dict[str, Any]
+    device: Device
+
+
+class Homeserver:
+    """Listeners are called in order, from the task that follows the homeserver; they must not wait."""
+
+    def __init__(self, client: AsyncClient, ours: bool) -> None:
+        self._client = client
+        self._ours = ours  # the device was made by us, and is logged out in the end
+        self._following: asyncio.Task[None] | None = None
+        self._undecrypted: OrderedDict[str, tuple[str, MegolmEvent, float]] = OrderedDict()
+        self._sending: dict[str, asyncio.Lock] = {}
+        self._changed = asyncio.Event()
+        self.on_event: list[Callable[[RoomEvent], None]] = []
+        self.on_direct: list[Callable[[DirectMessage], None]] = []
+        self.on_member: list[Callable[[str, str], None]] = []
+        self.lost: Trouble | None = None
+
+    @classmethod
+    async def open(
+        cls, url: str, user: str, *, password: str | None = None, token: str | None = None
+    ) -> "Homeserver":
+        """Logs in and syncs once. With a password a device is made for this conference and logged out at the
+        end; a token must be of a device that has never encrypted. Trouble says what failed.
+        """
+        config = AsyncClientConfig(
+            store=SqliteMemoryStore,
+            max_limit_exceeded=0,
+            max_timeouts=0,
+            request_timeout=REQUEST_TIMEOUT_S,
+            encryption_enabled=True,
+            store_sync_tokens=False,
+        )
+        client = AsyncClient(url.rstrip("/"), user, config=config)
+        try:
+            await _log_in(client, password, token)
+            use_own_types(client)
+            self = cls(client, token is None)
+            await self._first_sync()
+        except (ClientError, TimeoutError, OSError) as error:
+            await client.close()
+            raise Trouble(
+                "homeserver_unreachable", f"The homeserver does not answer: {type(error).__name__}."
+            ) from None
+        except BaseException:
+            await client.close()
+            raise
+        self._following = asyncio.create_task(self._follow(), name="homeserver")
+        return self
+
+    @property
+    def user_id(self) -> str:
+        return str(self._client.user_id)
+
+    @property
+    def device_id(self) -> str:
+        return str(self._client.device_id)
+
+    @property
+    def device(self) -> Device:
+        return Device(self.user_id, self.device_id)
+
+    # --- rooms ---
+
+    def joined(self, room_id: str, user_id: str | None = None) -> bool:
+        """Whether they are in the room, as far as we know."""
+        room = self._client.rooms.get(room_id)
+        user_id = user_id or self.user_id
+        return room is not None and user_id in room.users and user_id not in room.invited_users
+
+    def people(self, room_id: str) -> set[str]:
+        """Joined and invited."""
+        room = self._client.rooms.get(room_id)
+        return set(room.users) if room is not None else set()
+
+    def encrypted(self, room_id: str) -> bool:
+        room = self._client.rooms.get(room_id)
+        return bool(room is not None and room.encrypted)
+
+    async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Whether it came true in that time; looked at after each sync."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return condition()
+        return True
+
+    async def history(self, room_id: str, pages: int, size: int = 50) -> list[RoomEvent]:
+        """What was said before, the newest first, as far as it can be decrypted."""
+        found: list[RoomEvent] = []
+        start = ""
+        for _ in range(pages):
+            answer = await self._client.room_messages(room_id, start=start, limit=size)
+            if not isinstance(answer, RoomMessagesResponse):
+                break
+            for event in answer.chunk:
+                if isinstance(event, MegolmEvent):
+                    self._keep(room_id, event)
+                elif (read := self._read(room_id, event)) is not None:
+                    found.append(read)
+            if not answer.end or not answer.chunk:
+                break
+            start = answer.end
+        return found
+
+    async def send(self, room_id: str, event_type: str, content: dict[str, Any]) -> str:
+        """The event's id; encrypted when the room is. Events of one room keep their order."""
+        async with self._sending.setdefault(room_id, asyncio.Lock()):
+            answer = await self._patiently(
+                lambda: self._client.room_send(room_id, event_type, content, ignore_unverified_devices=True)
+            )
+        if not isinstance(answer, RoomSendResponse):
+            raise Trouble("homeserver_refused", f"The homeserver did not take an event: {_reason(answer)}.")
+        return str(answer.event_id)
+
+    async def send_direct(self, device: Device, message_type: str, content: dict[str, Any]) -> bool:
+        """By Olm; False when it could not be sent. Whether it arrives nobody says."""
+        try:
+            return await send_olm(self._client, device, message_type, content)
+        except (ClientError, TimeoutError, OSError):
+            return False
+
+    async def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Any request of the client-server API: status and JSON."""
+        headers = {"Authorization": f"Bearer {self._client.access_token}", "Content-Type": "application/json"}
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            data = None if body is None else json.dumps(body)
+            async with await self._client.send(method, path, data, headers) as response:
+                answer = json.loads(await response.read() or b"{}")
+                status = int(response.status)
+            wait = answer.get("retry_after_ms", 1000) / 1000 if status == 429 else 0.0
+            if not wait or time.monotonic() + wait > deadline:
+                return status, answer
+            await asyncio.sleep(wait)
+
+    async def set_state(self, room_id: str, event_type: str, key: str, content: dict[str, Any]) -> bool:
+        """False when the room does not let us (403)."""
+        path = f"/_matrix/client/v3/rooms/{quote(room_id)}/state/{quote(event_type)}/{quote(key)}"
+        status, answer = await self.request("PUT", path, content)
+        if status not in (200, 403):
+            raise Trouble(
+                "homeserver_refused", f"The homeserver did not take state: {answer.get('errcode')}."
+            )
+        return status == 200
+
+    async def state(self, room_id: str) -> list[RoomEvent]:
+        """All of it, as it is now."""
+        status, answer = await self.request("GET", f"/_matrix/client/v3/rooms/{quote(room_id)}/state")
+        events = answer if status == 200 and isinstance(answer, list) else []
+        read = (_from_source(room_id, each) for each in events if isinstance(each, dict))
+        return [each for each in read if each is not None]
+
+    async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        if self._ours:
+            try:
+                async with asyncio.timeout(5):
+                    await self._client.logout()
+            except (ClientError, TimeoutError, OSError):
+                log.info("the device could not be logged out")
+        await self._client.close()
+
+    # --- following ---
+
+    async def _first_sync(self) -> None:
+        answer = await self._client.sync(timeout=0, sync_filter=_FILTER, full_state=True)
+        if not isinstance(answer, SyncResponse):
+            raise Trouble("homeserver_refused", f"The homeserver refused to sync: {_reason(answer)}.")
+        await self._housekeeping()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                answer = await self._client.sync(timeout=SYNC_HOLD_MS, sync_filter=_FILTER)
+                if isinstance(answer, SyncResponse):
+                    await self._deliver(answer)
+                    await self._housekeeping()
+                    continue
+                if getattr(answer, "status_code", "") == "M_UNKNOWN_TOKEN":
+                    self.lost = Trouble("login_refused", "The homeserver has logged this device out.")
+                    return
+            except (ClientError, TimeoutError, OSError) as error:
+                log.info("sync failed: %s", type(error).__name__)
+            except Exception as error:  # matrix-nio has no common base of what it raises at malformed events
+                log.warning("an answer of the homeserver could not be handled: %s", type(error).__name__)
+            await asyncio.sleep(BACKOFF_S)
+
+    async def _housekeeping(self) -> None:
+        client = self._client
+        if client.should_upload_keys:
+            await client.keys_upload()
+        if client.should_query_keys:
+            await client.keys_query()
+        if client.should_claim_keys:
+            await client.keys_claim(client.get_users_for_key_claiming())
+        await client.send_to_device_messages()
+
+    async def _deliver(self, answer: SyncResponse) -> None:
+        for event in answer.to_device_events:
+            if isinstance(event, RoomKeyEvent):
+                await self._retry(event.session_id)
+            elif isinstance(event, OlmMessage):
+                await self._direct(event)
+        for room_id, info in answer.rooms.join.items():
+            for event in info.state:
+                self._tell(self._read(room_id, event))
+            for event in info.timeline.events:
+                if isinstance(event, MegolmEvent):
+                    self._keep(room_id, event)
+                else:
+                    await self._take(room_id, event)
+        self._changed.set()
+
+    async def _take(self, room_id: str, event: Event) -> None:
+        """An event whose sender's device is new is told after that device's keys were looked up."""
+        read = self._read(room_id, event)
+        if read is not None and read.encrypted and read.device is None and not read.own:
+            await learn_devices(self._client, read.sender)
+            read = self._read(room_id, event)
+        self._tell(read)
+
+    async def _direct(self, event: OlmMessage) -> None:
+        proof = event.sender, event.sender_key, event.signing_key
+        device = proved_device(self._client, *proof)
+        if device is None:
+            await learn_devices(self._client, event.sender)
+            device = proved_device(self._client, *proof)
+        if device is not None:
+            for listener in self.on_direct:
+                listener(DirectMessage(event.type, event.content, device))
+
+    def _tell(self, event: RoomEvent | None) -> None:
+        if event is None:
+            return
+        if event.type == "m.room.member" and event.state_key is not None:
+            for told in self.on_member:
+                told(event.room_id, event.state_key)
+        for listener in self.on_event:
+            listener(event)
+
+    def _read(self, room_id: str, event: Event) -> RoomEvent | None:
+        read = _from_source(room_id, event.source)
+        if read is None or not getattr(event, "decrypted", False):
+            return read
+        olm = self._client.olm
+        own = event.sender_key == olm.account.identity_keys["curve25519"]
+        device = self.device if own else None
+        known = olm.inbound_group_store.get(room_id, event.sender_key, event.session_id)
+        # Keys that were forwarded prove nothing about who encrypted.
+        if not own and known is not None and not known.forwarding_chain:
+            device = proved_device(self._client, read.sender, event.sender_key, known.ed25519)
+        return RoomEvent(
+            room_id,
+            read.type,
+            read.sender,
+            read.content,
+            read.ts,
+            read.event_id,
+            encrypted=True,
+            device=device,
+            own=own,
+        )
+
+    def _keep(self, room_id: str, event: MegolmEvent) -> None:
+        self._undecrypted[event.event_id] = (room_id, event, time.monotonic())
+        while len(self._undecrypted) > UNDECRYPTED_MAX:
+            self._undecrypted.popitem(last=False)
+
+    async def _retry(self, session_id: str) -> None:
+        for event_id, (room_id, event, kept) in list(self._undecrypted.items()):
+            if time.monotonic() - kept > UNDECRYPTED_S:
+                del self._undecrypted[event_id]
+            elif event.session_id == session_id:
+                event.room_id = room_id
+                plain = self._client.olm._decrypt_megolm_no_error(event)
+                if plain is not None:
+                    del self._undecrypted[event_id]
+                    await self._take(room_id, plain)
+
+    async def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """Waits as the homeserver says when it limits us, for a while."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                answer = await ask()
+            except (ClientError, TimeoutError, OSError) as error:
+                raise Trouble(
+                    "homeserver_unreachable", f"The homeserver does not answer: {type(error).__name__}."
+                ) from None
+            wait = (getattr(answer, "retry_after_ms", None) or 0) / 1000
+            if not wait or time.monotonic() + wait > deadline:
+                return answer
+            await asyncio.sleep(wait)
+
+
+async def _log_in(client: AsyncClient, password: str | None, token: str | None) -> None:
+    if token is not None:
+        client.access_token = token
+        answer = await client.whoami()
+        if not isinstance(answer, WhoamiResponse) or not answer.device_id:
+            raise Trouble("login_refused", f"The access token was refused: {_reason(answer)}.")
+        client.restore_login(answer.user_id, answer.device_id, token)
+        return
+    if password is None:
+        raise Trouble("login_refused", "Neither a password nor an access token was given.")
+    answer = await client.login(password, device_name=DEVICE_NAME)
+    if not isinstance(answer, LoginResponse):
+        raise Trouble("login_refused", f"The homeserver refused the login: {_reason(answer)}.")
+
+
+def _reason(answer: object) -> str:
+    return str(answer.message or answer.status_code) if isinstance(answer, ErrorResponse) else "an odd answer"
+
+
+def _from_source(room_id: str, source: dict[str, Any]) -> RoomEvent | None:
+    kind, sender, content = source.get("type"), source.get("sender"), source.get("content")
+    if not isinstance(kind, str) or not isinstance(sender, str) or not isinstance(content, dict):
+        return None
+    ts, key = source.get("origin_server_ts"), source.get("state_key")
+    return RoomEvent(
+        room_id,
+        kind,
+        sender,
+        content,
+        ts if isinstance(ts, int) else 0,
+        str(source.get("event_id", "")),
+        state_key=key if isinstance(key, str) else None,
+    )

@@ -1,0 +1,1 @@
+"""Pictures and sound: made, encoded, decoded, recorded (PyAV)."""

@@ -1,0 +1,1 @@
+"""What goes over the wire, read and written; no input, output or clock."""

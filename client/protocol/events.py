@@ -1,0 +1,146 @@
+"""Events of the conference room and between devices, read and written (docs/protocol.md sections 1, 2, 5)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from client.protocol.checked import (
+    Malformed,
+    binary,
+    integer,
+    mapping,
+    member,
+    sequence,
+    text,
+    unpadded,
+    user_id,
+)
+
+_CONFERENCE_ID = re.compile(r"[A-Za-z0-9_-]{22,255}", re.ASCII)
+_KEYS_MAX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One conference of a room."""
+
+    conference_id: str
+    creator: str
+    focus: str
+    intent: str
+    created_ts: int
+
+    def content(self) -> dict[str, object]:
+        return {
+            "conference_id": self.conference_id,
+            "focus": {"user_id": self.focus},
+            "intent": self.intent,
+            "created_ts": self.created_ts,
+            "ended": False,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    source: int
+    epoch: int
+    ratchet: int
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaKeys:
+    conference_id: str
+    member: int
+    device_id: str
+    keys: tuple[KeyEntry, ...]
+
+    def content(self) -> dict[str, object]:
+        return {
+            "conference_id": self.conference_id,
+            "member": self.member,
+            "device_id": self.device_id,
+            "keys": [
+                {
+                    "source": each.source,
+                    "epoch": each.epoch,
+                    "ratchet": each.ratchet,
+                    "key": unpadded(each.key),
+                }
+                for each in self.keys
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequest:
+    conference_id: str
+    member: int
+    source: int
+    epoch: int
+
+    def content(self) -> dict[str, object]:
+        return {
+            "conference_id": self.conference_id,
+            "member": self.member,
+            "source": self.source,
+            "epoch": self.epoch,
+        }
+
+
+def conference_id_untrusted(content: Mapping[str, Any]) -> str:
+    found = text(content.get("conference_id"), "conference_id")
+    if not _CONFERENCE_ID.fullmatch(found):
+        raise Malformed("conference_id is not 22 or more characters of A-Z a-z 0-9 _ -")
+    return found
+
+
+def read_announcement_untrusted(content: object, sender: str) -> Announcement | None:
+    """None when it says that the sender's conference has ended."""
+    event = mapping(content, "the announcement")
+    if not event or event.get("ended") is True:
+        return None
+    intent = text(event.get("intent", "video"), "intent")
+    return Announcement(
+        conference_id=conference_id_untrusted(event),
+        creator=sender,
+        focus=user_id(mapping(event.get("focus"), "focus").get("user_id"), "focus.user_id"),
+        intent=intent if intent in ("video", "voice") else "video",
+        created_ts=integer(event.get("created_ts"), "created_ts"),
+    )
+
+
+def read_ticket_request_untrusted(content: object) -> str:
+    """The conference it is for."""
+    return conference_id_untrusted(mapping(content, "the ticket request"))
+
+
+def read_media_keys_untrusted(content: object) -> MediaKeys:
+    event = mapping(content, "the keys")
+    return MediaKeys(
+        conference_id=conference_id_untrusted(event),
+        member=member(event.get("member")),
+        device_id=text(event.get("device_id"), "device_id"),
+        keys=tuple(_key(each) for each in sequence(event.get("keys"), "keys", _KEYS_MAX)),
+    )
+
+
+def _key(value: object) -> KeyEntry:
+    entry = mapping(value, "a key")
+    return KeyEntry(
+        source=integer(entry.get("source"), "source", 0, 15),
+        epoch=integer(entry.get("epoch"), "epoch"),
+        ratchet=integer(entry.get("ratchet"), "ratchet", 0, 255),
+        key=binary(entry.get("key"), "key", 16),
+    )
+
+
+def read_key_request_untrusted(content: object) -> KeyRequest:
+    event = mapping(content, "the key request")
+    return KeyRequest(
+        conference_id=conference_id_untrusted(event),
+        member=member(event.get("member")),
+        source=integer(event.get("source"), "source", 0, 15),
+        epoch=integer(event.get("epoch"), "epoch"),
+    )

@@ -1,0 +1,76 @@
+"""Every limit and interval of this client, each with what a higher and a lower value would cost."""
+
+from typing import Final
+
+# Text of one data channel message: m.call.negotiate may have 64 KiB. Higher: work for a faulty focus's
+# messages.
+MESSAGE_MAX_CHARS: Final = 64 * 1024
+MESSAGE_MAX_BYTES: Final = 16 * 1024
+# Members in a roster. Higher: memory a faulty focus can fill; the number itself ends at 65535.
+MEMBERS_MAX: Final = 2000
+MEMBER_NUMBER_MAX: Final = 0xFFFF
+# Identifiers of Matrix end at 255 bytes.
+ID_MAX: Final = 255
+SAFE_INTEGER: Final = 2**53 - 1
+
+# Slot pairs in the invite, the step and the most (docs/protocol.md section 4). More: a larger first event.
+# Fewer: an early second offer.
+FIRST_SLOT_PAIRS: Final = 4
+SLOT_PAIR_STEP: Final = 4
+SLOT_PAIRS_MAX: Final = 16
+
+# Keys, seconds; docs/protocol.md section 5 says why. Coalescing lower meets homeservers' rate limits, higher
+# makes newcomers wait; grace lower loses frames of slow receivers, higher lets the one who left listen on.
+KEY_COALESCE_S: Final = 5.0
+KEY_GRACE_S: Final = 1.0
+KEY_RETRY_S: Final = 3.0
+KEY_REQUEST_S: Final = 3.0
+# A key may be on its way for so long before anybody is asked for it. Lower: needless requests.
+KEY_PATIENCE_S: Final = 0.35
+# Key entries kept for members the roster does not name yet. Higher: memory a room member can fill.
+EARLY_KEYS_MAX: Final = 256
+# Base keys of one source that stay usable: the current one and the one before (frames still under way).
+EPOCHS_KEPT: Final = 2
+# Steps derived ahead of a known key for one frame. Higher: a forged header costs more hashing. Lower: a
+# receiver that missed many joins has to ask.
+RATCHET_AHEAD_MAX: Final = 16
+# Counters remembered per KID. Lower: frames of layers that interleave at a switch are lost.
+REPLAY_WINDOW: Final = 1024
+
+# Tickets, seconds: how long an answer is waited for, how often is asked, and our turn among those who answer.
+TICKET_ANSWER_S: Final = 5.0
+TICKET_ROUNDS: Final = 5
+TICKET_RANK_S: Final = 3.0
+TICKET_PAUSE_S: Final = 2.0
+# Clocks of homeservers and of a conference's creator may differ by so much.
+CLOCK_SKEW_MS: Final = 60_000
+
+# The call, seconds, and the invite's life in milliseconds.
+FOCUS_JOIN_S: Final = 20.0
+ANSWER_S: Final = 25.0
+CONNECT_S: Final = 15.0
+INVITE_LIFETIME_MS: Final = 60_000
+# Nothing, not even a ping (every 10 s), came over the data channel for so long: it is dead.
+CHANNEL_SILENCE_S: Final = 35.0
+
+# Bytes of media in one RTP packet: with header, extensions, tag and pylibsrtp's own limit of 1356 to spare.
+RTP_PAYLOAD_MAX: Final = 1100
+# Packets kept per sent stream to be sent again. At 1.7 Mbit/s 512 packets are 2.5 s. Lower: late NACKs go
+# unanswered.
+HISTORY_PACKETS: Final = 512
+# A hole in a stream is asked for after, again after, and given up after so many seconds. Asking earlier:
+# needless repetition when packets overtake each other; giving up earlier: more key frames.
+NACK_AFTER_S: Final = 0.01
+NACK_AGAIN_S: Final = 0.1
+NACK_GIVE_UP_S: Final = 1.0
+# Packets held for reordering of one slot. Higher: memory; lower: a burst of loss becomes a key frame request.
+REORDER_MAX: Final = 512
+# The largest jump in sequence numbers that is a hole and not another stream.
+SEQUENCE_JUMP_MAX: Final = 1000
+# One key frame request per slot in this time.
+PLI_AGAIN_S: Final = 0.5
+# Reports about what is sent and received; transport-wide feedback.
+REPORT_S: Final = 1.0
+FEEDBACK_S: Final = 0.1
+# A frame larger than this is not one (an uncompressed 720p picture has 1.4 MB).
+FRAME_MAX_BYTES: Final = 2_000_000

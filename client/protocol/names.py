@@ -1,0 +1,50 @@
+"""Every name that goes over the wire (docs/protocol.md); nothing else in this client spells one out."""
+
+from typing import Final
+
+PREFIX: Final = "org.matrix.msc2359"
+
+# The conference room.
+CONFERENCE: Final = f"{PREFIX}.conference"
+TICKET: Final = f"{PREFIX}.ticket"
+TICKET_REQUEST: Final = f"{PREFIX}.ticket_request"
+MEDIA_KEYS: Final = f"{PREFIX}.media_keys"
+KEY_REQUEST: Final = f"{PREFIX}.key_request"
+
+# The call (MSC2746) and its stream metadata (MSC3077, MSC3291).
+INVITE: Final = "m.call.invite"
+ANSWER: Final = "m.call.answer"
+CANDIDATES: Final = "m.call.candidates"
+SELECT_ANSWER: Final = "m.call.select_answer"
+HANGUP: Final = "m.call.hangup"
+REJECT: Final = "m.call.reject"
+NEGOTIATE: Final = "m.call.negotiate"
+METADATA_CHANGED: Final = "m.call.sdp_stream_metadata_changed"
+CALL_VERSION: Final = "1"
+JOIN: Final = f"{PREFIX}.join"
+ERROR: Final = f"{PREFIX}.error"
+METADATA: Final = "sdp_stream_metadata"
+USERMEDIA: Final = "m.usermedia"
+SCREENSHARE: Final = "m.screenshare"
+
+# The data channel (MSC3898 and ours).
+CHANNEL_LABEL: Final = PREFIX
+WELCOME: Final = f"{PREFIX}.welcome"
+MEMBERS: Final = f"{PREFIX}.members"
+SLOTS: Final = f"{PREFIX}.slots"
+SEND: Final = f"{PREFIX}.send"
+SPEAKERS: Final = f"{PREFIX}.speakers"
+LAYERS: Final = f"{PREFIX}.layers"
+VIEWERS: Final = f"{PREFIX}.viewers"
+MISSING_KEY: Final = f"{PREFIX}.missing_key"
+PING: Final = "m.call.ping"
+PONG: Final = "m.call.pong"
+TRACK_SUBSCRIPTION: Final = "m.call.track_subscription"
+
+PROOF_HEADING: Final = f"{PREFIX}.ticket-proof"
+TICKET_SALT: Final = b"sotto ticket"
+RATCHET_LABEL: Final = b"SFrame 1.0 Ratchet"
+
+# Sources by their number, encodings from low to high.
+SOURCES: Final = ("audio", "camera", "screen", "screen_audio")
+RIDS: Final = ("t", "m", "f")

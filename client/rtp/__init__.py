@@ -1,0 +1,1 @@
+"""RTP and RTCP as this client uses them: pure."""

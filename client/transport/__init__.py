@@ -1,0 +1,1 @@
+"""ICE, DTLS-SRTP and the data channel to the focus."""
