@@ -21,6 +21,7 @@ from control.io.conferences import ConferenceRuntime
 from control.io.http import HttpServer
 from control.io.matrix import BACKOFF_MAX_S, BACKOFF_MIN_S, MatrixBot
 from control.io.matrix_account import AccountError, HomeserverUnavailable, SyncPosition, open_account
+from control.io.receivers import receiver_gauges
 from control.io.workers import WorkerLink
 from control.metrics import Counts, Gauge, SottoCollector, registry
 from control.protocol.dtls import DtlsIdentity
@@ -176,6 +177,7 @@ class App:
         if self._bot is not None and self._bot.last_sync is not None:
             age = time.monotonic() - self._bot.last_sync
             yield Gauge("matrix_sync_age_seconds", "Since the homeserver last answered a sync", age, {})
+        yield from receiver_gauges(link.table for link in self._links)
         for link in self._links:
             worker = {"worker": str(link.index)}
             yield Gauge(

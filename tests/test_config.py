@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from control.config import Config, ConfigError, load
+from control.protocol.rates import Rates
 
 MINIMAL = """\
 [homeserver]
@@ -64,6 +65,13 @@ def test_environment_wins(write):
     assert config.server.allowed_servers == ("example.org", "example.net")
 
 
+def test_rates_are_given_to_the_conferences(write):
+    text = MINIMAL + "[media]\nfull_bps = 900000\nshare_percent = 30\ndownlink_max_bps = 4000000\n"
+    rates = load(write(text), {}).media.rates
+    assert rates == Rates((150_000, 500_000, 900_000), 2_500_000, 30, 4_000_000)
+    assert load(write(MINIMAL), {}).media.rates == Rates()
+
+
 def test_handed_over_unchanged(write):
     config = load(write(MINIMAL + '[client]\nweb_dir = "web"\n[demo]\npeople = "p.json"\n'), {})
     assert Config.from_json(config.to_json()) == config
@@ -84,6 +92,11 @@ def test_handed_over_unchanged(write):
         (MINIMAL + "[media]\nlisten = ['::1', '::1']\n", 6, "listed twice"),
         (MINIMAL + "[media]\n\nadvertise = ['example.org']\n", 7, "not an IP address"),
         (MINIMAL + "[media]\nadvertise = ['0.0.0.0']\n", 6, "nobody can send"),
+        (MINIMAL + "[media]\nfull_bps = 400000\n", 6, "not be below middle_bps"),
+        (MINIMAL + "[media]\nmiddle_bps = 100000\n", 6, "not be below thumbnail_bps"),
+        (MINIMAL + "[media]\nscreen_bps = 1000\n", 6, "between 30000"),
+        (MINIMAL + "[media]\nshare_percent = 0\n", 6, "between 1 and 100"),
+        (MINIMAL + "[media]\ndownlink_max_bps = -1\n", 6, "0 (no bound)"),
         (MINIMAL + "[client]\nkey_transport = 'pigeon'\n", 6, "to-device"),
         (MINIMAL + "[client]\nhomeserver_url = 'ftp://x'\n", 6, "http or https"),
         (MINIMAL + "access_token_file = 'token'\n", 5, "contradict"),

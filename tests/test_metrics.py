@@ -1,12 +1,16 @@
 """Figures: what is counted is defined, what is defined is counted, and the text is what Prometheus reads."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from control.io.receivers import BANDS, receiver_gauges
 from control.metrics import CONTROL_COUNTERS, LABELS_MAX, Counts, Gauge, SottoCollector, registry
+from control.protocol.rows import NONE
+from fastpath_ext.values import DownlinkStatus, SinkStatus, SinkValue, SourceValue
 
 USE = re.compile(r"""(?:CountMetric|\bcount|_count)\(\s*"(\w+)\"""")
 
@@ -43,6 +47,70 @@ def test_a_scrape_has_every_figure() -> None:
     assert figures["sotto_members"] == {(): 3}
     assert figures["sotto_worker_up"] == {("0",): 1}
     assert figures["process_resident_memory_bytes"][()] > 0
+
+
+@dataclass
+class Rows:
+    """Tables of a worker, in memory."""
+
+    sinks: dict[int, SinkValue]
+    sources: dict[int, SourceValue]
+    deals: dict[int, SinkStatus]
+    downlinks: dict[int, DownlinkStatus | None]
+
+    @property
+    def transport_handles(self) -> list[int]:
+        return list(self.downlinks)
+
+    @property
+    def sink_handles(self) -> list[int]:
+        return list(self.sinks)
+
+    def source(self, handle: int) -> SourceValue | None:
+        return self.sources.get(handle)
+
+    def sink(self, handle: int) -> SinkValue | None:
+        return self.sinks.get(handle)
+
+    def sink_status(self, handle: int) -> SinkStatus | None:
+        return self.deals.get(handle)
+
+    def downlink_status(self, handle: int) -> DownlinkStatus | None:
+        return self.downlinks[handle]
+
+
+def test_how_receivers_fare() -> None:
+    def sink(source: int, kind: int = 1, hidden: bool = False) -> SinkValue:
+        return SinkValue(1, 0, 1, source, 1, 7, 0, kind, 90000, 96, 0, 2, 0, False, hidden, False)
+
+    def source(rids: tuple[str, ...], muted: bool = False, kind: int = 1) -> SourceValue:
+        return SourceValue(1, 0, 1, 5, kind, 1, 90000, 96, 0, muted, "1", rids, (0,), (0,), (0,), 50, False)
+
+    def deal(encoding: int | None) -> SinkStatus:
+        return SinkStatus(1, None, 0, 0, 0, 0, encoding, 2, 0, 0)
+
+    first = Rows(
+        {
+            0: sink(0), 1: sink(0), 2: sink(0, hidden=True), 3: sink(1), 4: sink(2, kind=2), 5: sink(NONE),
+            6: sink(9, kind=0), 7: sink(0),
+        },
+        {0: source(("t", "m", "f")), 1: source(("t",), muted=True), 2: source((), kind=2)},
+        {0: deal(2), 1: deal(None), 2: deal(None), 3: deal(None), 4: deal(0)},
+        {0: DownlinkStatus(1, 300_000, 0, True, 250_000, 900_000, 1, 100), 1: None},
+    )  # fmt: skip
+    second = Rows({}, {}, {}, {0: DownlinkStatus(1, 9_000_000, 9_000_000, False, 1, 2, 0, 3)})
+    figures = scrape(Counts(), *receiver_gauges([first, second]))
+    seen = {labels: value for labels, value in figures["sotto_slots"].items() if value}
+    assert seen == {
+        ("f", "camera"): 1, ("paused", "camera"): 1, ("hidden", "camera"): 1, ("muted", "camera"): 1,
+        ("other", "camera"): 1, ("f", "screen"): 1,
+    }  # fmt: skip
+    receivers = {labels: value for labels, value in figures["sotto_receivers"].items() if value}
+    assert receivers == {("transport-cc", "400000"): 1, ("remb", "more"): 1}
+    assert len(figures["sotto_receivers"]) == 3 * (len(BANDS) + 1)
+    assert figures["sotto_downlink_allocated_bps"] == {(): 250_001}
+    assert figures["sotto_slots_paused"] == {(): 1}
+    assert figures["sotto_downlink_waiting_bytes"] == {(): 103}
 
 
 def test_labels_are_bounded_and_an_undefined_name_is_a_counted_bug() -> None:

@@ -82,8 +82,8 @@ class World:
                 self.changed.clear()
                 await self.changed.wait()
 
-    def tell(self, kind: int, member: "Member", payload: bytes = b"") -> None:
-        self.runtime.uplink(0, UplinkMessage(kind, *member.transport, 0, 0, 0, payload))
+    def tell(self, kind: int, member: "Member", payload: bytes = b"", a: int = 0, b: int = 0) -> None:
+        self.runtime.uplink(0, UplinkMessage(kind, *member.transport, a, b, 0, payload))
 
     def last_matrix(self, call_id: str) -> tuple[str, dict[str, Any]]:
         return next((kind, each) for _, kind, each in reversed(self.matrix) if each["call_id"] == call_id)

@@ -9,7 +9,8 @@ from control.protocol import limits, names
 from control.protocol.conference import Conference
 from control.protocol.events import MatrixCallEvent
 from fastpath_ext.packet_crypto import ufrag_handle
-from fastpath_ext.uplink import Kind
+from fastpath_ext.uplink import Kind, encode_order
+from fastpath_ext.values import SendOrder
 from tests.io.members import Member, World, members
 from tests.protocol.dtls_client import DtlsClient
 from tests.protocol.people import CREATOR, metadata, offer
@@ -170,6 +171,66 @@ async def test_a_fault_is_logged_without_what_people_sent(
     assert "secret" not in caplog.text
     assert where.counts["internal_errors", "MatrixCallEvent"] == 1
     monkeypatch.undo()
+
+
+async def test_what_a_worker_measures_reaches_the_members(where: World) -> None:
+    alice, bob = await members(where, 2)
+    table = where.worker.writer.table
+    sources = {
+        row.kind: handle
+        for handle in table.source_handles
+        if (row := table.source(handle)) and row.transport == bob.transport[0]
+    }
+    (slot,) = (
+        handle
+        for handle in table.sink_handles
+        if (sink := table.sink(handle)) and (sink.transport, sink.source) == (alice.transport[0], sources[1])
+    )
+    order = encode_order(SendOrder(True, 600_000, 150, 15))
+    where.tell(Kind.SEND_TARGET, bob, order, a=sources[1], b=2)
+    told = await bob.until(names.SEND, lambda told: told["sources"]["camera"]["encodings"]["f"]["active"])
+    assert told["sources"]["camera"]["encodings"]["f"] == {
+        "active": True, "max_bitrate": 600_000, "scale_resolution_down_by": 1.5, "max_framerate": 15,
+    }  # fmt: skip
+    where.tell(Kind.SPEAKING, bob, a=sources[0], b=1)
+    await alice.until(names.SPEAKERS, lambda told: told == {"speaking": [2], "dominant": None})
+    where.tell(Kind.DOMINANT, bob, a=sources[0])
+    await alice.until(names.SPEAKERS, lambda told: told == {"speaking": [2], "dominant": 2})
+    where.tell(Kind.READY, Member(where, "", ""))
+    await alice.until(names.SPEAKERS, lambda told: told == {"speaking": [], "dominant": 2})
+    where.tell(Kind.SINK_DEAL, alice, a=slot, b=1 | 2 << 8)
+    layers = await alice.until(names.LAYERS)
+    assert list(layers["slots"].values()) == [{"encoding": "m", "temporal": 2}]
+    where.tell(Kind.SINK_DEAL, alice, a=slot, b=0xFF)
+    await alice.until(names.LAYERS, lambda told: [*told["slots"].values()][0]["encoding"] is None)
+    where.tell(Kind.VIEWERS, bob, a=sources[1], b=3 << 16 | 64 << 8 | 13)
+    told = await bob.until(names.VIEWERS)
+    assert told == {"sources": {"camera": {"viewers": 3, "lost_mean": 0.05, "lost_worst": 0.25}}}
+    where.tell(Kind.SEND_TARGET, bob, b"short", a=sources[1])
+    assert where.counts["events_ignored", "uplink"] == 1
+    assert where.counts["internal_errors", ""] == 0
+
+
+async def test_a_slow_member_hears_the_newest_and_keeps_its_channel(
+    where: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MESSAGE_GAP", 0.0)
+    monkeypatch.setattr(limits, "CHANNEL_CONGESTED", 2000)
+    alice, bob = await members(where, 2)
+    table = where.worker.writer.table
+    voice = next(
+        handle
+        for handle in table.source_handles
+        if (row := table.source(handle)) and (row.kind, row.transport) == (0, bob.transport[0])
+    )
+    del where.worker.members[alice.transport]  # nothing reaches her
+    for number in range(5000):  # 450 kB if all of it waited
+        where.tell(Kind.SPEAKING, bob, a=voice, b=number % 2)
+    assert where.counts["channels_closed", ""] == 0
+    where.worker.members[alice.transport] = alice
+    where.tell(Kind.DOMINANT, bob, a=voice)
+    await alice.until(names.SPEAKERS, lambda told: told == {"speaking": [2], "dominant": 2})
+    assert len([kind for kind, _ in alice.said if kind == names.SPEAKERS]) < 50
 
 
 async def test_stopping_silently_says_nothing(where: World) -> None:

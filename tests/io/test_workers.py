@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from control.handover import Handover, HandoverError, MediaSocket, WorkerHandover
+from control.io import workers
 from control.io.inherited import CONSENT_NS, Inherited
 from control.io.sockets import uplink_pair
 from control.io.table import TableWriter
@@ -254,6 +255,24 @@ class TestInherited:
             7, {}, {}, {}, frozenset({0}), frozenset({1}), frozenset({3})
         )
         assert not inherited.left
+        assert inherited.occupied == (set(), set(), set())
+
+    async def test_whoever_gives_handles_out_is_told(self, worker: Worker, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(workers, "SWEEP_S", 0.01)
+        worker.table.put_transport(1, transport_row(incarnation=5))
+        worker.table.publish()
+        worker.reader.adopt()
+        told: asyncio.Queue[PublishRoutes] = asyncio.Queue()
+        control, other = uplink_pair()
+        given = WorkerHandover(7, 0, *map(os.dup, worker.table.fds), control.detach(), ())
+        successor = WorkerLink(given, worker._on_message, told.put_nowait)
+        assert successor.place(()).occupied[0] == {1}
+        successor.start()
+        gone = await asyncio.wait_for(told.get(), 5)
+        assert gone.gone_transports == {1}
+        assert successor.place(()).occupied[0] == set()
+        successor.close()
+        other.close()
 
     async def test_their_handles_are_not_given_out(self):
         rows = RowAllocator(5, 77, occupied={0, 3})

@@ -383,9 +383,11 @@ class Person:
         }
 
 
-def world(seed: int = 0, workers: int = 1, rows: tuple[int, int, int] = (64, 256, 2048)) -> World:
+def world(
+    seed: int = 0, workers: int = 1, rows: tuple[int, int, int] = (64, 256, 2048), **config: Any
+) -> World:
     place = WorkerPlace((("192.0.2.2", 40000),), *rows)
-    config = FocusConfig(BOT, "FOCUSDEVICE", Fingerprint("sha-256", b"f" * 32), (place,) * workers)
+    config = FocusConfig(BOT, "FOCUSDEVICE", Fingerprint("sha-256", b"f" * 32), (place,) * workers, **config)
     return World(Focus(config, randomness(seed)))
 
 

@@ -36,6 +36,19 @@ def test_what_a_former_process_left_is_not_given_out() -> None:
     assert rows.take().handle == 2
 
 
+def test_what_a_former_process_left_comes_back_once_it_is_free() -> None:
+    rows = RowAllocator(4, 0, {1, 3})
+    assert [rows.take().handle for _ in range(2)] == [0, 2]
+    rows.free({1})
+    rows.free({1, 2})  # told twice, or of rows that are ours: nothing is given out twice
+    assert rows.take().handle == 1
+    with pytest.raises(FullError):
+        rows.take()
+    rows.free({3})
+    assert rows.take().handle == 3
+    assert rows.in_use == 4
+
+
 def test_ssrcs_are_never_0_and_never_taken() -> None:
     source = randomness()
     answers = iter([bytes(4), b"\0\0\0\1", b"\0\0\0\2"])

@@ -39,6 +39,15 @@ def test_invitations(name: str, state: list[dict[str, Any]], accepted: bool) -> 
     assert isinstance(verdict, Accept if accepted else Refuse)
 
 
+@pytest.mark.parametrize(
+    ("allowed", "accepted"),
+    [([], True), (["example.org"], True), (["example.net", "example.org"], True), (["example.net"], False)],
+)
+def test_homeservers_that_are_served(allowed: list[str], accepted: bool) -> None:
+    verdict = judge_invitation_untrusted([invitation()], BOT, allowed)
+    assert isinstance(verdict, Accept if accepted else Refuse)
+
+
 @pytest.mark.parametrize(("members", "leaves"), [(1, True), (2, False), (3, True), (50, True)])
 def test_rooms_left(members: int, leaves: bool) -> None:
     assert (must_leave(members) is not None) == leaves
