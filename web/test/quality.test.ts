@@ -5,7 +5,7 @@ import type { Shown, TileView } from "../src/conference/received.ts";
 import { loudness } from "../src/ui/loudness.ts";
 import { tileState } from "../src/ui/tilestate.ts";
 
-const stats = (rows: Record<string, unknown>[]) => ({ receivers: rows, senders: [], camera: {}, transport: {} });
+const stats = (rows: Record<string, unknown>[]) => ({ receivers: rows, senders: [], camera: {}, transport: {}, parameters: {} });
 const GOOD: Quality = { kbps: 500, framesPerSecond: 30, width: 640, height: 360, lost: 0, concealed: 0, freezes: 0 };
 
 describe("quality", () => {

@@ -121,6 +121,12 @@ export class Peer {
         return null;
     }
 
+    /** Of each source that has encodings: as the browser has them now. */
+    parameters(): Record<string, Record<string, unknown>[]> {
+        const video = [...this.#outgoing.values()].filter(({ kind }) => kind === "video");
+        return Object.fromEntries(video.map(({ source, transceiver }) => [source, transceiver.sender.getParameters().encodings.map((one) => ({ ...one }))]));
+    }
+
     send(text: string): boolean {
         if (this.channel.readyState !== "open") return false;
         this.channel.send(text);

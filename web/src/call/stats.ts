@@ -20,6 +20,8 @@ export interface PeerStats {
     /** The camera as the browser gets it. */
     camera: Row;
     transport: Row;
+    /** By source: the parameters of its encodings, as the browser has them now. */
+    parameters: Record<string, Row[]>;
 }
 
 /** One row per slot (by the media worker's name and mid) and per outgoing encoding. */
@@ -35,7 +37,7 @@ export async function digest(peer: Peer): Promise<PeerStats> {
         .map((row) => ({ kind: row.kind, source: peer.sourceOf(row.mid), ...pick(row, SENT) }));
     const pair = report.find((row) => row.type === "candidate-pair" && row.state === "succeeded" && row.nominated !== false) ?? {};
     const camera = pick(report.find((row) => row.type === "media-source" && row.kind === "video") ?? {}, ["width", "height", "frames", "framesPerSecond"]);
-    return { receivers, senders, camera, transport: pick(pair, ["availableOutgoingBitrate", "currentRoundTripTime", "bytesReceived", "bytesSent"]) };
+    return { receivers, senders, camera, parameters: peer.parameters(), transport: pick(pair, ["availableOutgoingBitrate", "currentRoundTripTime", "bytesReceived", "bytesSent"]) };
 }
 
 function pick(row: Row, names: readonly string[]): Row {

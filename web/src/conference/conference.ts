@@ -11,7 +11,7 @@ import { announce } from "../matrix/announce.ts";
 import { listen } from "../matrix/inbox.ts";
 import { serveTickets } from "../matrix/tickets.ts";
 import type { Speakers, Viewers } from "../protocol/adaptation.ts";
-import { Trouble } from "../protocol/errors.ts";
+import { explain, Trouble } from "../protocol/errors.ts";
 import { FIRST_SLOT_PAIRS } from "../protocol/limits.ts";
 import type { Members, Welcome } from "../protocol/messages.ts";
 import { MESSAGE, SOURCES, sourceNumber, type Source } from "../protocol/names.ts";
@@ -162,8 +162,10 @@ export class Conference {
         try {
             if (!on) await this.own.stopSharing(this.#negotiation);
             else await this.own.share(this.#negotiation, () => void this.share(false));
-        } catch {
-            this.#notify("The screen could not be shared: the conference server or the browser refused.");
+        } catch (error) {
+            count(`screen share: ${error instanceof Error ? `${error.name}: ${error.message}` : "refused"}`);
+            const cause = error instanceof Trouble ? explain(error.code, error.message).cause : "This browser could not capture it.";
+            this.#notify(`The screen is not shared. ${cause}`);
         }
         this.onchange();
     }

@@ -20,15 +20,11 @@ export interface ReceivingRow {
 const LAYERS = { t: "thumbnail", m: "middle", f: "full" } as const;
 
 export function encryptionLine(conference: Conference): string {
-    const own = conference.senders.find(({ sealed }) => sealed > 0) ?? conference.senders[0];
+    const own = conference.senders.find(({ epoch }) => epoch !== null);
+    const changes = (own?.epoch ?? 0) + (own?.ratchet ?? 0);
     const held = conference.worker.receiveKeys;
-    const step = own?.epoch === null || own === undefined ? "Your keys are on their way." : `Your keys are the ${ordinal(own.epoch + 1)} since you joined, step ${own.ratchet ?? 0}.`;
-    return `Every frame is encrypted on the sender's device (SFrame, AES-128-GCM). ${step} You hold ${held} ${held === 1 ? "key" : "keys"} of others.`;
-}
-
-function ordinal(n: number): string {
-    const ending = n % 100 >= 11 && n % 100 <= 13 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th");
-    return `${n}${ending}`;
+    const yours = !own ? "Your keys are on their way." : changes === 0 ? "" : `Your keys have changed ${changes === 1 ? "once" : `${changes} times`} since you joined, as people came and went.`;
+    return ["Every frame is encrypted on the sender's device (SFrame, AES-128-GCM).", yours, `You hold ${held} ${held === 1 ? "key" : "keys"} of others.`].filter(Boolean).join(" ");
 }
 
 export function receivingRows(conference: Conference, name: (userId: string) => string): ReceivingRow[] {

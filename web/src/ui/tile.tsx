@@ -40,7 +40,7 @@ export function Tile(props: TileProps) {
     const spoken = [
         label,
         speaking ? "speaking" : "",
-        hand > 0 ? "hand raised" : "",
+        hand > 0 ? `hand raised, number ${hand} in line` : "",
         muted.audio ? "microphone off" : "",
         muted.video ? "camera off" : "",
         state.paused ? PAUSED : hint,
@@ -73,8 +73,8 @@ export function Tile(props: TileProps) {
             )}
             {reaction && <span class="reaction">{reaction}</span>}
             {hand > 0 && (
-                <span class="hand" title="Hand raised">
-                    ✋{hand > 1 && <small>{hand}</small>}
+                <span class="hand" title={`Hand raised, number ${hand} in line`}>
+                    <Icon name="hand" size={18} /> {hand}
                 </span>
             )}
             <div class="caption" aria-hidden="true">
