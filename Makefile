@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: help setup browsers build web demo demo-check test c-test lint format sanitize clean
+.PHONY: help bench bench-quick setup browsers build web demo demo-check test c-test lint format sanitize clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -39,6 +39,13 @@ lint: build web ## ruff, mypy, cython-lint, import contracts, clang-format, stub
 
 sanitize: setup c-test ## the compiled core's Python tests under the sanitizers
 	@tools/sanitize.sh
+
+bench: build ## what the server costs, beside the limit and other servers: build/bench.json, pictures (root)
+	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) -m pip install -q "$$($(PYTHON) tools/requirements.py bench)"
+	@benchmarks/build.sh && $(PYTHON) -m benchmarks --results
+
+bench-quick: build ## the most telling of these figures, in under 90 s
+	@benchmarks/build.sh && $(PYTHON) -m benchmarks --quick
 
 clean: ## remove what was built; .venv and web/node_modules stay
 	rm -rf build web/dist fastpath_ext/*.so *.egg-info

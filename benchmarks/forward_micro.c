@@ -1,5 +1,5 @@
 /* CPU of forward() without sockets: one camera to 1, 10 and 100 receivers, frames of 8 packets of 1112 bytes and 20 ms audio,
- * planning of runs included. Prints ns of CPU for each packet sent. Built and run by benchmarks/forward_micro.sh. */
+ * planning of runs included. Prints ns of CPU for each packet sent. Built by benchmarks/build.sh. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -32,13 +32,15 @@ static struct scene *audience(enum srtp_profile profile, uint32_t receivers, boo
     return scene;
 }
 
+static unsigned packets = PACKETS;
+
 static void measure(const char *name, enum srtp_profile profile, uint32_t receivers, bool video)
 {
     struct scene *scene = audience(profile, receivers, video);
     static uint8_t made[PACKETS][1600];
     static size_t lengths[PACKETS];
     uint8_t payload[1200] = {0x90, 0xe0, 0x80, 0, 0, 0, 0x10};
-    for (uint64_t i = 0; i < PACKETS; i++) {
+    for (uint64_t i = 0; i < packets; i++) {
         payload[0] = i % FRAME ? 0x80 : 0x90;
         payload[6] = i ? 0x11 : 0x10;
         struct packet packet = {.ssrc = video ? video_ssrc(0, 0) : audio_ssrc(0),
@@ -55,7 +57,7 @@ static void measure(const char *name, enum srtp_profile profile, uint32_t receiv
     }
     uint64_t sent = 0, runs = 0;
     double start = cpu_ns();
-    for (unsigned i = 0; i < PACKETS; i++) {
+    for (unsigned i = 0; i < packets; i++) {
         struct datagram in = {.bytes = made[i],
                               .length = lengths[i],
                               .remote = {.family = 4, .port = 10000, .address = {192, 0, 2, 1}}};
@@ -69,14 +71,20 @@ static void measure(const char *name, enum srtp_profile profile, uint32_t receiv
         }
     }
     double spent = cpu_ns() - start;
-    CHECK(sent >= (uint64_t)(PACKETS - FRAME) * receivers);
+    CHECK(sent >= (uint64_t)(packets - FRAME) * receivers);
     printf("%-32s 1 -> %-4u %7.0f ns a packet sent, mean run %.1f\n", name, receivers,
            spent / (double)sent, (double)sent / (double)runs);
     scene_close(scene);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) { /* for counting instructions: video 1 -> 100, so many packets */
+        packets = (unsigned)atoi(argv[1]);
+        if (packets < FRAME || packets > PACKETS) return 2;
+        measure("video 1112 B, GCM-128", SRTP_AEAD_AES_128_GCM, 100, true);
+        return 0;
+    }
     for (int turn = 0; turn < 2; turn++) {
         measure("video 1112 B, GCM-128", SRTP_AEAD_AES_128_GCM, 1, true);
         measure("video 1112 B, GCM-128", SRTP_AEAD_AES_128_GCM, 10, true);

@@ -1,0 +1,48 @@
+"""The two loops beside which the worker is measured; see load/bare.c."""
+
+import json
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.network import Network, member_address, server_core
+from benchmarks.plan import CLIENT_PORT, Plan
+from benchmarks.server import LOAD, ROOT, niced, start_generator
+
+BARE = ROOT / "build/bench/bare"
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    us: float
+    """CPU time per packet sent."""
+    pps: float
+    busy: float
+
+
+def measure(
+    network: Network,
+    mode: str,
+    *,
+    receivers: int = 100,
+    packets: int = 8,
+    size: int = 1112,
+    bursts: float = 240.0,
+    seconds: float = 2.0,
+) -> Loop:
+    """Runs `bare` in the server's namespace while a generator without members takes what it sends."""
+    with tempfile.NamedTemporaryFile(suffix=".plan") as file:
+        Plan().write(Path(file.name), [], warm_s=0, measure_s=seconds + 1.5)
+        taker = start_generator(network, [str(LOAD), file.name])
+        try:
+            done = subprocess.run(
+                ["ip", "netns", "exec", network.server, *niced(server_core()), str(BARE),
+                 mode, member_address(0), str(CLIENT_PORT),
+                 str(receivers), str(packets), str(size), str(bursts), str(seconds)],
+                check=True, capture_output=True, text=True,
+            )  # fmt: skip
+        finally:
+            taker.wait()
+    result = json.loads(done.stdout)
+    return Loop(result["us"], result["sent"] / result["seconds"], result["cpu_s"] / result["seconds"])

@@ -1,0 +1,216 @@
+"""The parts of a benchmark run; each adds its figures. What is compared takes turns within one repetition."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from benchmarks import bare, workloads
+from benchmarks.figures import Figures
+from benchmarks.network import Network
+from benchmarks.plan import Plan
+from benchmarks.server import ROOT, Run, measure
+from benchmarks.workloads import Workload, make, sized_for
+
+
+@dataclass
+class Bench:
+    network: Network
+    figures: Figures
+    repeat: int
+    warm_s: float
+    measure_s: float
+    quick: bool
+    say: Callable[[str], None]
+    curves: dict[str, list[tuple[float, float, str]]] = field(default_factory=dict)
+    """Points (x, y, label) of the plots."""
+
+    def run(self, plan: Plan, what: str) -> Run:
+        done = measure(self.network, plan, warm_s=self.warm_s, measure_s=self.measure_s)
+        delay = max(done.delay_ms("p99"), done.delay_ms("p99", "audio"))
+        self.say(
+            f"{what}: {done.us:.2f} us, {done.busy:.0%}, {done.datagrams / done.seconds / 1000:.0f} k/s, run "
+            f"{done.mean_run:.1f}, p99 {delay:.2f} ms, delivered {done.delivered:.1%}, lost {done.lost}"
+        )
+        if done.load["bad_tags"] or done.load["send_errors"]:
+            raise RuntimeError(f"{what}: {done.load['bad_tags']} packets did not authenticate")
+        return done
+
+    def point(self, curve: str, x: float, y: float, label: str) -> None:
+        self.curves.setdefault(curve, []).append((x, y, label))
+
+
+def at_load(bench: Bench, workload: Workload, busy: float, start: float) -> tuple[Run, float]:
+    """A run that keeps the worker so busy; returns the number of conferences too."""
+    conferences, speed = sized_for(workload, start)
+    probe = bench.run(make(workload, conferences, speed=speed), f"{workload.name} x{conferences * speed:g}")
+    wanted = conferences * speed * busy / max(0.02, probe.busy)
+    if abs(wanted - conferences * speed) < 0.15 * conferences * speed:
+        return probe, conferences * speed
+    conferences, speed = sized_for(workload, wanted)
+    return bench.run(
+        make(workload, conferences, speed=speed), f"{workload.name} x{conferences * speed:.3g}"
+    ), conferences * speed
+
+
+def note_delays(figures: Figures, prefix: str, run: Run, kind: str) -> None:
+    for percentile in ("p50", "p99", "p999"):
+        figures.add(f"{prefix}delay_{percentile}_ms", run.delay_ms(percentile, kind), "ms")
+
+
+def fanout(bench: Bench) -> None:
+    """1 -> 100 video beside the limit and the naive loop, with and without a device that segments."""
+    figures, start = bench.figures, 8.0
+    for _ in range(bench.repeat):
+        bench.network.device_segments(True)
+        half, start = at_load(bench, workloads.FANOUT, 0.5, start)
+        bursts = max(30.0, half.datagrams / half.seconds / 800)
+        limit = bare.measure(bench.network, "gso", bursts=bursts)
+        naive = bare.measure(bench.network, "single", bursts=min(bursts, 240))
+        bench.say(f"limit {limit.us:.2f} us at {limit.busy:.0%}, naive {naive.us:.2f} us at {naive.busy:.0%}")
+        figures.add(
+            "fanout_video_us", half.us, "us/packet", note=f"run {half.mean_run:.1f}, {half.busy:.0%} busy"
+        )
+        figures.add("limit_us", limit.us, "us/packet")
+        figures.add("naive_us", naive.us, "us/packet")
+        figures.add("fanout_video_over_limit", half.us / limit.us, "times")
+        figures.add("vs_naive", naive.us / half.us, "times", "higher")
+        figures.add("fanout_video_run", half.mean_run, "packets", "higher")
+        note_delays(figures, "", half, "video")
+        figures.add("loss_below_saturation", half.lost / max(1, half.packets) * 100, "percent")
+        without = bench.run(
+            make(workloads.FANOUT, sized_for(workloads.FANOUT, start)[0], adaptation=False), "no adaptation"
+        )
+        figures.add(
+            "fanout_video_no_adaptation_us", without.us, "us/packet", note="transport-wide feedback off"
+        )
+        figures.add("adaptation_cost_us", half.us - without.us, "us/packet")
+        bench.network.device_segments(False)
+        cut = bench.run(make(workloads.FANOUT, max(1, round(start / 2))), "the kernel cuts")
+        limit_cut = bare.measure(bench.network, "gso", bursts=bursts / 2)
+        naive_cut = bare.measure(bench.network, "single", bursts=min(bursts, 240))
+        figures.add("fanout_video_us_kernel_cuts", cut.us, "us/packet")
+        figures.add("fanout_video_over_limit_kernel_cuts", cut.us / limit_cut.us, "times")
+        figures.add("vs_naive_kernel_cuts", naive_cut.us / cut.us, "times", "higher")
+        bench.network.device_segments(True)
+    for name in ("fanout_video_us", "fanout_video_us_kernel_cuts", "limit_us", "naive_us"):
+        bench.point("systems", 0, figures.value(name) or 0, name.removesuffix("_us"))
+
+
+def saturated(bench: Bench) -> None:
+    """More and more of the same until the worker is full: delay, loss and cost by load."""
+    bench.network.device_segments(True)
+    start = 8.0
+    for busy in (0.9,) if bench.quick else (0.1, 0.25, 0.5, 0.75, 0.9, 1.2):
+        run, start = at_load(bench, workloads.FANOUT, busy, start)
+        for percentile in ("p50", "p99", "p999"):
+            bench.point("delay", run.busy * 100, run.delay_ms(percentile), percentile)
+        bench.point("cost", run.busy * 100, run.us, "fanout_video")
+        if busy == 0.9:
+            bench.figures.add("fanout_video_us_90", run.us, "us/packet", note=f"{run.busy:.0%} busy")
+            bench.figures.add("delay_p99_saturated_ms", run.delay_ms("p99"), "ms")
+            bench.figures.add("packets_per_s_90", run.datagrams / run.seconds, "packets/s", "higher")
+        if busy > 1:
+            bench.figures.add("overload_delivered_percent", run.delivered * 100, "percent", "higher")
+
+
+def rooms(bench: Bench) -> None:
+    """Packets evenly spaced, many listeners, meetings."""
+    start = {"fanout_paced": 4.0, "audio_room": 2.0, "meeting_20": 6.0, "meeting_50": 1.0}
+    for segments in (True, False):
+        bench.network.device_segments(segments)
+        for workload in workloads.ALL[1:]:
+            for _ in range(bench.repeat if segments else 1):
+                first = start[workload.name] if segments else start[workload.name] / 2
+                if segments and not bench.quick:
+                    run, start[workload.name] = at_load(bench, workload, 0.5, first)
+                else:
+                    conferences, speed = sized_for(workload, first)
+                    run = bench.run(make(workload, conferences, speed=speed), workload.name)
+                name = f"{workload.name}_us" + ("" if segments else "_kernel_cuts")
+                bench.figures.add(
+                    name, run.us, "us/packet", note=f"run {run.mean_run:.1f}, {run.busy:.0%} busy"
+                )
+                if segments:
+                    note_delays(bench.figures, f"{workload.name}_", run, workload.kind)
+            bench.point("systems", 0, bench.figures.value(name) or 0, name.removesuffix("_us"))
+            if bench.quick and not segments:
+                return
+    bench.network.device_segments(True)
+
+
+def receivers(bench: Bench) -> None:
+    """One camera to ever more receivers, and `giant`."""
+    bench.network.device_segments(True)
+    counts = (10, 100, 1000, 2000) if not bench.quick else (10, 1000)
+    costs = []
+    for count in counts:
+        workload = Workload(f"receivers_{count}", count + 1, workloads.fanout(count))
+        run = bench.run(make(workload, max(1, 1000 // count)), f"1 -> {count}")
+        bench.figures.add(f"receivers_{count}_us", run.us, "us/packet", note=f"run {run.mean_run:.1f}")
+        bench.point("receivers", count, run.us, "cost")
+        bench.point("throughput", count, run.datagrams / run.seconds / run.busy, "packets a second of CPU")
+        costs.append(run.us)
+    bench.figures.add("receivers_flat_percent", (max(costs) / min(costs) - 1) * 100, "percent")
+    bench.figures.absent("giant_us", "3000 receivers need several workers; one holds 2048 members")
+
+
+def workers(bench: Bench) -> None:
+    """The same for each of two workers: what each packet costs then."""
+    bench.network.device_segments(True)
+    one = bench.run(make(workloads.FANOUT, 4), "one worker")
+    two = bench.run(make(workloads.FANOUT, 8, workers=2), "two workers")
+    bench.figures.add(
+        "two_workers_scaling", 2 * one.us / two.us, "times", "higher", "conferences of their own each"
+    )
+    for count, run in ((1, one), (2, two)):
+        bench.point("workers", count, run.us, "cost")
+
+
+def memory(bench: Bench) -> None:
+    """Resident memory of a worker with 1000 participants in meetings of 20, packet history left out."""
+    few = bench.run(make(workloads.MEETING_20, 1), "20 participants")
+    many = bench.run(make(workloads.MEETING_20, 50 if not bench.quick else 20), "1000 participants")
+    people = 20 * ((50 if not bench.quick else 20) - 1)
+    history = 32 << 10  # KiB: HISTORY_SLAB_BYTES; what the smaller run used of it is not counted
+    used = [
+        min(history, run.counters.get("rtp_received_bytes", 0) / 1024 * (1 + bench.warm_s / bench.measure_s))
+        for run in (few, many)
+    ]
+    each = (many.memory_kb - used[1] - few.memory_kb + used[0]) / people
+    bench.figures.add("kb_per_participant", each, "KiB")
+
+
+def micro(bench: Bench) -> None:
+    """The core without sockets, and how many instructions it takes."""
+    text = subprocess.run([ROOT / "build/bench/micro"], check=True, capture_output=True, text=True).stdout
+    for name, count, ns in re.findall(r"^(.*?)\s+1 -> (\d+)\s+(\d+) ns", text, re.M):
+        key = "micro_" + re.sub(r"[^a-z0-9]+", "_", name.lower()) + f"_{count}_ns"
+        bench.figures.add(key, float(ns), "ns/packet")
+    instructions(bench)
+
+
+def instructions(bench: Bench) -> None:
+    """1 -> 100 video under callgrind: two lengths, so that the set-up cancels out. It knows no AVX-512."""
+    counts = []
+    for packets in (80, 400):
+        try:
+            done = subprocess.run(
+                ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
+                 ROOT / "build/bench/micro", str(packets)],
+                check=False, capture_output=True, text=True,
+            )  # fmt: skip
+        except FileNotFoundError:
+            bench.figures.absent("instructions_per_packet", "valgrind is not installed")
+            return
+        found = re.search(r"Collected : (\d+)", done.stderr)
+        if done.returncode != 0 or not found:
+            bench.figures.absent("instructions_per_packet", "callgrind failed")
+            return
+        counts.append(int(found[1]))
+    bench.figures.add(
+        "instructions_per_packet",
+        (counts[1] - counts[0]) / (320 * 100),
+        "instructions",
+        note="callgrind, AVX2",
+    )

@@ -1,0 +1,198 @@
+"""The worker under test in its namespace, and one measured run of the generator against it."""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.network import SERVER_ADDRESS, Network, client_core, server_core
+from benchmarks.plan import Plan
+from control.io.sockets import bind_media, uplink_pair
+from fastpath_ext.counters import Counters
+from fastpath_ext.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+LOAD = ROOT / "build/bench/load"
+PROGRAM = """
+import sys
+from fastpath_ext.worker import Worker
+fds = list(map(int, sys.argv[1:]))
+Worker(fds[0], fds[1], fds[2], fds[3:]).run()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One measured run. Times of the worker are CPU time by the operating system's account."""
+
+    packets: int
+    """RTP packets that receivers got."""
+    datagrams: int
+    """Everything the workers sent."""
+    cpu_s: float
+    system_share: float
+    seconds: float
+    runs: int
+    """Messages the kernel took: datagrams / runs is the mean run."""
+    counters: dict[str, int]
+    load: dict[str, Any]
+    memory_kb: int
+    """Private and shared memory of all workers, resident."""
+
+    @property
+    def us(self) -> float:
+        """CPU time per datagram sent."""
+        return self.cpu_s / self.datagrams * 1e6 if self.datagrams else float("nan")
+
+    @property
+    def busy(self) -> float:
+        return self.cpu_s / self.seconds
+
+    @property
+    def mean_run(self) -> float:
+        return self.datagrams / self.runs if self.runs else 0.0
+
+    @property
+    def lost(self) -> int:
+        return int(self.load["audio_lost"] + self.load["video_lost"])
+
+    @property
+    def delivered(self) -> float:
+        due = self.load["audio_due"] + self.load["video_due"]
+        return self.packets / due if due else 1.0
+
+    def delay_ms(self, percentile: str, kind: str = "video") -> float:
+        return float(self.load[f"{kind}_delay"][f"{percentile}_us"]) / 1000
+
+
+class Process:
+    """One worker."""
+
+    def __init__(self, network: Network, table: Table, number: int) -> None:
+        self.table = table
+        with network.inside(network.server):
+            self.sockets = bind_media(["::"], 0)
+        self.uplink, worker_end = uplink_pair()
+        fds = [*table.fds, worker_end.fileno(), *(one.fileno() for one in self.sockets)]
+        self.process = subprocess.Popen(
+            [*niced(server_core(number)), sys.executable, "-c", PROGRAM, *map(str, fds)],
+            pass_fds=fds,
+            cwd=ROOT,
+        )
+        worker_end.close()
+        deadline = time.monotonic() + 20
+        while table.adopted != table.current:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("the worker does not start")
+            time.sleep(0.01)
+
+    @property
+    def port(self) -> int:
+        return int(self.sockets[0].getsockname()[1])
+
+    def cpu_s(self) -> float:
+        return process_cpu_s(self.process.pid)
+
+    def counters(self) -> dict[str, int]:
+        return Counters(self.table.fds[1]).values()
+
+    def memory_kb(self) -> int:
+        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        return int(next(line.split()[1] for line in text.splitlines() if line.startswith("Rss:")))
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for one in (*self.sockets, self.uplink):
+            one.close()
+
+
+def niced(core: int) -> list[str]:
+    """Prefix of a command: one core, before whatever else runs on the machine."""
+    return ["nice", "-n", "-10", "taskset", "-c", str(core)]
+
+
+def process_cpu_s(pid: int) -> float:
+    """User and system time in nanoseconds' resolution: the clock of clock_getcpuclockid(3)."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def system_share(pid: int) -> tuple[int, int]:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]), int(fields[12])
+
+
+def measure(network: Network, plan: Plan, *, warm_s: float = 1.0, measure_s: float = 3.0) -> Run:
+    """Starts workers and generator, waits for the run, stops both."""
+    processes = [Process(network, table, number) for number, table in enumerate(plan.tables())]
+    try:
+        with tempfile.NamedTemporaryFile(suffix=".plan") as file:
+            servers = [(SERVER_ADDRESS, one.port) for one in processes]
+            plan.write(Path(file.name), servers, warm_s=warm_s, measure_s=measure_s)
+            return watch(network, processes, [str(LOAD), file.name])
+    finally:
+        for one in processes:
+            one.close()
+
+
+def snapshot(processes: list[Process]) -> tuple[float, float, list[dict[str, int]], list[tuple[int, int]]]:
+    return (
+        time.monotonic(),
+        sum(one.cpu_s() for one in processes),
+        [one.counters() for one in processes],
+        [system_share(one.process.pid) for one in processes],
+    )
+
+
+def watch(network: Network, processes: list[Process], command: list[str]) -> Run:
+    generator = start_generator(network, command)
+    assert generator.stdout is not None
+    before = after = None
+    memory = 0
+    result: dict[str, Any] = {}
+    for line in generator.stdout:
+        if line == "begin\n":
+            before = snapshot(processes)
+        elif line == "end\n":
+            after = snapshot(processes)
+            memory = sum(one.memory_kb() for one in processes)
+        elif line.startswith("{"):
+            result = json.loads(line)
+    if generator.wait() != 0 or before is None or after is None or not result:
+        raise RuntimeError("the generator could not connect or failed")
+    counted: dict[str, int] = {}
+    for first, last in zip(before[2], after[2], strict=True):
+        for name, value in last.items():
+            if value != first[name]:
+                counted[name] = counted.get(name, 0) + value - first[name]
+    user = sum(b[0] - a[0] for a, b in zip(before[3], after[3], strict=True))
+    system = sum(b[1] - a[1] for a, b in zip(before[3], after[3], strict=True))
+    return Run(
+        packets=result["audio_packets"] + result["video_packets"],
+        datagrams=counted.get("tx_datagrams", 0),
+        cpu_s=after[1] - before[1],
+        system_share=system / max(1, user + system),
+        seconds=after[0] - before[0],
+        runs=counted.get("tx_messages", 0),
+        counters=counted,
+        load=result,
+        memory_kb=memory,
+    )
+
+
+def start_generator(network: Network, command: list[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        ["ip", "netns", "exec", network.client, *niced(client_core()), *command],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
