@@ -21,11 +21,14 @@ from control.io.conferences import ConferenceRuntime
 from control.io.http import HttpServer
 from control.io.matrix import BACKOFF_MAX_S, BACKOFF_MIN_S, MatrixBot
 from control.io.matrix_account import AccountError, HomeserverUnavailable, SyncPosition, open_account
+from control.io.operator import OperatorSocket
 from control.io.receivers import receiver_gauges
 from control.io.workers import WorkerLink
 from control.metrics import Counts, Gauge, SottoCollector, registry
+from control.overview import explanations, overview
 from control.protocol.dtls import DtlsIdentity
 from control.protocol.events import MatrixCallEvent, PublishRoutes
+from control.protocol.focus import Focus
 from fastpath_ext.counters import DESCRIPTIONS
 from fastpath_ext.values import UplinkMessage
 
@@ -59,6 +62,20 @@ class App:
             config.client.web_dir,
             self._counts.count,
         )
+        self._operator = OperatorSocket(
+            Path(handover.run_dir),
+            lambda: overview(self._focus, self._links, self._counts, self._not_ready()),
+            lambda user_id: explanations(self._focus, self._links, user_id),
+            self._drain,
+        )
+
+    @property
+    def _focus(self) -> Focus | None:
+        return self._runtime.focus if self._runtime is not None else None
+
+    def _drain(self, wanted: bool) -> None:
+        if self._focus is not None:
+            self._focus.draining = wanted
 
     async def run(self) -> int:
         """Until cancelled; the exit status where going on is useless."""
@@ -66,8 +83,11 @@ class App:
             link.start()
         try:
             await self._http.start(*self._config.http_address)
+            await self._operator.start()
         except OSError as error:
-            log.error("HTTP address %s: %s", self._config.server.http, error.strerror)
+            log.error(
+                "HTTP address %s or the operator's socket: %s", self._config.server.http, error.strerror
+            )
             return EXIT_HOPELESS
         try:
             client = await self._log_in()
@@ -139,6 +159,7 @@ class App:
         if self._bot is not None:
             await self._bot.stop()
         await self._http.stop()
+        await self._operator.stop()
         for link in self._links:
             link.close()
 

@@ -128,7 +128,7 @@ class Config:
         return _build(json.loads(text), Path("/"), lambda _section, _option: "handed-over configuration")
 
 
-_SECTIONS: dict[str, type[Any]] = {
+SECTIONS: dict[str, type[Any]] = {
     "homeserver": HomeserverConfig,
     "server": ServerConfig,
     "media": MediaConfig,
@@ -154,8 +154,8 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
         return variable if (section, option) in variables else f"{path}:{line_of(text, section, option)}"
 
     for section, table in values.items():
-        if section not in _SECTIONS:
-            hint = nearest(section, _SECTIONS)
+        if section not in SECTIONS:
+            hint = nearest(section, SECTIONS)
             raise ConfigError(f"{path}:{line_of(text, section, '')}: no section [{section}]{hint}")
         if not isinstance(table, dict):
             at = line_of(text, "", section)
@@ -170,9 +170,9 @@ def _variables(environment: Mapping[str, str]) -> dict[tuple[str, str], Any]:
     found: dict[tuple[str, str], Any] = {}
     for name, value in environment.items():
         section, _, option = name.lower().removeprefix("sotto_").partition("_")
-        if not name.startswith("SOTTO_") or section not in _SECTIONS:
+        if not name.startswith("SOTTO_") or section not in SECTIONS:
             continue
-        kind = get_type_hints(_SECTIONS[section]).get(option)
+        kind = get_type_hints(SECTIONS[section]).get(option)
         if kind is None:
             raise ConfigError(f"{name}: [{section}] has no option {option}")
         if kind is int:
@@ -189,7 +189,7 @@ def _variables(environment: Mapping[str, str]) -> dict[tuple[str, str], Any]:
 
 def _build(values: Mapping[str, Any], folder: Path, where: Any) -> Config:
     sections: dict[str, Any] = {}
-    for section, kind in _SECTIONS.items():
+    for section, kind in SECTIONS.items():
         types = get_type_hints(kind)
         options: dict[str, Any] = {}
         for option, value in values.get(section, {}).items():

@@ -106,7 +106,7 @@ class Estate:
 
     @classmethod
     def from_values(cls, values: dict[str, Any], fds: tuple[int, ...] | None = None) -> Self:
-        """With other numbers of the descriptors, if they came over a socket. ValueError, KeyError, TypeError."""
+        """With other descriptors, if they came over a socket. ValueError, KeyError, TypeError."""
         worker = WorkerHandover.from_values(values["worker"])
         if fds is not None:
             config, state, uplink, peer, *sockets = fds

@@ -29,7 +29,8 @@ CONSENT_NS = 30_000_000_000
 ANSWER_MAX = 64 * 1024
 """Bytes of what a keeper says of itself."""
 LOOK_S = 5.0
-"""Between two looks whether there is a supervisor. Higher: ports stay taken that much longer. Lower: wakes."""
+"""Between two looks whether there is a supervisor. Higher: ports stay taken that much longer. Lower:
+wakes."""
 
 
 class Keeper:

@@ -81,6 +81,13 @@ class Counts:
         """For tests and the status page: of one label, or of all."""
         return sum(n for (of, its), n in self._totals.items() if of == name and label in (None, its))
 
+    def totals(self) -> dict[str, dict[str, int]]:
+        """By name and label, those that are not 0."""
+        found: dict[str, dict[str, int]] = {}
+        for (name, label), number in self._totals.items():
+            found.setdefault(name, {})[label] = number
+        return found
+
     def collect(self) -> Iterator[Metric]:
         """Every defined counter, those at 0 too.
 

@@ -1,6 +1,7 @@
 """The folder in which the processes of one server find each other: locks, Unix sockets.
 
-A lock dies with its holder. Its file holds the holder's process id as text; only the kernel's lock says whether it still lives.
+A lock dies with its holder. Its file holds the holder's process id as text; only the kernel's lock
+says whether it still lives.
 """
 
 import fcntl

@@ -32,7 +32,8 @@ CONTROL_STOP_S = 10.0
 """What control has to say goodbye in. Higher: a homeserver that does not answer delays the end."""
 WORKER_STOP_S = 2.0
 ORPHAN_S = 60.0
-"""So long do processes wait for a supervisor when nobody is on the line. Higher: ports stay taken after a server
+"""So long do processes wait for a supervisor when nobody is on the line. Higher: ports stay taken
+after a server
 was killed for good. Lower: a slow restart of the machine's services loses the tables."""
 _STOP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 

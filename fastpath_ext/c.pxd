@@ -165,6 +165,7 @@ cdef extern from "fastpath/table.h" nogil:
         uint32_t incarnation
         uint32_t packets
         uint32_t octets
+        uint32_t fraction_lost
         projection copies[2]
         allocation_state allocation
 

@@ -639,6 +639,7 @@ cdef class Table:
             deal_encoding=None if state.allocation.encoding == c.ALLOCATION_NOTHING else state.allocation.encoding,
             deal_temporal=state.allocation.temporal,
             deal_bps=state.allocation.bps,
+            fraction_lost=state.fraction_lost,
         )
 
     def downlink_status(self, handle):

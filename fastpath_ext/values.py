@@ -112,6 +112,8 @@ class SinkStatus(NamedTuple):
     """What it gets within its receiver's estimate; None = paused."""
     deal_temporal: int
     deal_bps: int
+    fraction_lost: int
+    """Of 256, as its receiver's last report said."""
 
 
 class DownlinkStatus(NamedTuple):

@@ -73,7 +73,7 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
-        self.exit_code = status
+        self.status = status
 
     def show(self, file: Any = None) -> None:
         click.echo(f"sotto: {self.message}", err=True)
@@ -91,6 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         error.show()
         return os.EX_USAGE
+    except Failure as error:
+        error.show()
+        return error.status
     except click.ClickException as error:
         error.show()
         return error.exit_code

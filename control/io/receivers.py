@@ -10,7 +10,8 @@ from control.protocol.rows import NONE, SourceKind
 from fastpath_ext.values import DownlinkStatus, SinkStatus, SinkValue, SourceValue
 
 # Upper ends of the bands that estimates are counted in, bit/s: a thumbnail, audio with a few of them, a
-# middle picture, a full one, that with thumbnails, a screen beside it. More: more series. Fewer: less is seen.
+# middle picture, a full one, that with thumbnails, a screen beside it. More: more series. Fewer: less
+# is seen.
 BANDS: Final = (150_000, 400_000, 800_000, 1_700_000, 2_500_000, 5_000_000)
 _PICTURES: Final = {SourceKind.CAMERA: "camera", SourceKind.SCREEN: "screen"}
 

@@ -52,6 +52,7 @@ class Conference:
         now: float,
     ) -> None:
         self.conference_id = conference_id
+        self.number = number
         self.rows = rows
         self.admission = admission
         self.members: dict[int, Member] = {}

@@ -50,6 +50,7 @@ from control.protocol.sdp import Fingerprint, SdpError
 from control.protocol.sdp_agreement import Features
 
 _SHUTTING_DOWN = "The focus is shutting down: join again in a minute."
+_DRAINING = "This focus takes no new conferences now: start it later, or with another focus."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Focus:
         # Asked of a conference only when something happened in it: there may be hundreds.
         self._due: dict[Conference, float | None] = {}
         self._stopping = False
+        self.draining = False  # no new conferences; those that go on go on
 
     @property
     def members(self) -> int:
@@ -147,6 +149,11 @@ class Focus:
             return [CountMetric("matrix_events_ignored", "invitee")]
         if self._stopping:
             return self._refusals.refuse(event, names.SHUTTING_DOWN, _SHUTTING_DOWN, names.SHUTTING_DOWN, now)
+        known = (
+            invite.join is not None and (invite.join.creator, invite.join.conference_id) in self.conferences
+        )
+        if self.draining and not known:
+            return self._refusals.refuse(event, names.SHUTTING_DOWN, _DRAINING, "draining", now)
         try:
             conference, member, effects = self._invites.admit_untrusted(event, invite, now)
         except (ContentError, SdpError) as error:

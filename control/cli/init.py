@@ -1,0 +1,147 @@
+"""`sotto init`: the configuration and the bot's account."""
+
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from control.cli import homeserver as ask
+from control.cli.main import Failure
+from control.cli.marks import mark
+
+
+@click.command()
+@click.option(
+    "--config", "path", type=click.Path(path_type=Path), default=Path("sotto.toml"), show_default=True
+)
+@click.option("--homeserver", help="Base URL of the homeserver as this machine reaches it.")
+@click.option("--user", help="The bot's name (sotto) or whole Matrix id.")
+@click.option("--password-file", type=click.Path(path_type=Path), help="With the bot's password on one line.")
+@click.option(
+    "--registration-secret-file",
+    type=click.Path(path_type=Path, exists=True),
+    help="Synapse's registration_shared_secret: the bot's account is made with it.",
+)
+@click.option(
+    "--admin-token-file",
+    type=click.Path(path_type=Path, exists=True),
+    help="Access token of a Synapse administrator: lifts the bot's message limit.",
+)
+@click.option(
+    "--advertise", multiple=True, help="Public address of this machine, where a NAT stands before it."
+)
+@click.option("--http", "http_address", default="127.0.0.1:8448", show_default=True)
+@click.option("--yes", is_flag=True, help="Ask nothing; what is missing is an error.")
+def init(
+    path: Path,
+    homeserver: str | None,
+    user: str | None,
+    password_file: Path | None,
+    registration_secret_file: Path | None,
+    admin_token_file: Path | None,
+    advertise: tuple[str, ...],
+    http_address: str,
+    yes: bool,
+) -> None:
+    """Write a configuration: asks what it needs, or takes flags.
+
+    Makes the bot's account where it may, logs in once to see that it works, and says what is left to do.
+    """
+    if path.exists():
+        raise Failure(f"{path} is there already: change it by hand, or give another --config")
+    homeserver = _asked(homeserver, "Homeserver as this machine reaches it", "http://127.0.0.1:8008", yes)
+    homeserver = homeserver.rstrip("/")
+    try:
+        ask.versions(homeserver)
+    except ask.HomeserverError as error:
+        raise Failure(f"{homeserver}: {error}", os.EX_UNAVAILABLE) from None
+    user = _asked(user, "Name of the bot's account", "sotto", yes)
+    folder = path.resolve().parent
+    password = password_file or folder / "bot.password"
+    if not password.exists():
+        _write_secret(password, secrets.token_urlsafe(24))
+        click.echo(f"{mark('ok')} {password}: a new password for the bot")
+    secret = password.read_text().strip()
+    name = user.removeprefix("@").partition(":")[0]
+    if registration_secret_file is not None:
+        try:
+            made = ask.register(homeserver, name, secret, registration_secret_file.read_text().strip())
+        except ask.HomeserverError as error:
+            raise Failure(f"the account could not be made: {error}") from None
+        click.echo(f"{mark('ok')} {made}: {'account made' if made else ''}")
+    try:
+        user_id = ask.log_in(homeserver, user, secret)
+    except ask.HomeserverError as error:
+        raise Failure(
+            f"{user} cannot log in ({error}). Make the account first, with the password in {password}:\n"
+            f'    register_new_matrix_user -u {name} -p "$(cat {password})" --no-admin {homeserver}\n'
+            "or give --registration-secret-file."
+        ) from None
+    click.echo(f"{mark('ok')} {user_id} can log in")
+    if admin_token_file is not None:
+        try:
+            ask.lift_rate_limit(homeserver, user_id, admin_token_file.read_text().strip())
+            click.echo(f"{mark('ok')} the homeserver no longer limits the bot's messages")
+        except ask.HomeserverError as error:
+            click.echo(f"{mark('warning')} the message limit stays: {error}")
+    else:
+        click.echo(
+            f"{mark('warning')} the homeserver limits the bot to a message in 5 s: enough for calls,"
+            f" slow when many"
+            " join at once.\n         Lift it with --admin-token-file, or as an administrator:\n         "
+            f"curl -X POST -H \"Authorization: Bearer $TOKEN\" -d '{{}}' "
+            f"{homeserver}/_synapse/admin/v1/users/{user_id}/override_ratelimit"
+        )
+    _write(path, homeserver, user_id, password, folder, advertise, http_address)
+    click.echo(f"{mark('ok')} {path} written\n\nNext: sotto doctor --config {path}")
+
+
+def _asked(given: str | None, question: str, default: str, yes: bool) -> str:
+    if given:
+        return given
+    return default if yes else str(click.prompt(question, default=default))
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+
+
+def _write(
+    path: Path,
+    homeserver: str,
+    user_id: str,
+    password: Path,
+    folder: Path,
+    advertise: tuple[str, ...],
+    http_address: str,
+) -> None:
+    web_dir = Path(__file__).resolve().parents[2] / "web" / "dist"
+    shown = password.relative_to(folder) if password.is_relative_to(folder) else password
+    lines = [
+        "# Made by `sotto init`. Every option is explained by `sotto config options`.",
+        "",
+        "[homeserver]",
+        f'url = "{homeserver}"',
+        f'user_id = "{user_id}"',
+        f'password_file = "{shown}"',
+        "",
+        "[server]",
+        'data_dir = "data"',
+        f'http = "{http_address}"',
+        "",
+        "[media]",
+        "port = 40000",
+    ]
+    if advertise:
+        lines.append("advertise = [" + ", ".join(f'"{address}"' for address in advertise) + "]")
+    lines += ["", "[client]"]
+    if web_dir.is_dir():
+        lines.append(f'web_dir = "{web_dir}"')
+    if urlsplit(homeserver).hostname in ("127.0.0.1", "::1", "localhost"):
+        lines.append("# The homeserver as browsers reach it:")
+        lines.append(f'# homeserver_url = "https://{user_id.partition(":")[2]}"')
+    path.write_text("\n".join(lines) + "\n")

@@ -1,0 +1,154 @@
+"""`sotto status`: what goes on now."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from control.cli.asking import Server
+from control.cli.main import AS_JSON, CONFIG, Failure, load_or_exit
+
+Overview = Mapping[str, Any]
+SAMPLE_S = 1.0
+"""Rates are of the last second. Shorter: they tremble. Longer: the first figures come late."""
+FAINT_AGE_S = 2.0
+
+
+@click.command()
+@CONFIG
+@AS_JSON
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--log-level", help="Set the log level of the running server, such as debug or nio=warning.")
+def status(path: Path, as_json: bool, watch: bool, log_level: str | None) -> None:
+    """What goes on now: conferences, people, rates, loss, layers, load, drops by reason.
+
+    People are numbers here; `sotto explain @name:server` is about one person.
+    """
+    server = Server(load_or_exit(path))
+    if log_level is not None:
+        module, _, level = log_level.rpartition("=")
+        server.post("/log-level", level=level, module=module)
+        return
+    before = server.get("/status")
+    if as_json and not watch:
+        click.echo(json.dumps(before))
+        return
+    console = Console()
+    with Live(console=console, auto_refresh=False, transient=watch) as live:
+        while True:
+            time.sleep(SAMPLE_S)
+            try:
+                now = server.get("/status")
+            except Failure as error:
+                if not watch:
+                    raise
+                live.update(Text(error.message, style="red"), refresh=True)
+                continue
+            if as_json:
+                click.echo(json.dumps(now))
+            else:
+                live.update(screen(before, now), refresh=True)
+            if not watch:
+                return
+            before = now
+
+
+def screen(before: Overview, now: Overview) -> Group:
+    """Both tables and the drops, with rates between the two overviews."""
+    seconds = max(now["time"] - before["time"], 0.001)
+    people = sum(len(each["members"]) for each in now["conferences"])
+    state = (
+        Text("ready", style="green") if now["ready"] else Text(f"not ready: {now['not_ready']}", style="red")
+    )
+    if now["draining"]:
+        state += Text("  draining", style="yellow")
+    head = Text(f"{len(now['conferences'])} conferences, {people} people   ") + state
+    parts: list[Text | Table] = [head, _workers(before, now, seconds)]
+    if people:
+        parts.append(_conferences(before, now, seconds))
+    drops = _drops(before, now)
+    if drops:
+        parts.append(drops)
+    return Group(*parts)
+
+
+def _workers(before: Overview, now: Overview, seconds: float) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("worker", "in", "out", "packets in/s", "out/s", "per message", "load", "members", "starts"):
+        table.add_column(name, justify="right")
+    for early, late in zip(before["workers"], now["workers"], strict=False):
+        change = {name: late["counters"][name] - early["counters"][name] for name in late["counters"]}
+        run = change["tx_datagrams"] / change["tx_messages"] if change["tx_messages"] else 0.0
+        load = change.get("loop_busy_us", 0) / (seconds * 1e6)
+        table.add_row(
+            str(late["index"]) + ("" if late["heartbeat_age_s"] < FAINT_AGE_S else " (hangs)"),
+            bits(change["rx_bytes"] * 8 / seconds),
+            bits(change["tx_bytes"] * 8 / seconds),
+            f"{change['rx_datagrams'] / seconds:.0f}",
+            f"{change['tx_datagrams'] / seconds:.0f}",
+            f"{run:.1f}",
+            f"{load:.0%}",
+            str(late["transports"]),
+            str(late["starts"]),
+        )
+    return table
+
+
+def _conferences(before: Overview, now: Overview, seconds: float) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("conference", "member", "state", "sends", "in", "out", "may take", "wants", "rtt", "layers"):
+        table.add_column(name, justify="right" if name not in ("state", "sends", "layers") else "left")
+    earlier = {
+        (conference["number"], member["number"]): member
+        for conference in before["conferences"]
+        for member in conference["members"]
+    }
+    for conference in now["conferences"]:
+        for index, member in enumerate(conference["members"]):
+            was = earlier.get((conference["number"], member["number"]), member)
+            paused = f"  {member['paused']} paused" if member["paused"] else ""
+            table.add_row(
+                str(conference["number"]) if index == 0 else "",
+                str(member["number"]),
+                member["state"],
+                " ".join(
+                    name + (" (muted)" if name in member["muted"] else "") for name in member["sources"]
+                ),
+                bits((member["rx_bytes"] - was["rx_bytes"]) * 8 / seconds),
+                bits((member["tx_bytes"] - was["tx_bytes"]) * 8 / seconds),
+                bits(member["estimate_bps"]),
+                bits(member["wanted_bps"]),
+                f"{member['round_trip_ms']:.0f} ms",
+                " ".join(f"{count}{layer}" for layer, count in sorted(member["layers"].items())) + paused,
+            )
+    return table
+
+
+def _drops(before: Overview, now: Overview) -> Text | None:
+    """What was dropped in between, by reason."""
+    found: dict[str, int] = {}
+    for early, late in zip(before["workers"], now["workers"], strict=False):
+        for name, value in late["counters"].items():
+            more = value - early["counters"][name]
+            if more and (name.endswith("_dropped") or name == "internal_errors"):
+                found[name] = found.get(name, 0) + more
+    if not found:
+        return None
+    reasons = ", ".join(f"{name.removesuffix('_dropped')} {count}" for name, count in sorted(found.items()))
+    return Text(f"dropped: {reasons}", style="yellow")
+
+
+def bits(rate: float) -> str:
+    """As people read it."""
+    for unit in ("bit/s", "kbit/s", "Mbit/s"):
+        if rate < 1000:
+            return f"{rate:.0f} {unit}" if unit != "Mbit/s" else f"{rate:.1f} {unit}"
+        rate /= 1000
+    return f"{rate:.2f} Gbit/s"
