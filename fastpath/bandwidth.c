@@ -248,6 +248,12 @@ void bandwidth_report(struct bandwidth *bandwidth, double lost, uint32_t most)
 void bandwidth_want(struct bandwidth *bandwidth, uint32_t bits_per_second)
 { bandwidth->wanted = bits_per_second < bandwidth->maximum ? bits_per_second : bandwidth->maximum; }
 
+bool bandwidth_congested(const struct bandwidth *bandwidth, uint64_t now_ns)
+{
+    int64_t now_us = microseconds(now_ns), fell_us = bandwidth->control.decreased_us;
+    return fell_us && now_us - fell_us < BANDWIDTH_DRAIN_US && bandwidth->queue.queue_us > QUEUE_LONG_US;
+}
+
 bool bandwidth_tick(struct bandwidth *bandwidth, uint64_t now_ns, struct probe_request *request)
 {
     int64_t now_us = microseconds(now_ns);

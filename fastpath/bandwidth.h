@@ -41,6 +41,9 @@ struct rtcp_feedback;
    pictures after one bad moment. */
 #define BANDWIDTH_REPORT_GROWTH 1.25
 
+/* A queue of ours is gone so long after the rate fell. Longer: beside flows that fill every queue our packets wait here for nothing. Shorter: it is not. */
+#define BANDWIDTH_DRAIN_US 2000000
+
 struct bandwidth_config { /* 0 = the value above */
     uint32_t start, minimum, maximum;
 };
@@ -86,6 +89,8 @@ void bandwidth_report(struct bandwidth *bandwidth, double lost, uint32_t most);
 /* The most the allocation could make use of now, at first the maximum. Probes are made while the estimate is below: pass what all that is
    watched needs at its best and a tenth more, or the last layer may stay a hair out of reach. */
 void bandwidth_want(struct bandwidth *bandwidth, uint32_t bits_per_second);
+/* Does a queue stand in the network since the rate fell? No longer than BANDWIDTH_DRAIN_US: then it is somebody else's. */
+bool bandwidth_congested(const struct bandwidth *bandwidth, uint64_t now_ns);
 /* Every 5 to 50 ms while anything is sent. True: send a probe as `request` says (see pacing.h); with NULL none is made. */
 bool bandwidth_tick(struct bandwidth *bandwidth, uint64_t now_ns, struct probe_request *request);
 

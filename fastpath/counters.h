@@ -71,17 +71,20 @@
     X(rtx_not_kept, "Packets receivers asked for that were not in the history, or not any more") \
     X(rtx_limited_dropped, "Packets not retransmitted because their receiver may get no more")   \
     X(recovery_refused, "Sources that are not repaired because memory was short")                \
-    X(transport_cc_sent, "Transport-wide feedback messages sent to senders") \
+    X(transport_cc_sent, "Transport-wide feedback messages sent to senders")                     \
     X(transport_cc_received, "Transport-wide feedback messages from receivers")                  \
-    X(transport_cc_malformed, "Transport-wide feedback messages from receivers that are malformed") \
+    X(transport_cc_malformed,                                                                    \
+      "Transport-wide feedback messages from receivers that are malformed")                      \
     X(estimate_drops, "Falls of a receiver's estimate by more than 5 %")                         \
     X(probes_sent, "Probes of what a receiver's link carries")                                   \
     X(probe_padding_bytes, "Bytes sent to fill probes, over retransmission streams")             \
     X(pacing_waited, "Packets that waited because their receiver's link was busy")               \
     X(waiting_dropped, "Packets that found no place to wait; receivers see a gap and ask again") \
-    X(waiting_gone, "Packets that waited for a slot or a history that was there no more")           \
+    X(waiting_gone, "Packets that waited for a slot or a history that was there no more")        \
     X(dependency_malformed, "Dependency descriptors that are malformed")                         \
-    X(dependency_unknown, "Dependency descriptors whose structure is not known")
+    X(dependency_unknown, "Dependency descriptors whose structure is not known")                 \
+    X(waiting_superseded, "Packets that waited when a key frame took their place")               \
+    X(rtx_superseded, "Packets receivers asked for that a key frame had taken the place of")
 
 enum counter {
 #define X(name, help) COUNTER_##name,

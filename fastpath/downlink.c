@@ -79,7 +79,7 @@ void downlink_adopt(struct worker *worker, uint32_t transport, uint64_t now_ns)
     settle_bounds(&state->bandwidth, row->downlink_max_bps);
     cache->transport_cc_id = row->transport_cc_down ? row->ext.transport_cc : 0;
     cache->paced = cache->transport_cc_id || state->bandwidth.remb;
-    pacing_rate(&state->pacing, estimate(&state->bandwidth));
+    pacing_rate(&state->pacing, estimate(&state->bandwidth), false);
     if (!link->told_bps) link->told_bps = estimate(&state->bandwidth);
     release_resume(worker, transport, now_ns);
 }
@@ -110,7 +110,7 @@ static void settle(struct worker *worker, uint32_t transport, uint64_t now_ns)
     uint32_t bps = estimate(&state->bandwidth);
     if (bps < state->pacing.rate)
         link->run_left = 0; /* what the former rate allowed is too much now */
-    pacing_rate(&state->pacing, bps);
+    pacing_rate(&state->pacing, bps, bandwidth_congested(&state->bandwidth, now_ns));
     if (bps > link->told_bps) link->told_bps = bps;
     if ((uint64_t)bps * 100 >= (uint64_t)link->told_bps * (100 - DOWNLINK_FALL_PERCENT)) return;
     link->told_bps = bps;

@@ -7,7 +7,8 @@
 static uint64_t leaving_rate(const struct pacing *pacing)
 {
     if (pacing->cluster) return pacing->probe_rate;
-    uint64_t rate = (uint64_t)pacing->rate * PACING_PERCENT / 100;
+    uint64_t rate =
+        (uint64_t)pacing->rate * (pacing->draining_network ? PACING_DRAIN_PERCENT : PACING_PERCENT) / 100;
     if (rate < pacing->draining) rate = pacing->draining;
     return rate ? rate : 1;
 }
@@ -37,8 +38,11 @@ static void fill(struct pacing *pacing, uint64_t now_ns)
     if (pacing->budget > most) pacing->budget = most;
 }
 
-void pacing_rate(struct pacing *pacing, uint32_t bits_per_second)
-{ pacing->rate = bits_per_second; }
+void pacing_rate(struct pacing *pacing, uint32_t bits_per_second, bool congested)
+{
+    pacing->rate = bits_per_second;
+    pacing->draining_network = congested;
+}
 
 void pacing_probe(struct pacing *pacing, const struct probe_request *request, uint64_t now_ns)
 {

@@ -19,6 +19,9 @@
 /* The rate packets leave at, in hundredths of the estimate. Higher: key frames arrive sooner and queue more. 100 would make what waits
    after one key frame wait for ever. */
 #define PACING_PERCENT 150
+/* The same while a queue stands in the network after the estimate fell: less than the estimate, or what waits here would only move there. Higher:
+   the queue stays for seconds. Lower: what waits gets older. */
+#define PACING_DRAIN_PERCENT 85
 /* What waits leaves within this time, however low the estimate. Higher: stale pictures. Lower: a key frame overruns a slow link. */
 #define PACING_WAIT_NS (400ull * 1000000ull)
 /* So much may be saved up, because turns of a worker come late. Longer: a pause ends in two runs at once. Shorter: the rate is not reached. */
@@ -35,11 +38,12 @@ struct pacing {
     uint32_t draining;               /* bits per second needed for what waits */
     uint32_t probe_rate, probe_left; /* bits per second and bytes of the probe under way */
     uint8_t cluster;                 /* 0 = none is */
-    uint8_t reserved[7];
+    uint8_t draining_network;        /* 1 = at PACING_DRAIN_PERCENT */
+    uint8_t reserved[6];
 };
 
-/* The estimate changed. */
-void pacing_rate(struct pacing *pacing, uint32_t bits_per_second);
+/* The estimate changed; `congested`: a queue stands in the network. */
+void pacing_rate(struct pacing *pacing, uint32_t bits_per_second, bool congested);
 /* Starts a probe: until its bytes are spent everything leaves at its rate, and padding fills what media does not. */
 void pacing_probe(struct pacing *pacing, const struct probe_request *request, uint64_t now_ns);
 /* Bytes that may leave now in one run; 0 = none. `waiting` = bytes of packets that wait, 0 with a probe asks for padding. */

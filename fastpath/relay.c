@@ -52,6 +52,13 @@ static int project(struct worker *worker, uint32_t handle, const struct arrival 
                               worker->sinks[handle].clock_rate, worker_random(worker), now_ns, output);
 }
 
+static void note_key_frame(struct worker *worker, uint32_t handle, const struct arrival *arrival,
+                           enum sink_action action, const struct projection_output *output)
+{
+    if (!arrival->key_start || arrival->audio) return;
+    release_key_frame(worker, handle, output->index, action == SINK_SWITCH);
+}
+
 static size_t write_header(const struct worker *worker, const struct sink_cache *sink,
                            const struct arrival *arrival, const struct projection_output *output,
                            uint64_t now_ns, uint8_t *out)
@@ -104,6 +111,7 @@ static void wait_for_turn(struct worker *worker, uint32_t handle, const struct a
         tally->exhausted += result == -EOVERFLOW;
         return;
     }
+    note_key_frame(worker, handle, arrival, action, &output);
     struct waiting_packet packet = {
         .origin = {.input_index = input->index,
                    .output_index = output.index,
@@ -155,6 +163,7 @@ static void relay_to(struct worker *worker, uint32_t handle, const struct arriva
         tally->exhausted += result == -EOVERFLOW;
         return;
     }
+    note_key_frame(worker, handle, arrival, action, &output);
     size_t header = write_header(worker, sink, arrival, &output, now_ns, out);
     /* The shared payload takes this sink's picture numbers just before it is encrypted: no copy of it is ever made. */
     if (arrival->has_vp8)

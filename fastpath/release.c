@@ -11,16 +11,18 @@
 /* Padding that one packet may consist of (RFC 3550: its length stands in one byte). */
 #define PADDING_MOST 255u
 
-int release_open(struct release *release, uint32_t transports)
+int release_open(struct release *release, uint32_t transports, uint32_t sinks)
 {
     *release = (struct release){.due_ns = UINT64_MAX};
     release->due = calloc(transports, sizeof *release->due);
-    return release->due && waiting_open(&release->waiting) == 0 ? 0 : -ENOMEM;
+    release->keys = calloc(sinks, sizeof *release->keys); /* pages come as they are used */
+    return release->due && release->keys && waiting_open(&release->waiting) == 0 ? 0 : -ENOMEM;
 }
 
 void release_close(struct release *release)
 {
     free(release->due);
+    free(release->keys);
     waiting_close(&release->waiting);
     *release = (struct release){.due_ns = UINT64_MAX};
 }
@@ -64,10 +66,34 @@ void release_later(struct worker *worker, uint32_t transport, const struct waiti
     uint64_t carried = (uint64_t)state->pacing.rate * 2 * (PACING_WAIT_NS / 1000000) / 8000;
     uint32_t most = carried > WAITING_BYTES ? (uint32_t)carried : WAITING_BYTES;
     worker_count(worker, COUNTER_pacing_waited, 1);
-    unsigned dropped = waiting_put(&worker->release.waiting, &link->queue, packet, most, PACING_WAIT_NS, now_ns);
+    unsigned dropped =
+        waiting_put(&worker->release.waiting, &link->queue, packet, most, RELEASE_LONGEST_NS, now_ns);
     if (dropped) worker_count(worker, COUNTER_waiting_dropped, dropped);
     state->waiting_bytes = link->queue.bytes;
-    if (!link->place && link->queue.count) list(worker, transport, pacing_due_ns(&state->pacing, now_ns));
+    if (!link->place && link->queue.count)
+        list(worker, transport, pacing_due_ns(&state->pacing, now_ns));
+}
+
+void release_key_frame(struct worker *worker, uint32_t sink, uint64_t index, bool cut)
+{
+    uint32_t transport = worker->sinks[sink].transport;
+    struct downlink *link = &worker->downlinks.links[transport];
+    struct downlink_state *state = &worker->state.downlinks[transport];
+    if (!worker->transports[transport].paced) return;
+    bool stale = link->queue.bytes > (uint64_t)state->pacing.rate * RELEASE_STALE_MS / 8000;
+    if (!cut && !stale) return;
+    worker->release.keys[sink] =
+        (struct release_key){.incarnation = worker->sinks[sink].incarnation, .index = index};
+    if (!stale) return;
+    unsigned purged = waiting_purge(&worker->release.waiting, &link->queue, sink, index);
+    worker_count(worker, COUNTER_waiting_superseded, purged);
+    state->waiting_bytes = link->queue.bytes;
+}
+
+bool release_superseded(const struct worker *worker, uint32_t sink, uint64_t index)
+{
+    const struct release_key *key = &worker->release.keys[sink];
+    return key->incarnation == worker->sinks[sink].incarnation && index < key->index;
 }
 
 void release_probe(struct worker *worker, uint32_t transport, const struct probe_request *request, uint64_t now_ns)
@@ -142,7 +168,8 @@ static int send_media(struct worker *worker, uint32_t transport, const struct wa
     return length;
 }
 
-static int send_waiting(struct worker *worker, uint32_t transport, const struct waiting_packet *waiting, uint64_t now_ns)
+static int send_waiting(struct worker *worker, uint32_t transport,
+                        const struct waiting_packet *waiting, uint64_t now_ns)
 {
     const struct sequence_origin *origin = &waiting->origin;
     struct history_packet packet;
@@ -191,8 +218,8 @@ static uint32_t find_filling(struct worker *worker, uint32_t transport, uint64_t
         for (uint16_t back = 0; back < RELEASE_PROBE_LOOK && current->started; back++) {
             struct sequence_origin candidate;
             struct history_packet kept;
-            if (sequence_map_origin(&worker->maps[sink], current, (uint16_t)(current->highest_index - back),
-                                    &candidate) != 0 ||
+            if (sequence_map_origin(&worker->maps[sink], current,
+                                    (uint16_t)(current->highest_index - back), &candidate) != 0 ||
                 !recovery_find(worker, candidate.source, candidate.source_incarnation, candidate.encoding,
                                candidate.input_ssrc, candidate.input_index, now_ns, &kept) ||
                 kept.length <= packet->length)
@@ -213,8 +240,9 @@ static bool send_filling(struct worker *worker, uint32_t transport, uint32_t byt
     uint32_t sink = find_filling(worker, transport, now_ns, &origin, &packet);
     if (sink == TABLE_NONE) return false;
     while (bytes) {
-        int sent = packet.length > PADDING_MOST ? retransmit_packet(worker, sink, &origin, &packet, now_ns)
-                                                : retransmit_padding(worker, sink, PADDING_MOST, now_ns);
+        int sent = packet.length > PADDING_MOST
+                       ? retransmit_packet(worker, sink, &origin, &packet, now_ns)
+                       : retransmit_padding(worker, sink, PADDING_MOST, now_ns);
         if (sent <= 0) return sent == 0;
         worker_count(worker, COUNTER_probe_padding_bytes, (uint64_t)sent);
         bytes -= (uint32_t)sent < bytes ? (uint32_t)sent : bytes;
@@ -247,8 +275,8 @@ static void send_run(struct worker *worker, uint32_t transport, uint64_t now_ns)
 static bool can_be_sent_to(const struct worker *worker, uint32_t transport, uint64_t now_ns)
 {
     const struct transport_state *state = &worker->state.transports[transport];
-    return worker->transports[transport].tx_keyed && worker->timers[transport].send_until_ns > now_ns &&
-           state->selected < LIMIT_PATHS;
+    return worker->transports[transport].tx_keyed &&
+           worker->timers[transport].send_until_ns > now_ns && state->selected < LIMIT_PATHS;
 }
 
 void release_tick(struct worker *worker, uint64_t now_ns)
@@ -272,7 +300,7 @@ void release_tick(struct worker *worker, uint64_t now_ns)
                 release->due_ns = now_ns;
                 return;
             }
-            send_run(worker, transport, now_ns);
+            if (link->queue.count || pacing_cluster(pacing)) send_run(worker, transport, now_ns);
             if (!link->queue.count && !pacing_cluster(pacing)) {
                 unlist(worker, transport);
                 continue;

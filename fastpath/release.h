@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "probing.h"
+#include "pacing.h"
 #include "waiting.h"
 
 struct worker;
@@ -20,27 +20,44 @@ struct worker;
 /* Shortest time between two looks at who waits. Higher: packets leave so much later than they might. Lower: 2,000 receivers that wait are looked
    at more often, 1 to 2 us each time. */
 #define RELEASE_SCAN_NS (500ull * 1000ull)
+/* While a packet waits for longer, no more are taken behind it. Twice what pacing aims at, because a link that fell is drained slowly. Higher: stale
+   pictures. Lower: what is dropped here is asked for again, over the same link. */
+#define RELEASE_LONGEST_NS (2 * PACING_WAIT_NS)
 /* Newest numbers of each slot among which a packet is looked for that fills a probe. Higher: more looking, 50 ns each. Lower: smaller packets. */
 #define RELEASE_PROBE_LOOK 4u
+
+/* What waits for less than this, by the estimate, is not thrown away for a key frame: it leaves sooner than anybody notices. */
+#define RELEASE_STALE_MS 100u
 
 struct release_due {
     uint64_t ns;
     uint32_t transport;
 };
 
+struct release_key { /* of one sink: from where on it needs what it gets */
+    uint32_t incarnation;
+    uint64_t index; /* of the first packet of a key frame, as it went out */
+};
+
 struct release {
     struct waiting waiting;
-    struct release_due *due; /* who waits or is probed */
+    struct release_key *keys; /* by sink */
+    struct release_due *due;  /* who waits or is probed */
     uint32_t count;
     uint64_t scanned_ns;
     uint64_t due_ns; /* when release_tick has something to do, UINT64_MAX = never */
 };
 
-int release_open(struct release *release, uint32_t transports); /* 0 or -ENOMEM */
+int release_open(struct release *release, uint32_t transports, uint32_t sinks); /* 0 or -ENOMEM */
 void release_close(struct release *release);
 
 /* The packet waits for its turn, because outgoing_must_wait said so. `packet`: all but times and links. */
 void release_later(struct worker *worker, uint32_t transport, const struct waiting_packet *packet, uint64_t now_ns);
+/* A key frame begins with this output index of a video sink. What waits of before would only delay it: it goes, unless that is little. Nobody will be
+   given it as a repair either, nor anything of before a cut (`cut`). */
+void release_key_frame(struct worker *worker, uint32_t sink, uint64_t index, bool cut);
+/* Is a packet of this sink of before what it still needs? */
+bool release_superseded(const struct worker *worker, uint32_t sink, uint64_t index);
 /* Has it a retransmission stream to probe it on? */
 bool release_can_probe(const struct worker *worker, uint32_t transport);
 /* The receiver is to be probed. */

@@ -134,8 +134,10 @@ void retransmit_untrusted(struct worker *worker, uint32_t transport, const struc
     for (int i = 0; i < count; i++) {
         const struct sequence_origin *request = &requests[i];
         struct history_packet packet;
-        if (!recovery_find(worker, request->source, request->source_incarnation, request->encoding,
-                           request->input_ssrc, request->input_index, now_ns, &packet))
+        if (worker->transports[transport].paced && release_superseded(worker, sink, request->output_index))
+            worker_count(worker, COUNTER_rtx_superseded, 1);
+        else if (!recovery_find(worker, request->source, request->source_incarnation, request->encoding,
+                                request->input_ssrc, request->input_index, now_ns, &packet))
             worker_count(worker, COUNTER_rtx_not_kept, 1);
         else if (!repair(worker, sink, request, &packet, now_ns))
             return;

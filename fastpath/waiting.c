@@ -7,7 +7,8 @@ int waiting_open(struct waiting *waiting)
 {
     waiting->packets = calloc(WAITING_POOL + 1, sizeof *waiting->packets);
     if (!waiting->packets) return -ENOMEM;
-    for (uint32_t number = 1; number < WAITING_POOL; number++) waiting->packets[number].next = number + 1;
+    for (uint32_t number = 1; number < WAITING_POOL; number++)
+        waiting->packets[number].next = number + 1;
     waiting->free = 1;
     return 0;
 }
@@ -50,10 +51,11 @@ static void drop_newest(struct waiting *waiting, struct waiting_queue *queue, ui
     give_back(waiting, newest);
 }
 
-static bool is_full(const struct waiting *waiting, const struct waiting_queue *queue, uint32_t bytes,
-                    uint32_t most_bytes, uint64_t longest_ns, uint64_t now_ns)
+static bool is_full(const struct waiting *waiting, const struct waiting_queue *queue,
+                    uint32_t bytes, uint32_t most_bytes, uint64_t longest_ns, uint64_t now_ns)
 {
-    if (!waiting->free || queue->count >= WAITING_PACKETS || queue->bytes + bytes > most_bytes) return true;
+    if (!waiting->free || queue->count >= WAITING_PACKETS || queue->bytes + bytes > most_bytes)
+        return true;
     uint32_t oldest = queue->first[WAITING_MEDIA];
     return oldest && now_ns - waiting->packets[oldest].since_ns > longest_ns;
 }
@@ -97,6 +99,30 @@ void waiting_take(struct waiting *waiting, struct waiting_queue *queue)
     queue->first[line] = waiting->packets[number].next;
     if (!queue->first[line]) queue->last[line] = 0;
     give_back(waiting, number);
+}
+
+unsigned waiting_purge(struct waiting *waiting, struct waiting_queue *queue, uint32_t sink, uint64_t below)
+{
+    unsigned before = queue->count;
+    for (unsigned line = 0; line < WAITING_LINES; line++) {
+        uint32_t kept = 0;
+        for (uint32_t at = queue->first[line], next; at; at = next) {
+            struct waiting_packet *packet = &waiting->packets[at];
+            next = packet->next;
+            if (packet->sink != sink || packet->origin.output_index >= below) {
+                kept = at;
+                continue;
+            }
+            count_out(queue, packet);
+            if (kept)
+                waiting->packets[kept].next = next;
+            else
+                queue->first[line] = next;
+            give_back(waiting, at);
+        }
+        queue->last[line] = kept;
+    }
+    return before - queue->count;
 }
 
 unsigned waiting_clear(struct waiting *waiting, struct waiting_queue *queue)

@@ -32,9 +32,9 @@ struct waiting_packet {
     struct sequence_origin origin; /* where it stands in the history, and its numbers as they go out */
     uint64_t since_ns;
     uint32_t sink, sink_incarnation;
-    uint32_t next;   /* the pool's */
-    uint16_t bytes;  /* about what it takes on the wire, without IP and UDP */
-    uint8_t repair;  /* 1 = leaves over the slot's retransmission stream */
+    uint32_t next;  /* the pool's */
+    uint16_t bytes; /* about what it takes on the wire, without IP and UDP */
+    uint8_t repair; /* 1 = leaves over the slot's retransmission stream */
     uint8_t reserved;
 };
 _Static_assert(sizeof(struct waiting_packet) == 64, "one cache line");
@@ -46,7 +46,7 @@ struct waiting {
 
 enum { WAITING_REPAIRS = 0, WAITING_MEDIA = 1, WAITING_LINES = 2 };
 
-struct waiting_queue { /* of one receiver; valid when zeroed */
+struct waiting_queue {                                  /* of one receiver; valid when zeroed */
     uint32_t first[WAITING_LINES], last[WAITING_LINES]; /* 0 = none */
     uint32_t bytes;
     uint16_t count;
@@ -62,13 +62,17 @@ void waiting_close(struct waiting *waiting);
 unsigned waiting_put(struct waiting *waiting, struct waiting_queue *queue, const struct waiting_packet *packet,
                      uint32_t most_bytes, uint64_t longest_ns, uint64_t now_ns);
 /* The packet whose turn it is, NULL = none. */
-static inline const struct waiting_packet *waiting_first(const struct waiting *waiting, const struct waiting_queue *queue)
+static inline const struct waiting_packet *waiting_first(const struct waiting *waiting,
+                                                         const struct waiting_queue *queue)
 {
-    uint32_t number = queue->first[WAITING_REPAIRS] ? queue->first[WAITING_REPAIRS] : queue->first[WAITING_MEDIA];
+    uint32_t number =
+        queue->first[WAITING_REPAIRS] ? queue->first[WAITING_REPAIRS] : queue->first[WAITING_MEDIA];
     return number ? &waiting->packets[number] : NULL;
 }
 /* Takes that one out. */
 void waiting_take(struct waiting *waiting, struct waiting_queue *queue);
+/* Takes out what this sink has of output indices below `below`; returns how many. */
+unsigned waiting_purge(struct waiting *waiting, struct waiting_queue *queue, uint32_t sink, uint64_t below);
 /* Takes all out; returns how many. */
 unsigned waiting_clear(struct waiting *waiting, struct waiting_queue *queue);
 

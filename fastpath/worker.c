@@ -30,7 +30,7 @@ static int take_memory(struct worker *worker, uint64_t seed)
         !worker->tmmbr || recovery_open(&worker->recovery, capacities.sources) != 0 ||
         arrival_reports_open(&worker->arrival_reports, capacities.transports) != 0 ||
         downlinks_open(&worker->downlinks, capacities.transports) != 0 ||
-        release_open(&worker->release, capacities.transports) != 0 ||
+        release_open(&worker->release, capacities.transports, capacities.sinks) != 0 ||
         addresses_open(&worker->addresses, capacities.transports, seed) != 0 ||
         adaptation_open(worker) != 0 || fanout_open(&worker->fanout, capacities) != 0 ||
         egress_open(&worker->egress) != 0 || outbox_open(&worker->outbox) != 0)

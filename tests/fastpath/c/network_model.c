@@ -153,7 +153,7 @@ static void send_run(struct model *model, int number, int64_t now_us)
     struct model_flow *flow = &model->result->flow[number];
     struct application *application = &model->application[number];
     uint64_t now_ns = (uint64_t)now_us * 1000;
-    pacing_rate(&flow->pacing, flow->bandwidth.target);
+    pacing_rate(&flow->pacing, flow->bandwidth.target, false);
     uint32_t allowed = pacing_allowed(&flow->pacing, application->bytes, now_ns), taken = 0;
     uint8_t cluster = pacing_cluster(&flow->pacing);
     while (application->count && allowed) {

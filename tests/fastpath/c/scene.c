@@ -192,7 +192,7 @@ static void keep_rtp(struct scene *scene, struct received *got, const uint8_t *b
 {
     struct member *self = &scene->members[got->member];
     struct rtp_header header;
-    struct rtp_field level;
+    struct rtp_field level, number;
     uint8_t copy[1700];
     memcpy(copy, bytes, length);
     CHECK_EQUAL(rtp_parse_untrusted(copy, length, &header), 0);
@@ -207,6 +207,10 @@ static void keep_rtp(struct scene *scene, struct received *got, const uint8_t *b
     got->payload_type = header.payload_type;
     got->marker = header.marker;
     if (rtp_extension_find(copy, &header, LEVEL_EXT, &level) == 1) got->level = copy[level.offset];
+    if (rtp_extension_find(copy, &header, TRANSPORT_CC_EXT, &number) == 1) {
+        got->numbered = true;
+        got->transport_cc = load_be16(copy + number.offset);
+    }
     got->payload_length = (uint16_t)(length - header.payload_offset);
     memcpy(got->payload, copy + header.payload_offset, got->payload_length);
 }
@@ -215,7 +219,7 @@ void scene_keep(struct scene *scene, const struct egress_destination *to, const 
 {
     CHECK(scene->received_count < SCENE_RECEIVED);
     struct received *got = &scene->received[scene->received_count++];
-    *got = (struct received){.member = to->transport, .port = to->remote.port};
+    *got = (struct received){.member = to->transport, .port = to->remote.port, .bytes = (uint16_t)length};
     int kind = demux_untrusted(bytes, length);
     CHECK(kind >= 0);
     got->stun = kind == DEMUX_STUN;

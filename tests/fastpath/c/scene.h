@@ -13,7 +13,7 @@
 #define SCENE_RECEIVED 8192
 #define MS 1000000ull
 
-enum { MID_EXT = 4, RID_EXT = 10, REPAIRED_EXT = 11, LEVEL_EXT = 1 };
+enum { MID_EXT = 4, RID_EXT = 10, REPAIRED_EXT = 11, LEVEL_EXT = 1, TRANSPORT_CC_EXT = 3 };
 
 struct received { /* one datagram a member got, decrypted */
     uint32_t member;
@@ -22,6 +22,9 @@ struct received { /* one datagram a member got, decrypted */
     uint32_t ssrc, timestamp, csrc;
     uint64_t index;
     uint8_t payload_type, marker, level;
+    bool numbered; /* has a transport-wide number */
+    uint16_t transport_cc;
+    uint16_t bytes; /* of the datagram */
     uint16_t payload_length;
     uint8_t payload[1500]; /* of RTP; of the others the whole datagram */
 };

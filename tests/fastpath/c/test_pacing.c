@@ -52,7 +52,7 @@ static void runs_are_short_and_the_rate_holds(void)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct pacing pacing = {0};
-        pacing_rate(&pacing, rows[i].rate);
+        pacing_rate(&pacing, rows[i].rate, false);
         /* As much as would leave within PACING_WAIT_NS anyway. */
         uint32_t waiting = rows[i].rate / 8 / 4 + rows[i].packet;
         struct told told = run(&pacing, waiting, true, rows[i].packet, rows[i].poll, 1000 * MS);
@@ -67,7 +67,7 @@ static void runs_are_short_and_the_rate_holds(void)
 static void nothing_is_saved_up(void)
 {
     struct pacing pacing = {0};
-    pacing_rate(&pacing, 2000000);
+    pacing_rate(&pacing, 2000000, false);
     CHECK_EQUAL(pacing_allowed(&pacing, 0, START), 0); /* nothing waits, no probe */
     uint32_t first = pacing_allowed(&pacing, 100000, START + 900 * MS);
     CHECK_EQUAL(first, 1250); /* 5 ms of 2 Mbit/s; not what 900 ms would have held */
@@ -79,7 +79,7 @@ static void nothing_is_saved_up(void)
 static void a_key_frame_leaves_in_time(void)
 {
     struct pacing pacing = {0};
-    pacing_rate(&pacing, 300000);
+    pacing_rate(&pacing, 300000, false);
     struct told told = run(&pacing, 60000, false, 1200, MS, 3000 * MS); /* 1.6 s of the estimate */
     CHECK_EQUAL(told.bytes, 60000);
     CHECK(told.last_ns - START < 900 * MS);
@@ -89,7 +89,7 @@ static void a_key_frame_leaves_in_time(void)
 static void audio_never_waits_and_does_not_silence_video(void)
 {
     struct pacing pacing = {0};
-    pacing_rate(&pacing, 100000);
+    pacing_rate(&pacing, 100000, false);
     CHECK(pacing_allowed(&pacing, 1200, START) > 0);
     pacing_spent(&pacing, 1200, START);
     for (unsigned i = 0; i < 200; i++)
@@ -104,7 +104,8 @@ static void due_is_when_something_may_leave(void)
     uint64_t random = 3, now = START;
     struct pacing pacing = {0};
     for (unsigned i = 0; i < 5000; i++) {
-        if (i % 50 == 0) pacing_rate(&pacing, 60000 + (uint32_t)(random_next(&random) % 20000000));
+        if (i % 50 == 0)
+            pacing_rate(&pacing, 60000 + (uint32_t)(random_next(&random) % 20000000), false);
         uint32_t waiting = 1 + (uint32_t)(random_next(&random) % 20000);
         uint32_t allowed = pacing_allowed(&pacing, waiting, now);
         if (allowed) {
@@ -133,7 +134,7 @@ static void a_probe_is_filled_with_padding(void)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct pacing pacing = {0};
-        pacing_rate(&pacing, rows[i].rate);
+        pacing_rate(&pacing, rows[i].rate, false);
         uint32_t bytes = rows[i].probe / 8 * 15 / 1000;
         if (bytes < 6000) bytes = 6000;
         pacing_probe(&pacing, &(struct probe_request){rows[i].probe, bytes, 7}, START);
