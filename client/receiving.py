@@ -206,6 +206,8 @@ class Receiver:
             self._report(now)
 
     def _repair(self, slot: Slot, frames: VideoSlot, now: float) -> None:
+        for frame in frames.give_up(now):
+            self._frame(slot, frame)
         if sequences := frames.to_ask(now):
             self._statistics.count("asked again", len(sequences))
             self._send(

@@ -163,10 +163,12 @@ class KeyExchange:
 
     def answers(self) -> Iterable[tuple[Device, dict[int, list[BaseKey]]]]:
         """After our keys were sent: those who asked before the keys that they may have were made."""
-        waiting, self._waiting = self._waiting, set()
-        for device in waiting:
+        for device in list(self._waiting):
             since = self._since(device)
-            if since != NOBODYS and (keys := self.own.since(int(since))):
+            keys = {} if since == NOBODYS else self.own.since(int(since))
+            if keys or since == NOBODYS:
+                self._waiting.discard(device)
+            if keys:
                 yield device, keys
 
     def _since(self, device: Device) -> float:

@@ -16,6 +16,8 @@ SAFE_INTEGER: Final = 2**53 - 1
 # Slot pairs in the invite, the step and the most (docs/protocol.md section 4). More: a larger first event.
 # Fewer: an early second offer.
 FIRST_SLOT_PAIRS: Final = 4
+# Audio slots of whoever speaks and has no pair. Fewer: in a large conference some who speak are not heard.
+LOUDEST_SLOTS: Final = 3
 SLOT_PAIR_STEP: Final = 4
 SLOT_PAIRS_MAX: Final = 16
 

@@ -130,11 +130,16 @@ class VideoSlot:
             self._skip()
         return self._drain(now)
 
-    def to_ask(self, now: float) -> list[int]:
-        """Sequence numbers (16 bits) to ask for now; holes that are too old are given up."""
-        old = [number for number, hole in self._holes.items() if now - hole.since > limits.NACK_GIVE_UP_S]
-        if old:
+    def give_up(self, now: float) -> list[Frame]:
+        """Holes that are too old are waited for no longer; frames that waited behind them."""
+        frames: list[Frame] = []
+        while any(now - hole.since > limits.NACK_GIVE_UP_S for hole in self._holes.values()):
             self._skip()
+            frames += self._drain(now)
+        return frames
+
+    def to_ask(self, now: float) -> list[int]:
+        """Sequence numbers (16 bits) to ask for now."""
         due = [
             (number, hole)
             for number, hole in self._holes.items()

@@ -54,6 +54,7 @@ class Offerer:
     stream_id: str
     sources: Sequence[str]  # of "audio", "camera"
     pairs: int = limits.FIRST_SLOT_PAIRS
+    loudest: int = limits.LOUDEST_SLOTS  # audio slots beyond the pairs, for whoever speaks and has none
     transport_cc: bool = True  # offered in slots
     lines: list[Line] = field(default_factory=list)
     version: int = 0
@@ -64,10 +65,14 @@ class Offerer:
             for source in self.sources:
                 self._add("audio" if source == "audio" else "video", source)
             self._add("application", "data")
-        have = sum(line.slot and line.kind == "audio" for line in self.lines)
+        first = self.version == 0
+        have = sum(line.slot and line.kind == "video" for line in self.lines)
         for _ in range(have, self.pairs):
             self._add("audio", "audio", slot=True)
             self._add("video", "video", slot=True)
+        # After the pairs of the first offer: what has no partner there is a loudest slot for the whole call.
+        for _ in range(self.loudest if first else 0):
+            self._add("audio", "audio", slot=True)
         self.version += 1
         head = [
             "v=0",
