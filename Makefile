@@ -41,7 +41,7 @@ sanitize: setup c-test ## the compiled core's Python tests under the sanitizers
 	@tools/sanitize.sh
 
 bench: build ## what the server costs, beside the limit and other servers: build/bench.json, pictures (root)
-	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) -m pip install -q "$$($(PYTHON) tools/requirements.py bench)"
+	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) tools/requirements.py bench | xargs -d '\n' $(PYTHON) -m pip install -q
 	@benchmarks/build.sh && $(PYTHON) -m benchmarks --results
 
 bench-quick: build ## the most telling of these figures, in under 90 s
