@@ -56,7 +56,7 @@ struct direction {
     const char *name;
     int from, to;
     struct settings set;
-    uint64_t seed, count;      /* packets that came */
+    uint64_t seed, count; /* packets that came */
     bool in_burst;
     struct packet *head, *tail; /* waiting for the bottleneck; the head is being sent */
     uint64_t head_done_ns, free_ns, waiting_bytes;
@@ -86,9 +86,7 @@ static uint64_t mix(uint64_t x)
 
 /* Uniform in [0, 1): the `which`-th throw of the dice for packet `number`. */
 static double throw_dice(const struct direction *way, uint64_t number, unsigned which)
-{
-    return (double)(mix(mix(way->seed + number) + which) >> 11) * 0x1p-53;
-}
+{ return (double)(mix(mix(way->seed + number) + which) >> 11) * 0x1p-53; }
 
 static bool packet_is_lost(struct direction *way, uint64_t number)
 {
@@ -127,9 +125,7 @@ static bool packet_corrupt(struct direction *way, struct packet *packet)
 }
 
 static bool earlier(const struct packet *a, const struct packet *b)
-{
-    return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a->number < b->number;
-}
+{ return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a->number < b->number; }
 
 static void heap_push(struct direction *way, struct packet *packet)
 {
@@ -160,8 +156,8 @@ static struct packet *heap_pop(struct direction *way)
 static void tell_log(const struct direction *way, const struct packet *packet, uint64_t left_ns)
 {
     if (packet_log)
-        fprintf(packet_log, "%" PRIu64 " %s %u %" PRIu64 " %u\n", packet->arrived_ns, way->name, packet->length,
-                (left_ns - packet->arrived_ns) / 1000, packet->fate);
+        fprintf(packet_log, "%" PRIu64 " %s %u %" PRIu64 " %u\n", packet->arrived_ns, way->name,
+                packet->length, (left_ns - packet->arrived_ns) / 1000, packet->fate);
 }
 
 /* It has passed the bottleneck at `left_ns`: it is lost, or sets out. */
@@ -194,9 +190,7 @@ static void packet_sets_out(struct direction *way, struct packet *packet, uint64
 }
 
 static uint64_t sending_ns(const struct direction *way, const struct packet *packet)
-{
-    return (uint64_t)((double)packet->length * 8e9 / way->set.rate);
-}
+{ return (uint64_t)((double)packet->length * 8e9 / way->set.rate); }
 
 static void packet_arrives(struct direction *way, struct packet *packet, uint64_t now_ns)
 {
@@ -243,7 +237,8 @@ static void way_advance(struct direction *way, uint64_t now_ns)
         if (!way->head) way->tail = NULL;
         way->waiting_bytes -= packet->length;
         way->free_ns = done_ns;
-        if (way->head) way->head_done_ns = done_ns + (way->set.rate > 0 ? sending_ns(way, way->head) : 0);
+        if (way->head)
+            way->head_done_ns = done_ns + (way->set.rate > 0 ? sending_ns(way, way->head) : 0);
         packet_sets_out(way, packet, done_ns);
     }
     while (way->heap_count && way->heap[0]->due_ns <= now_ns) {
@@ -291,7 +286,8 @@ static const char *settings_read(struct settings *set, char *text)
         while (i < sizeof names / sizeof *names && strcmp(names[i], word) != 0) i++;
         if (i == sizeof names / sizeof *names) return "no such setting";
         double value = strtod(equals + 1, &end);
-        if (end == equals + 1 || *end || !(value >= 0) || value > 1e12) return "not a number that makes sense";
+        if (end == equals + 1 || *end || !(value >= 0) || value > 1e12)
+            return "not a number that makes sense";
         *values[i] = value;
     }
     return set->loss > 1 || set->duplicate > 1 || set->corrupt > 1 ? "a share is at most 1" : NULL;
@@ -302,8 +298,8 @@ static void tell_stats(const struct direction *ways)
     for (int i = 0; i < 2; i++)
         printf("%s\"%s\": {\"packets\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"dropped\": %" PRIu64 ", \"lost\": %" PRIu64
                ", \"duplicated\": %" PRIu64 ", \"corrupted\": %" PRIu64 "}%s",
-               i ? ", " : "{", ways[i].name, ways[i].packets, ways[i].bytes, ways[i].dropped, ways[i].lost, ways[i].duplicated,
-               ways[i].corrupted, i ? "}\n" : "");
+               i ? ", " : "{", ways[i].name, ways[i].packets, ways[i].bytes, ways[i].dropped,
+               ways[i].lost, ways[i].duplicated, ways[i].corrupted, i ? "}\n" : "");
 }
 
 /* False to end. */
@@ -393,7 +389,8 @@ int main(int count, char **words)
         now = clock_now();
         uint64_t left = due <= now ? 0 : due - now;
         struct timespec timeout = {(time_t)(left / SECOND), (long)(left % SECOND)};
-        if (ppoll(wait, 3, due == UINT64_MAX ? NULL : &timeout, NULL) < 0 && errno != EINTR) return 1;
+        if (ppoll(wait, 3, due == UINT64_MAX ? NULL : &timeout, NULL) < 0 && errno != EINTR)
+            return 1;
         bool more = true;
         for (int turn = 0; turn < 64 && more; turn++) {
             more = way_read(&ways[0]);
