@@ -76,7 +76,7 @@ async def drop_and_recover(stage: Stage) -> list[Row]:
         row(
             "longest_freeze_ms",
             freeze,
-            f"{PAGES}; longest time between two decoded pictures from the drop to the end; {usual:.0f} before it",
+            f"{PAGES}; longest time between two pictures from the drop to the end; {usual:.0f} before",
             "a switch of encodings waits for a key frame, and that for the queue",
         ),
         row(
@@ -88,8 +88,8 @@ async def drop_and_recover(stage: Stage) -> list[Row]:
         row(
             "other_viewers_freeze_ms",
             max(0.0, added),
-            f"{PAGES}; totalFreezesDuration of a viewer without a bottleneck from the drop to the end, less its "
-            f"rate before; its longest time between pictures was {disturbed:.0f} ms, before {calm:.0f} ms",
+            f"{PAGES}; totalFreezesDuration of a viewer without a bottleneck from the drop to the end, less "
+            f"its rate before; its longest time between pictures was {disturbed:.0f} ms, before {calm:.0f}",
             "key frames asked for by the other's switches come late",
         ),
         row(
@@ -108,7 +108,7 @@ async def steady(stage: Stage, rate: float, name: str, senders: int) -> list[Row
     link.both.set(delay_ms=DELAY_MS)
     link.down.set(rate=rate, queue_ms=300)
     near = await stage.browser()
-    # Fewer lines (the least of which Chromium makes three encodings), the same rate: bits are what is measured.
+    # Chromium makes three encodings of no fewer lines; bits are what is measured here.
     people = [
         await stage.viewer(near, "creator" if n == 0 else f"sender{n}", sends=True, width=960)
         for n in range(senders)
@@ -128,7 +128,7 @@ async def steady(stage: Stage, rate: float, name: str, senders: int) -> list[Row
     estimate = mean(stage.estimates("viewer"), since, ended) or 0
     allocated = mean(stage.allocated("viewer"), since, ended) or 0
     said = f"mean estimate {estimate / 1000:.0f}, allocated {allocated / 1000:.0f} kbit/s"
-    how = f"{PAGES}; {senders} cameras asked for in full, {STEADY_S:.0f} s after {STEADY_SETTLE_S:.0f} s; {said}"
+    how = f"{PAGES}; {senders} cameras wanted in full, {STEADY_S:.0f} s after {STEADY_SETTLE_S:.0f}; {said}"
     found = [
         row(f"utilisation_{name}", used, how, said),
         row(f"queue_delay_p95_ms_{name}", queue_ms(passages, since, ended), how, said),
@@ -197,7 +197,7 @@ def _clamp_accuracy(stage: Stage, since: float, ended: float, said: str) -> Row:
     # What the viewer can have of it: its estimate less the voice beside it.
     lowest = spent - VOICE_BPS
     note = (
-        f"{PAGES}; full resolution as the sender sends it, {sent / 1000:.0f} kbit/s, over its lowest viewer's "
+        f"{PAGES}; full resolution as the sender sends it, {sent / 1000:.0f} kbit/s, over its viewer's "
         f"estimate less sound, {lowest / 1000:.0f} kbit/s (its deal: {share / 1000:.0f})"
     )
     return row("clamp_accuracy", sent / lowest, note, note)

@@ -237,8 +237,11 @@ static void way_advance(struct direction *way, uint64_t now_ns)
         if (!way->head) way->tail = NULL;
         way->waiting_bytes -= packet->length;
         way->free_ns = done_ns;
-        if (way->head)
-            way->head_done_ns = done_ns + (way->set.rate > 0 ? sending_ns(way, way->head) : 0);
+        if (way->head) {
+            /* It may have come after that, if we are late ourselves. */
+            uint64_t start = done_ns > way->head->arrived_ns ? done_ns : way->head->arrived_ns;
+            way->head_done_ns = start + (way->set.rate > 0 ? sending_ns(way, way->head) : 0);
+        }
         packet_sets_out(way, packet, done_ns);
     }
     while (way->heap_count && way->heap[0]->due_ns <= now_ns) {

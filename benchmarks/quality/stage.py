@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.quality import pages
 from benchmarks.quality.device import Device
@@ -48,7 +50,7 @@ class Stage:
         """Chromium behind a link, or beside the server."""
         where = link.name if link else ""
         if where not in self._drivers:
-            spawn = link.spawn if link else self.network.server.spawn
+            spawn = partial(_nice, link.spawn if link else self.network.server.spawn, 0 if link else 5)
             self._drivers[where] = self.stack.enter_context(Browsers(spawn))
         return await self._drivers[where].launch(args=pages.flags(self.video))
 
@@ -99,6 +101,13 @@ class Stage:
             return 0.0
         first, last = inside[0], inside[-1]
         return 8 * (last.bytes[name][encoding] - first.bytes[name][encoding]) / (last.at - first.at)
+
+
+def _nice(
+    spawn: Callable[..., subprocess.Popen[Any]], step: int, command: list[str], **options: Any
+) -> subprocess.Popen[Any]:
+    """Who is measured does not wait for those who encode on the same two cores."""
+    return spawn(["nice", "-n", str(step), *command], **options)
 
 
 @asynccontextmanager
