@@ -220,7 +220,7 @@ async def _statistics(conference: Conference, terminal: Terminal) -> None:
 
 
 def _print_statistics(conference: Conference, terminal: Terminal) -> None:
-    figures = conference.refresh()
+    figures = conference.statistics
     for tile in sorted(figures.tiles.values(), key=lambda each: (each.member, each.source)):
         size = "" if tile.size is None else f" {tile.size[0]}x{tile.size[1]}"
         refused = "".join(f", {count} {verdict.value}" for verdict, count in tile.refused.items())

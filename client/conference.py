@@ -1,80 +1,42 @@
-"""A membership of one conference: joined, followed, left."""
+"""A conference as a program takes part in it: joined, listened to, left."""
 
 import asyncio
 import contextlib
 import logging
-import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import quote
 
 from client.errors import Trouble
-from client.happenings import (
-    Complaint,
-    Ended,
-    Happening,
-    Joined,
-    MemberChanged,
-    MemberJoined,
-    MemberLeft,
-    Speaking,
-    TileChanged,
-    Wanted,
-)
+from client.happenings import Ended, Happening
 from client.joining import Entry, Pass, enter
 from client.keylink import KeyLink
-from client.keys.exchange import Device
-from client.keys.frames import Verdict
 from client.matrix.homeserver import Homeserver
 from client.matrix.room import ConferenceRoom
 from client.media.record import Recorder
 from client.media.sources import Source
+from client.membership import Membership
 from client.protocol import limits, messages, names
-from client.protocol.checked import Malformed
-from client.receiving import Receiver, Sink
-from client.rtp import rtcp
-from client.rtp.packet import PacketError
-from client.sending import CameraSender, MicrophoneSender, Senders
-from client.statistics import Statistics, Tile
-from client.transport.link import Link
-from client.transport.sdp import AnswerUnusable, read_answer_untrusted
+from client.receiving import Sink
+from client.statistics import Statistics
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.02
-
 
 class Conference:
-    """Use `join`, then `events`; end with `leave`.
+    """Use `join`, then `events`; end with `leave`."""
 
-    `members` are those inside, we too, by number; `statistics` the figures; `number` is ours.
-    """
-
-    def __init__(
-        self, homeserver: Homeserver, room: ConferenceRoom, send: Source | None, to_device: bool
-    ) -> None:
-        self._homeserver, self._room, self._source, self._to_device = homeserver, room, send, to_device
-        self.statistics = Statistics()
-        self.members: dict[int, messages.Member] = {}
-        self.number = 0
-        self.slots: dict[str, messages.Slot] = {}
-        self.layers: dict[str, messages.Layer] = {}
-        self.viewers: dict[str, messages.Viewing] = {}
+    def __init__(self, homeserver: Homeserver, room: ConferenceRoom, send: Source | None) -> None:
+        self._homeserver, self._room = homeserver, room
         self._happenings: asyncio.Queue[Happening] = asyncio.Queue()
-        self._welcomed = asyncio.Event()
-        self._heard_at = time.monotonic()
-        self._ended: Ended | None = None
-        self._over = asyncio.Event()
-        self._keys: KeyLink | None = None
+        self._sources = []
+        if send is not None:
+            self._sources += ["audio"] if send.has_sound else []
+            self._sources += ["camera"] if send.has_picture else []
+        self._entry = Entry(homeserver, self._sources, self._hung_up)
+        self._membership = Membership(self._entry, send, self._happenings.put_nowait)
         self._pass: Pass | None = None
-        self._link: Link | None = None
-        self._entry: Entry | None = None
-        self._receiver: Receiver | None = None
         self._recorder: Recorder | None = None
-        self._sinks: list[Sink] = []
-        self._senders = Senders(self._send_packet)
         self._tasks: list[asyncio.Task[None]] = []
-        self._reports: set[asyncio.Future[None]] = set()
 
     @classmethod
     async def join(
@@ -88,7 +50,6 @@ class Conference:
         send: Source | None = None,
         focus: str | None = None,
         start: bool = False,
-        pairs: int = limits.FIRST_SLOT_PAIRS,
         to_device: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> "Conference":
@@ -104,13 +65,11 @@ class Conference:
         try:
             room_id = await _room_id(server, room)
             if not server.encrypted(room_id):
-                raise Trouble(
-                    "room_not_encrypted", "The room is not encrypted: nothing can be kept secret in it."
-                )
+                raise Trouble("room_not_encrypted", "The room is not encrypted, so it keeps no secrets.")
             conference_room = ConferenceRoom(server, room_id)
             await conference_room.load()
-            self = cls(server, conference_room, send, to_device)
-            await self._enter(start, focus, pairs, say)
+            self = cls(server, conference_room, send)
+            await self._enter(start, focus, to_device, say)
         except BaseException:
             if self is not None:
                 await self._close()
@@ -129,324 +88,132 @@ class Conference:
             if isinstance(happening, Ended):
                 return
 
+    @property
+    def number(self) -> int:
+        """Our member number."""
+        return self._membership.number
+
+    @property
+    def members(self) -> Mapping[int, messages.Member]:
+        """Those inside, we too, by number."""
+        return self._membership.members
+
+    @property
+    def layers(self) -> Mapping[str, messages.Layer]:
+        """What our slots get within the estimate of our network, by mid; only what was spoken of."""
+        return self._membership.layers
+
+    @property
+    def viewers(self) -> Mapping[str, messages.Viewing]:
+        """How many watch each of our sources, and what they lose."""
+        return self._membership.viewers
+
+    @property
+    def statistics(self) -> Statistics:
+        """The figures as they are now."""
+        self._membership.statistics.sent = self._membership.senders.figures()
+        return self._membership.statistics
+
     def record(self, path: str) -> None:
         """Every member's picture and sound into a file of their own, in the form in which they were sent:
-        `path` with number and name before its ending, .mkv or .webm. Trouble "file_unusable" where that is
-        impossible.
+        `path` with number and name before its ending, .mkv or .webm.
+
+        Trouble "file_unusable" where that is impossible.
         """
         self._recorder = Recorder(path, self._name_of)
         self.add_sink(self._recorder.take)
-
-    def add_sink(self, sink: Sink) -> None:
-        """Gets every frame that could be opened, at once; it must not take long."""
-        self._sinks.append(sink)
-        if self._receiver is not None:
-            self._receiver.sinks.append(sink)
-
-    def subscribe(self, *wanted: messages.Subscription, without: tuple[tuple[int, str], ...] = ()) -> None:
-        """In which size sources of others are wanted; `without`: those not wanted at all."""
-        self._say(messages.subscription(wanted, without))
-
-    def mute(self, audio: bool, video: bool) -> None:
-        """A muted source sends nothing."""
-        if self._senders.microphone is not None:
-            self._senders.microphone.muted = audio
-        if self._senders.camera is not None:
-            self._senders.camera.muted = video
-        assert self._entry is not None
-        self._say(messages.metadata_changed(messages.stream_metadata(self._entry.stream_id, audio, video)))
-
-    def refresh(self) -> Statistics:
-        """The figures as they are now."""
-        self.statistics.sent = self._senders.figures()
-        return self.statistics
-
-    @property
-    def source_finished(self) -> bool:
-        """What we send has come to its end."""
-        return self._senders.finished
 
     @property
     def recording_failed(self) -> str | None:
         return self._recorder.failed if self._recorder is not None else None
 
+    def add_sink(self, sink: Sink) -> None:
+        """Gets every frame that could be opened, at once; it must not take long."""
+        self._membership.add_sink(sink)
+
+    def subscribe(self, *wanted: messages.Subscription, without: tuple[tuple[int, str], ...] = ()) -> None:
+        """In which size sources of others are wanted; `without`: those not wanted at all."""
+        self._membership.say(messages.subscription(wanted, without))
+
+    def mute(self, audio: bool, video: bool) -> None:
+        """A muted source sends nothing."""
+        senders = self._membership.senders
+        if senders.microphone is not None:
+            senders.microphone.muted = audio
+        if senders.camera is not None:
+            senders.camera.muted = video
+        metadata = messages.stream_metadata(self._entry.stream_id, audio, video)
+        self._membership.say(messages.metadata_changed(metadata))
+
+    @property
+    def source_finished(self) -> bool:
+        """What we send has come to its end."""
+        return self._membership.senders.finished
+
     async def wait_ended(self) -> Ended:
-        await self._over.wait()
-        assert self._ended is not None
-        return self._ended
+        await self._membership.over.wait()
+        assert self._membership.ended is not None
+        return self._membership.ended
 
     async def leave(self) -> None:
-        """Says so to everybody, ends the conference when it is ours and nobody else is inside."""
-        if self._ended is None:
-            self._end(Ended("left", "We left."))
-            self._say(messages.hangup())
+        """Says so to everybody; ends the conference when it is ours and nobody else is inside."""
+        membership = self._membership
+        if membership.ended is None:
+            membership.end(Ended("left", "We left."))
+            membership.say(messages.hangup())
             with contextlib.suppress(Trouble, TimeoutError):
                 async with asyncio.timeout(limits.CONNECT_S):
-                    if self._entry is not None and self._entry.call is not None:
+                    if self._entry.call is not None:
                         await self._entry.call.hangup()
                     ours = self._pass is not None and self._pass.ticket.creator == self._homeserver.user_id
-                    if ours and set(self.members) <= {self.number}:
+                    if ours and set(membership.members) <= {membership.number}:
                         await self._room.end()
         await self._close()
 
-    # --- joining ---
+    # --- inside ---
 
-    async def _enter(self, start: bool, focus: str | None, pairs: int, say: Callable[[str], None]) -> None:
-        sources = []
-        if self._source is not None:
-            sources += ["audio"] if self._source.has_sound else []
-            sources += ["camera"] if self._source.has_picture else []
-        numbers = [names.SOURCES.index(source) for source in sources]
-        self._entry = Entry(self._homeserver, sources, pairs, self._hung_up)
+    async def _enter(
+        self, start: bool, focus: str | None, to_device: bool, say: Callable[[str], None]
+    ) -> None:
+        membership = self._membership
 
         def prepare(entitled: Pass) -> None:
-            if self._keys is not None:
-                self._keys.close()
-            self._keys = KeyLink(
+            keys = KeyLink(
                 self._homeserver,
                 self._room.room_id,
                 entitled.conference.conference_id,
-                numbers,
-                self.statistics,
-                self._keys_arrived,
-                self._to_device,
+                [names.SOURCES.index(source) for source in self._sources],
+                membership.statistics,
+                membership.keys_arrived,
+                to_device,
             )
-
-        def new_link() -> Link:
-            self._link = Link(self._rtp, self._rtcp, self._message, self._lost)
-            return self._link
+            membership.use_keys(keys)
 
         self._pass = await enter(
-            self._room, self._entry, new_link, start=start, focus=focus, say=say, prepare=prepare
+            self._room,
+            self._entry,
+            membership.new_link,
+            start=start,
+            focus=focus,
+            say=say,
+            prepare=prepare,
         )
         try:
             async with asyncio.timeout(limits.CONNECT_S):
-                await self._welcomed.wait()
+                await membership.welcomed.wait()
         except TimeoutError:
             raise Trouble("channel_failed", "The server did not say welcome.") from None
-        self._tasks.append(asyncio.create_task(self._run(), name="conference"))
-        self._senders.start()
-        self._more_slots()
-        self._room.serve_tickets(self._pass.ticket, self._rank)
-        say(f"inside as member {self.number}")
+        self._room.serve_tickets(self._pass.ticket, membership.rank)
+        for work in (membership.run(), self._watch_homeserver()):
+            self._tasks.append(asyncio.create_task(work, name="conference"))
+        say(f"inside as member {membership.number}")
 
-    def _rank(self) -> int:
-        """Our place among those inside, by number."""
-        present = sorted(self.members)
-        return present.index(self.number) if self.number in present else -1
-
-    def _welcome(self, welcome: messages.Welcome) -> None:
-        """We have a number: from here on there are keys, a receiver and senders."""
-        if self._welcomed.is_set():
-            return
-        assert self._keys is not None
-        self.number = welcome.member
-        self._keys.start(welcome.member)
-        self._receiver = Receiver(
-            self._keys.keyring,
-            self.statistics,
-            secrets.randbits(32),
-            self._send_report,
-            self._tile_changed,
-        )
-        self._receiver.sinks += self._sinks
-        self._agree()
-        self._welcomed.set()
-        self._tell(Joined(welcome.member, welcome.conference_id))
-
-    def _agree(self) -> None:
-        """What was answered becomes slots and senders; again after each second offer."""
-        link, receiver, keys = self._link, self._receiver, self._keys
-        assert link is not None
-        assert link.answer is not None
-        assert receiver is not None
-        assert keys is not None
-        assert self._entry is not None
-        receiver.answered(link.answer)
-        if self._source is None or self._senders.camera or self._senders.microphone:
-            return
-        assert self._entry.offerer is not None
-        for line in self._entry.offerer.lines:
-            section = link.answer.sections.get(line.mid)
-            if section is None or section.direction != "recvonly":
-                continue
-            sealer = keys.sealer(names.SOURCES.index(line.role))
-            if line.role == "camera":
-                self._senders.camera = CameraSender(section, self._source, sealer, self._send_packet)
-            else:
-                self._senders.microphone = MicrophoneSender(section, self._source, sealer, self._send_packet)
-
-    # --- what the focus says ---
-
-    def _message(self, data: str) -> None:
-        self._heard_at = time.monotonic()
-        try:
-            message = messages.read_message_untrusted(data)
-        except Malformed as error:
-            log.warning("a message of the server was passed over: %s", error)
-            return self.statistics.count("messages malformed")
-        match message:
-            case messages.Welcome():
-                self._welcome(message)
-            case messages.Ping():
-                self._say(messages.pong())
-            case messages.Members():
-                self._roster(message)
-            case messages.Slots(_, slots):
-                self.slots = {slot.mid: slot for slot in slots}
-                if self._receiver is not None:
-                    self._receiver.mapped(message)
-                self._more_slots()
-            case messages.Send(sources):
-                self._send_wanted(sources)
-            case messages.Speakers(speaking, dominant):
-                self._tell(Speaking(speaking, dominant))
-            case messages.Layers(layers):
-                self.layers |= layers
-            case messages.Viewers(viewers):
-                self.viewers |= viewers
-            case messages.Negotiated(sdp, code, text):
-                self._negotiated(sdp, code, text)
-            case messages.FocusError(code, text, _):
-                self._tell(Complaint(code, text))
-            case messages.Hangup():
-                self._hung_up(message)
-            case messages.Unknown():
-                self.statistics.count("messages of unknown type")
-        return None
-
-    def _send_wanted(self, sources: Mapping[str, Mapping[str, messages.Encoding]]) -> None:
-        if self._senders.camera is not None:
-            self._senders.camera.want(sources.get("camera", {}))
-        for source, encodings in sources.items():
-            self._tell(Wanted(source, tuple(rid for rid, each in encodings.items() if each.active)))
-
-    def _roster(self, told: messages.Members) -> None:
-        assert self._keys is not None
-        gone = set(told.gone)
-        if told.reset:
-            gone |= set(self.members) - {each.member for each in told.present}
-        for number in gone:
-            if (member := self.members.pop(number, None)) is not None:
-                self._keys.left(number)
-                self._tell(MemberLeft(number, member.user_id))
-        for member in told.present:
-            known = self.members.get(member.member)
-            self.members[member.member] = member
-            if member.member != self.number:
-                if known is None:
-                    self._keys.joined(
-                        member.member, Device(member.user_id, member.device_id), news=not told.reset
-                    )
-                    self._tell(MemberJoined(member.member, member.user_id, member.device_id))
-                elif known != member:
-                    self._tell(
-                        MemberChanged(member.member, member.audio_muted, member.video_muted, member.sources)
-                    )
-
-    def _more_slots(self) -> None:
-        """Offers four pairs more when the others are more than pairs (docs/protocol.md section 4)."""
-        assert self._entry is not None
-        offerer = self._entry.offerer
-        if offerer is None or self._link is None or not self._link.connected:
-            return
-        others = len(self.members) - 1
-        if others <= offerer.pairs or offerer.pairs >= limits.SLOT_PAIRS_MAX:
-            return
-        offerer.pairs = min(limits.SLOT_PAIRS_MAX, offerer.pairs + limits.SLOT_PAIR_STEP)
-        self._say(messages.negotiate(offerer.offer(), messages.stream_metadata(self._entry.stream_id)))
-
-    def _negotiated(self, sdp: str | None, code: str, text: str) -> None:
-        if sdp is None or self._link is None or self._entry is None or self._entry.offerer is None:
-            self._tell(Complaint(code, text))
-            return
-        try:
-            self._link.answer = read_answer_untrusted(sdp, self._entry.offerer.lines)
-        except AnswerUnusable as error:
-            self._tell(Complaint("answer_unusable", str(error)))
-            return
-        self._agree()
+    async def _watch_homeserver(self) -> None:
+        trouble = await self._homeserver.lost
+        self._membership.end(Ended(trouble.code, trouble.message))
 
     def _hung_up(self, hangup: messages.Hangup) -> None:
-        self._end(Ended(hangup.code, hangup.message or f"The server ended the call: {hangup.reason}."))
-
-    def _lost(self) -> None:
-        self._end(Ended("channel_failed", "The connection to the server was lost."))
-
-    # --- media ---
-
-    def _rtp(self, data: bytes) -> None:
-        if self._receiver is not None:
-            self._receiver.rtp_untrusted(data)
-
-    def _rtcp(self, data: bytes) -> None:
-        try:
-            compound = rtcp.read_compound_untrusted(data)
-        except PacketError:
-            return self.statistics.count("rtcp malformed")
-        for message in compound:
-            if isinstance(message, rtcp.SenderReport) and self._receiver is not None:
-                self._receiver.sender_report(message)
-            if isinstance(message, rtcp.KeyFrameRequest):
-                self.statistics.count("key frames wanted of us")
-            for packet in self._senders.heard(message):
-                self._send_report(packet)
-        return None
-
-    def _tile_changed(self, tile: Tile) -> None:
-        if tile.state is not None:
-            self._tell(TileChanged(tile.member, names.SOURCES[tile.source], tile.state.value))
-
-    def _keys_arrived(self, member: int) -> None:
-        if self._receiver is not None:
-            self._receiver.keys_arrived(member)
-
-    async def _send_packet(self, packet: bytes) -> None:
-        if self._link is not None:
-            await self._link.send(packet)
-
-    def _send_report(self, packet: bytes) -> None:
-        task = asyncio.ensure_future(self._send_packet(packet))
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
-
-    async def _run(self) -> None:
-        """Everything that is due by the clock."""
-        while self._ended is None:
-            await asyncio.sleep(TICK_S)
-            now = time.monotonic()
-            assert self._receiver is not None
-            self._receiver.tick(now)
-            for report in self._senders.reports(now):
-                await self._send_packet(report)
-            self._ask_for_keys()
-            if now - self._heard_at > limits.CHANNEL_SILENCE_S:
-                self._lost()
-            if self._homeserver.lost is not None:
-                self._end(Ended(self._homeserver.lost.code, self._homeserver.lost.message))
-
-    def _ask_for_keys(self) -> None:
-        assert self._keys is not None
-        for tile in self.statistics.tiles.values():
-            if tile.state == Verdict.KEY_MISSING and tile.member in self.members:
-                asked = self._keys.ask_for(tile.member, tile.source, tile.epoch, tile.state_since)
-                if asked:
-                    self._say(messages.missing_key(tile.member, names.SOURCES[tile.source]))
-
-    # --- ends ---
-
-    def _say(self, message: str) -> None:
-        if self._link is not None:
-            self._link.say(message)
-
-    def _tell(self, happening: Happening) -> None:
-        self._happenings.put_nowait(happening)
-
-    def _end(self, ended: Ended) -> None:
-        if self._ended is None:
-            self._ended = ended
-            self._tell(ended)
-            self._over.set()
+        self._membership.hung_up(hangup)
 
     def _name_of(self, number: int) -> str:
         member = self.members.get(number)
@@ -455,13 +222,7 @@ class Conference:
     async def _close(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await self._senders.stop()
-        if self._keys is not None:
-            self._keys.close()
-        if self._entry is not None and self._entry.call is not None:
-            self._entry.call.close()
-        if self._link is not None:
-            await self._link.close()
+        await self._membership.close()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
         self._room.close()

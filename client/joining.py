@@ -63,11 +63,10 @@ class Entry:
         self,
         homeserver: Homeserver,
         sources: Sequence[str],
-        pairs: int,
         on_hangup: Callable[[Hangup], None],
     ) -> None:
         self._homeserver = homeserver
-        self._sources, self._pairs, self._on_hangup = sources, pairs, on_hangup
+        self._sources, self._on_hangup = sources, on_hangup
         self.stream_id = secrets.token_hex(8)
         self.offerer: Offerer | None = None
         self.call: FocusCall | None = None
@@ -75,7 +74,7 @@ class Entry:
     async def call_focus(self, entitled: Pass, link: Link, say: Say) -> Answer:
         """One attempt; Trouble with the focus's code when it refuses."""
         transport = await link.gather()
-        self.offerer = Offerer(transport, self.stream_id, self._sources, self._pairs)
+        self.offerer = Offerer(transport, self.stream_id, self._sources)
         focus = entitled.conference.focus
         say(f"calling {focus}")
         room_id = await direct_room(self._homeserver, focus)

@@ -11,7 +11,8 @@ from client.keys.exchange import Device, KeyExchange
 from client.keys.frames import BaseKey, Sealer
 from client.keys.keyring import Keyring
 from client.keys.own import NEVER, OwnKeys, Send
-from client.matrix.homeserver import DirectMessage, Homeserver, RoomEvent
+from client.matrix.homeserver import Homeserver
+from client.matrix.inbox import DirectMessage, RoomEvent
 from client.protocol import names
 from client.protocol.checked import Malformed
 from client.protocol.events import (
@@ -48,9 +49,9 @@ class KeyLink:
         self.sealers: dict[int, Sealer] = {}
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        homeserver.on_event.append(self._event)
-        homeserver.on_direct.append(self._direct)
-        homeserver.on_member.append(self._member)
+        homeserver.inbox.on_event.append(self._event)
+        homeserver.inbox.on_direct.append(self._direct)
+        homeserver.inbox.on_member.append(self._member)
 
     def start(self, number: int) -> None:
         """The focus told our number."""
@@ -62,9 +63,9 @@ class KeyLink:
         return self.sealers.setdefault(source, Sealer(self.exchange.number, source))
 
     def close(self) -> None:
-        self._homeserver.on_event.remove(self._event)
-        self._homeserver.on_direct.remove(self._direct)
-        self._homeserver.on_member.remove(self._member)
+        self._homeserver.inbox.on_event.remove(self._event)
+        self._homeserver.inbox.on_direct.remove(self._direct)
+        self._homeserver.inbox.on_member.remove(self._member)
         for task in self._tasks:
             task.cancel()
 

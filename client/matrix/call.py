@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from client.errors import Trouble
-from client.matrix.homeserver import Homeserver, RoomEvent
+from client.matrix.homeserver import Homeserver
+from client.matrix.inbox import RoomEvent
 from client.protocol import limits, names
 from client.protocol.checked import Malformed, mapping, text
-from client.protocol.messages import Hangup, read_hangup_untrusted
+from client.protocol.messages import Hangup
+from client.protocol.reading import read_hangup_untrusted
 
 
 class FocusCall:
@@ -25,7 +27,7 @@ class FocusCall:
         self.call_id = secrets.token_hex(8)
         self._answer: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
         self._ended = False
-        homeserver.on_event.append(self._heard)
+        homeserver.inbox.on_event.append(self._heard)
 
     async def invite(self, sdp: str, metadata: dict[str, Any], join: dict[str, Any]) -> str:
         """The answer's SDP; Trouble with the code of the focus when it refuses."""
@@ -58,7 +60,7 @@ class FocusCall:
     def close(self) -> None:
         if not self._ended:
             self._ended = True
-            self._homeserver.on_event.remove(self._heard)
+            self._homeserver.inbox.on_event.remove(self._heard)
             self._answer.cancel()
 
     async def _send(self, event_type: str, content: dict[str, Any]) -> None:

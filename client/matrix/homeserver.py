@@ -5,9 +5,7 @@ import asyncio
 import json
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -16,10 +14,8 @@ from nio import (
     AsyncClient,
     AsyncClientConfig,
     ErrorResponse,
-    Event,
     LoginResponse,
     MegolmEvent,
-    RoomKeyEvent,
     RoomMessagesResponse,
     RoomSendResponse,
     SyncResponse,
@@ -29,7 +25,8 @@ from nio.store import SqliteMemoryStore
 
 from client.errors import Trouble
 from client.keys.exchange import Device
-from client.matrix.olm import OlmMessage, learn_devices, proved_device, send_olm, use_own_types
+from client.matrix.inbox import Inbox, RoomEvent, from_source
+from client.matrix.olm import send_olm, use_own_types
 
 log = logging.getLogger(__name__)
 # matrix-nio logs contents of events that it finds malformed: offers and addresses have no place in a log.
@@ -40,8 +37,6 @@ SYNC_HOLD_MS = 30_000
 REQUEST_TIMEOUT_S = 60.0
 # What a homeserver may make us wait before a request is given up.
 PATIENCE_S = 30.0
-# Encrypted events whose key may still come.
-UNDECRYPTED_MAX, UNDECRYPTED_S = 256, 120.0
 BACKOFF_S = 1.0
 DEVICE_NAME = "Sotto client"
 
@@ -51,46 +46,16 @@ _FILTER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RoomEvent:
-    """`device`: who encrypted it, as its keys prove; None when it came in clear or the device is not
-    known."""
-
-    room_id: str
-    type: str
-    sender: str
-    content: dict[str, Any]
-    ts: int
-    event_id: str
-    state_key: str | None = None
-    encrypted: bool = False
-    device: Device | None = None
-    own: bool = False  # this very device sent it
-
-
-@dataclass(frozen=True, slots=True)
-class DirectMessage:
-    """From device to device, Olm-encrypted and proved."""
-
-    type: str
-    content: dict[str, Any]
-    device: Device
-
-
 class Homeserver:
-    """Listeners are called in order, from the task that follows the homeserver; they must not wait."""
+    """`inbox` tells what comes."""
 
     def __init__(self, client: AsyncClient, ours: bool) -> None:
         self._client = client
         self._ours = ours  # the device was made by us, and is logged out in the end
         self._following: asyncio.Task[None] | None = None
-        self._undecrypted: OrderedDict[str, tuple[str, MegolmEvent, float]] = OrderedDict()
         self._sending: dict[str, asyncio.Lock] = {}
-        self._changed = asyncio.Event()
-        self.on_event: list[Callable[[RoomEvent], None]] = []
-        self.on_direct: list[Callable[[DirectMessage], None]] = []
-        self.on_member: list[Callable[[str, str], None]] = []
-        self.lost: Trouble | None = None
+        self.inbox = Inbox(client, self.device)
+        self.lost: asyncio.Future[Trouble] = asyncio.get_running_loop().create_future()
 
     @classmethod
     async def open(
@@ -158,8 +123,8 @@ class Homeserver:
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
-                    self._changed.clear()
-                    await self._changed.wait()
+                    self.inbox.changed.clear()
+                    await self.inbox.changed.wait()
         except TimeoutError:
             return condition()
         return True
@@ -174,8 +139,8 @@ class Homeserver:
                 break
             for event in answer.chunk:
                 if isinstance(event, MegolmEvent):
-                    self._keep(room_id, event)
-                elif (read := self._read(room_id, event)) is not None:
+                    self.inbox.keep(room_id, event)
+                elif (read := self.inbox.read(room_id, event)) is not None:
                     found.append(read)
             if not answer.end or not answer.chunk:
                 break
@@ -227,7 +192,7 @@ class Homeserver:
         """All of it, as it is now."""
         status, answer = await self.request("GET", f"/_matrix/client/v3/rooms/{quote(room_id)}/state")
         events = answer if status == 200 and isinstance(answer, list) else []
-        read = (_from_source(room_id, each) for each in events if isinstance(each, dict))
+        read = (from_source(room_id, each) for each in events if isinstance(each, dict))
         return [each for each in read if each is not None]
 
     async def close(self) -> None:
@@ -255,11 +220,13 @@ class Homeserver:
             try:
                 answer = await self._client.sync(timeout=SYNC_HOLD_MS, sync_filter=_FILTER)
                 if isinstance(answer, SyncResponse):
-                    await self._deliver(answer)
+                    await self.inbox.deliver(answer)
                     await self._housekeeping()
                     continue
                 if getattr(answer, "status_code", "") == "M_UNKNOWN_TOKEN":
-                    self.lost = Trouble("login_refused", "The homeserver has logged this device out.")
+                    self.lost.set_result(
+                        Trouble("login_refused", "The homeserver has logged this device out.")
+                    )
                     return
             except (ClientError, TimeoutError, OSError) as error:
                 log.info("sync failed: %s", type(error).__name__)
@@ -276,88 +243,6 @@ class Homeserver:
         if client.should_claim_keys:
             await client.keys_claim(client.get_users_for_key_claiming())
         await client.send_to_device_messages()
-
-    async def _deliver(self, answer: SyncResponse) -> None:
-        for event in answer.to_device_events:
-            if isinstance(event, RoomKeyEvent):
-                await self._retry(event.session_id)
-            elif isinstance(event, OlmMessage):
-                await self._direct(event)
-        for room_id, info in answer.rooms.join.items():
-            for event in info.state:
-                self._tell(self._read(room_id, event))
-            for event in info.timeline.events:
-                if isinstance(event, MegolmEvent):
-                    self._keep(room_id, event)
-                else:
-                    await self._take(room_id, event)
-        self._changed.set()
-
-    async def _take(self, room_id: str, event: Event) -> None:
-        """An event whose sender's device is new is told after that device's keys were looked up."""
-        read = self._read(room_id, event)
-        if read is not None and read.encrypted and read.device is None and not read.own:
-            await learn_devices(self._client, read.sender)
-            read = self._read(room_id, event)
-        self._tell(read)
-
-    async def _direct(self, event: OlmMessage) -> None:
-        proof = event.sender, event.sender_key, event.signing_key
-        device = proved_device(self._client, *proof)
-        if device is None:
-            await learn_devices(self._client, event.sender)
-            device = proved_device(self._client, *proof)
-        if device is not None:
-            for listener in self.on_direct:
-                listener(DirectMessage(event.type, event.content, device))
-
-    def _tell(self, event: RoomEvent | None) -> None:
-        if event is None:
-            return
-        if event.type == "m.room.member" and event.state_key is not None:
-            for told in self.on_member:
-                told(event.room_id, event.state_key)
-        for listener in self.on_event:
-            listener(event)
-
-    def _read(self, room_id: str, event: Event) -> RoomEvent | None:
-        read = _from_source(room_id, event.source)
-        if read is None or not getattr(event, "decrypted", False):
-            return read
-        olm = self._client.olm
-        own = event.sender_key == olm.account.identity_keys["curve25519"]
-        device = self.device if own else None
-        known = olm.inbound_group_store.get(room_id, event.sender_key, event.session_id)
-        # Keys that were forwarded prove nothing about who encrypted.
-        if not own and known is not None and not known.forwarding_chain:
-            device = proved_device(self._client, read.sender, event.sender_key, known.ed25519)
-        return RoomEvent(
-            room_id,
-            read.type,
-            read.sender,
-            read.content,
-            read.ts,
-            read.event_id,
-            encrypted=True,
-            device=device,
-            own=own,
-        )
-
-    def _keep(self, room_id: str, event: MegolmEvent) -> None:
-        self._undecrypted[event.event_id] = (room_id, event, time.monotonic())
-        while len(self._undecrypted) > UNDECRYPTED_MAX:
-            self._undecrypted.popitem(last=False)
-
-    async def _retry(self, session_id: str) -> None:
-        for event_id, (room_id, event, kept) in list(self._undecrypted.items()):
-            if time.monotonic() - kept > UNDECRYPTED_S:
-                del self._undecrypted[event_id]
-            elif event.session_id == session_id:
-                event.room_id = room_id
-                plain = self._client.olm._decrypt_megolm_no_error(event)
-                if plain is not None:
-                    del self._undecrypted[event_id]
-                    await self._take(room_id, plain)
 
     async def _patiently(self, ask: Callable[[], Any]) -> Any:
         """Waits as the homeserver says when it limits us, for a while."""
@@ -392,19 +277,3 @@ async def _log_in(client: AsyncClient, password: str | None, token: str | None) 
 
 def _reason(answer: object) -> str:
     return str(answer.message or answer.status_code) if isinstance(answer, ErrorResponse) else "an odd answer"
-
-
-def _from_source(room_id: str, source: dict[str, Any]) -> RoomEvent | None:
-    kind, sender, content = source.get("type"), source.get("sender"), source.get("content")
-    if not isinstance(kind, str) or not isinstance(sender, str) or not isinstance(content, dict):
-        return None
-    ts, key = source.get("origin_server_ts"), source.get("state_key")
-    return RoomEvent(
-        room_id,
-        kind,
-        sender,
-        content,
-        ts if isinstance(ts, int) else 0,
-        str(source.get("event_id", "")),
-        state_key=key if isinstance(key, str) else None,
-    )

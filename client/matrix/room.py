@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from client.errors import Trouble
 from client.keys.ticket import SECRET_BYTES, Ticket, read_ticket_untrusted
-from client.matrix.homeserver import Homeserver, RoomEvent
+from client.matrix.homeserver import Homeserver
+from client.matrix.inbox import RoomEvent
 from client.protocol import limits, names
 from client.protocol.checked import Malformed
 from client.protocol.events import (
@@ -37,7 +38,7 @@ class ConferenceRoom:
         self._answering: asyncio.Task[None] | None = None
         self._answered_at = -limits.TICKET_PAUSE_S
         self._ours: Ticket | None = None
-        homeserver.on_event.append(self._heard)
+        homeserver.inbox.on_event.append(self._heard)
 
     async def load(self) -> None:
         """The state of the room, and what of its history we can read."""
@@ -48,7 +49,7 @@ class ConferenceRoom:
                 self._heard(event)
 
     def close(self) -> None:
-        self._homeserver.on_event.remove(self._heard)
+        self._homeserver.inbox.on_event.remove(self._heard)
         if self._answering is not None:
             self._answering.cancel()
 

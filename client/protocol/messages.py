@@ -1,16 +1,11 @@
-"""Messages of the data channel (docs/protocol.md section 4): the focus's read, ours written."""
+"""Messages of the data channel (docs/protocol.md section 4): the focus's as values, ours written."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from client.protocol import limits, names
-from client.protocol.checked import Malformed, boolean, integer, mapping, member, number, sequence, text
-
-_SLOTS_MAX = 64
-_MID_MAX = 16
-_MESSAGE_MAX = 1000
+from client.protocol import names
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,169 +144,6 @@ Message = (
     | Hangup
     | Unknown
 )
-
-
-def read_message_untrusted(data: str) -> Message:
-    """One message of the focus; Malformed when it is not as the contract says."""
-    if len(data) > limits.MESSAGE_MAX_CHARS:
-        raise Malformed("the message is too long")
-    try:
-        envelope = mapping(json.loads(data), "the message")
-    except (ValueError, RecursionError):
-        raise Malformed("the message is no JSON") from None
-    kind = text(envelope.get("type"), "type")
-    content = mapping(envelope.get("content"), "content")
-    match kind:
-        case names.WELCOME:
-            return _welcome(content)
-        case names.MEMBERS:
-            return _members(content)
-        case names.SLOTS:
-            slots = sequence(content.get("slots"), "slots", _SLOTS_MAX)
-            return Slots(integer(content.get("revision"), "revision"), tuple(_slot(each) for each in slots))
-        case names.SEND:
-            return _send(content)
-        case names.SPEAKERS:
-            return _speakers(content)
-        case names.LAYERS:
-            return Layers({_mid(mid): _layer(each) for mid, each in _entries(content, "slots")})
-        case names.VIEWERS:
-            return Viewers({_source(name): _viewing(each) for name, each in _entries(content, "sources")})
-        case names.NEGOTIATE:
-            return _negotiated(content)
-        case names.PING:
-            return Ping()
-        case names.ERROR:
-            code, message = read_error_untrusted(content)
-            return FocusError(code, message, text(content.get("in_reply_to", ""), "in_reply_to", least=0))
-        case names.HANGUP:
-            return read_hangup_untrusted(content)
-    return Unknown(kind)
-
-
-def read_error_untrusted(value: object) -> tuple[str, str]:
-    """Code and sentence of a P.error object."""
-    error = mapping(value, "error")
-    return text(error.get("code"), "code"), text(error.get("message", ""), "message", _MESSAGE_MAX, 0)
-
-
-def read_hangup_untrusted(content: Mapping[str, Any]) -> Hangup:
-    """Of the data channel, or of the direct-message room."""
-    reason = text(content.get("reason", "user_hangup"), "reason")
-    if names.ERROR not in content:
-        return Hangup(reason, reason, "")
-    return Hangup(reason, *read_error_untrusted(content[names.ERROR]))
-
-
-def _entries(content: Mapping[str, Any], what: str) -> Iterable[tuple[str, Any]]:
-    entries = mapping(content.get(what), what)
-    if len(entries) > _SLOTS_MAX:
-        raise Malformed(f"{what} has more than {_SLOTS_MAX} entries")
-    return entries.items()
-
-
-def _welcome(content: Mapping[str, Any]) -> Welcome:
-    return Welcome(
-        version=integer(content.get("version"), "version"),
-        member=member(content.get("member")),
-        conference_id=text(content.get("conference_id"), "conference_id"),
-        ping_interval_s=integer(content.get("ping_interval_ms"), "ping_interval_ms", 1) / 1000,
-        epoch=integer(content.get("epoch"), "epoch"),
-    )
-
-
-def _members(content: Mapping[str, Any]) -> Members:
-    most = limits.MEMBERS_MAX
-    return Members(
-        reset=boolean(content.get("reset"), "reset"),
-        present=tuple(_member(each) for each in sequence(content.get("present"), "present", most)),
-        gone=tuple(member(each, "gone") for each in sequence(content.get("gone"), "gone", most)),
-    )
-
-
-def _member(value: object) -> Member:
-    entry = mapping(value, "a member")
-    sources = sequence(entry.get("sources"), "sources", 16)
-    return Member(
-        member=member(entry.get("member")),
-        user_id=text(entry.get("user_id"), "user_id"),
-        device_id=text(entry.get("device_id"), "device_id"),
-        audio_muted=boolean(entry.get("audio_muted"), "audio_muted"),
-        video_muted=boolean(entry.get("video_muted"), "video_muted"),
-        # Sources of a later version are passed over.
-        sources=tuple(each for each in sources if each in names.SOURCES),
-    )
-
-
-def _mid(value: object) -> str:
-    return text(value, "mid", _MID_MAX)
-
-
-def _source(value: object) -> str:
-    if value not in names.SOURCES:
-        raise Malformed("a source is none of the four")
-    return str(value)
-
-
-def _slot(value: object) -> Slot:
-    entry = mapping(value, "a slot")
-    who, source = entry.get("member"), entry.get("source")
-    return Slot(
-        _mid(entry.get("mid")),
-        None if who is None else member(who),
-        None if source is None else _source(source),
-    )
-
-
-def _send(content: Mapping[str, Any]) -> Send:
-    sources = {}
-    for name, value in _entries(content, "sources"):
-        encodings = mapping(mapping(value, "a source").get("encodings"), "encodings")
-        sources[_source(name)] = {rid: _encoding(encodings[rid]) for rid in names.RIDS if rid in encodings}
-    return Send(sources)
-
-
-def _encoding(value: object) -> Encoding:
-    entry = mapping(value, "an encoding")
-    bitrate, framerate = entry.get("max_bitrate"), entry.get("max_framerate")
-    return Encoding(
-        active=boolean(entry.get("active"), "active"),
-        max_bitrate=None if bitrate is None else integer(bitrate, "max_bitrate", 1),
-        scale_down_by=number(entry.get("scale_resolution_down_by", 1), "scale_resolution_down_by", 1, 1000),
-        max_framerate=None if framerate is None else number(framerate, "max_framerate", 0.1, 1000),
-    )
-
-
-def _speakers(content: Mapping[str, Any]) -> Speakers:
-    dominant = content.get("dominant")
-    speaking = sequence(content.get("speaking"), "speaking", limits.MEMBERS_MAX)
-    return Speakers(tuple(member(each) for each in speaking), None if dominant is None else member(dominant))
-
-
-def _layer(value: object) -> Layer:
-    entry = mapping(value, "a layer")
-    encoding = entry.get("encoding")
-    if encoding is not None and encoding not in names.RIDS:
-        raise Malformed("an encoding is none of t, m, f")
-    return Layer(encoding, integer(entry.get("temporal", 0), "temporal", 0, 7))
-
-
-def _viewing(value: object) -> Viewing:
-    entry = mapping(value, "viewers of a source")
-    return Viewing(
-        integer(entry.get("viewers"), "viewers"),
-        number(entry.get("lost_mean"), "lost_mean", 0, 1),
-        number(entry.get("lost_worst"), "lost_worst", 0, 1),
-    )
-
-
-def _negotiated(content: Mapping[str, Any]) -> Negotiated:
-    if "error" in content:
-        return Negotiated(None, *read_error_untrusted(content["error"]))
-    description = mapping(content.get("description"), "description")
-    if description.get("type") != "answer":
-        raise Malformed("the description is no answer")
-    return Negotiated(text(description.get("sdp"), "sdp", limits.MESSAGE_MAX_CHARS))
 
 
 # --- ours ---

@@ -1,0 +1,307 @@
+"""One membership: what the focus says is followed, media are received and sent, until it ends."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+from client.happenings import (
+    Complaint,
+    Ended,
+    Happening,
+    Joined,
+    MemberChanged,
+    MemberJoined,
+    MemberLeft,
+    Speaking,
+    TileChanged,
+    Wanted,
+)
+from client.joining import Entry
+from client.keylink import KeyLink
+from client.keys.exchange import Device
+from client.keys.frames import Verdict
+from client.media.sources import Source
+from client.protocol import limits, messages, names
+from client.protocol.checked import Malformed
+from client.protocol.reading import read_message_untrusted
+from client.receiving import Receiver, Sink
+from client.rtp import rtcp
+from client.rtp.packet import PacketError
+from client.sending import CameraSender, MicrophoneSender, Senders
+from client.statistics import Statistics, Tile
+from client.transport.link import Link
+from client.transport.sdp import AnswerUnusable, read_answer_untrusted
+
+log = logging.getLogger(__name__)
+
+# How often holes, reports and missing keys are looked at. Lower: more work; higher: later repairs.
+TICK_S = 0.02
+
+
+class Membership:
+    """`tell` is given everything that happens, `Ended` last."""
+
+    def __init__(self, entry: Entry, source: Source | None, tell: Callable[[Happening], None]) -> None:
+        self._entry, self._source, self._tell = entry, source, tell
+        self.statistics = Statistics()
+        self.members: dict[int, messages.Member] = {}
+        self.slots: dict[str, messages.Slot] = {}
+        self.layers: dict[str, messages.Layer] = {}
+        self.viewers: Mapping[str, messages.Viewing] = {}
+        self.number = 0
+        self.welcomed = asyncio.Event()
+        self.ended: Ended | None = None
+        self.over = asyncio.Event()
+        self.senders = Senders(self._send_packet)
+        self._keys: KeyLink | None = None
+        self._link: Link | None = None
+        self._receiver: Receiver | None = None
+        self._sinks: list[Sink] = []
+        self._heard_at = time.monotonic()
+        self._reports: set[asyncio.Future[None]] = set()
+
+    # --- made ---
+
+    def use_keys(self, keys: KeyLink) -> None:
+        """Of the conference that is tried now; `self.keys_arrived` is to be told by it."""
+        if self._keys is not None:
+            self._keys.close()
+        self._keys = keys
+
+    def new_link(self) -> Link:
+        self._link = Link(self._rtp, self._rtcp, self._message, self._lost)
+        return self._link
+
+    def add_sink(self, sink: Sink) -> None:
+        self._sinks.append(sink)
+        if self._receiver is not None:
+            self._receiver.sinks.append(sink)
+
+    def keys_arrived(self, member: int) -> None:
+        if self._receiver is not None:
+            self._receiver.keys_arrived(member)
+
+    def rank(self) -> int:
+        """Our place among those inside, by number; -1 while the roster does not name us."""
+        present = sorted(self.members)
+        return present.index(self.number) if self.number in present else -1
+
+    async def run(self) -> None:
+        """Everything that is due by the clock, until the end."""
+        self.senders.start()
+        self._more_slots()
+        while self.ended is None:
+            await asyncio.sleep(TICK_S)
+            now = time.monotonic()
+            assert self._receiver is not None
+            self._receiver.tick(now)
+            for report in self.senders.reports(now):
+                await self._send_packet(report)
+            self._ask_for_keys()
+            if now - self._heard_at > limits.CHANNEL_SILENCE_S:
+                self._lost()
+
+    def say(self, message: str) -> None:
+        if self._link is not None:
+            self._link.say(message)
+
+    def end(self, ended: Ended) -> None:
+        if self.ended is None:
+            self.ended = ended
+            self._tell(ended)
+            self.over.set()
+
+    def hung_up(self, hangup: messages.Hangup) -> None:
+        """By the focus, over the data channel or in the direct-message room."""
+        self.end(Ended(hangup.code, hangup.message or f"The server ended the call: {hangup.reason}."))
+
+    async def close(self) -> None:
+        await self.senders.stop()
+        if self._keys is not None:
+            self._keys.close()
+        if self._entry.call is not None:
+            self._entry.call.close()
+        if self._link is not None:
+            await self._link.close()
+
+    # --- what the focus says ---
+
+    def _message(self, data: str) -> None:
+        self._heard_at = time.monotonic()
+        try:
+            message = read_message_untrusted(data)
+        except Malformed as error:
+            log.warning("a message of the server was passed over: %s", error)
+            return self.statistics.count("messages malformed")
+        match message:
+            case messages.Welcome():
+                self._welcome(message)
+            case messages.Ping():
+                self.say(messages.pong())
+            case messages.Negotiated(sdp, code, text):
+                self._negotiated(sdp, code, text)
+            case messages.FocusError(code, text, _):
+                self._tell(Complaint(code, text))
+            case messages.Hangup():
+                self.hung_up(message)
+            case messages.Unknown():
+                self.statistics.count("messages of unknown type")
+            case _ if self.welcomed.is_set():
+                self._news(message)
+            case _:
+                self.statistics.count("messages before the welcome")
+        return None
+
+    def _news(self, message: messages.Message) -> None:
+        match message:
+            case messages.Members():
+                self._roster(message)
+            case messages.Slots(_, slots):
+                self.slots = {slot.mid: slot for slot in slots}
+                assert self._receiver is not None
+                self._receiver.mapped(message)
+                self._more_slots()
+            case messages.Send(sources):
+                self._send_wanted(sources)
+            case messages.Speakers(speaking, dominant):
+                here = tuple(number for number in speaking if number in self.members)
+                self._tell(Speaking(here, dominant if dominant in self.members else None))
+            case messages.Layers(layers):
+                self.layers |= {mid: layer for mid, layer in layers.items() if mid in self.slots}
+            case messages.Viewers(viewers):
+                self.viewers = viewers
+
+    def _welcome(self, welcome: messages.Welcome) -> None:
+        """We have a number: from here on there are keys, a receiver and senders. Nothing said before
+        holds."""
+        self.slots, self.layers, self.viewers = {}, {}, {}
+        if self.welcomed.is_set():
+            return
+        assert self._keys is not None
+        self.number = welcome.member
+        self._keys.start(welcome.member)
+        self._receiver = Receiver(
+            self._keys.keyring,
+            self.statistics,
+            secrets.randbits(32),
+            self._send_soon,
+            self._tile_changed,
+        )
+        self._receiver.sinks += self._sinks
+        self._agree()
+        self.welcomed.set()
+        self._tell(Joined(welcome.member, welcome.conference_id))
+
+    def _roster(self, told: messages.Members) -> None:
+        assert self._keys is not None
+        gone = set(told.gone)
+        if told.reset:
+            gone |= set(self.members) - {each.member for each in told.present}
+        for number in gone:
+            if (member := self.members.pop(number, None)) is not None:
+                self._keys.left(number)
+                self._tell(MemberLeft(number, member.user_id))
+        for member in told.present:
+            known = self.members.get(member.member)
+            self.members[member.member] = member
+            if member.member == self.number or known == member:
+                continue
+            if known is None:
+                device = Device(member.user_id, member.device_id)
+                self._keys.joined(member.member, device, news=not told.reset)
+                self._tell(MemberJoined(member.member, *device))
+            else:
+                muted = member.audio_muted, member.video_muted
+                self._tell(MemberChanged(member.member, *muted, member.sources))
+
+    def _send_wanted(self, sources: Mapping[str, Mapping[str, messages.Encoding]]) -> None:
+        if self.senders.camera is not None:
+            self.senders.camera.want(sources.get("camera", {}))
+        for source, encodings in sources.items():
+            self._tell(Wanted(source, tuple(rid for rid, each in encodings.items() if each.active)))
+
+    def _more_slots(self) -> None:
+        """Offers four pairs more when the others are more than pairs (docs/protocol.md section 4)."""
+        offerer = self._entry.offerer
+        if offerer is None or self._link is None or not self._link.connected:
+            return
+        others = len(self.members) - 1
+        if others <= offerer.pairs or offerer.pairs >= limits.SLOT_PAIRS_MAX:
+            return
+        offerer.pairs = min(limits.SLOT_PAIRS_MAX, offerer.pairs + limits.SLOT_PAIR_STEP)
+        self.say(messages.negotiate(offerer.offer(), messages.stream_metadata(self._entry.stream_id)))
+
+    def _negotiated(self, sdp: str | None, code: str, text: str) -> None:
+        if sdp is None or self._link is None or self._entry.offerer is None:
+            return self._tell(Complaint(code, text))
+        try:
+            self._link.answer = read_answer_untrusted(sdp, self._entry.offerer.lines)
+        except AnswerUnusable as error:
+            return self._tell(Complaint("answer_unusable", str(error)))
+        return self._agree()
+
+    def _agree(self) -> None:
+        """What was answered becomes slots and senders; again after each second offer."""
+        assert self._link is not None
+        assert self._link.answer is not None
+        assert self._receiver is not None
+        assert self._keys is not None
+        self._receiver.answered(self._link.answer)
+        if self._source is None or self.senders.camera or self.senders.microphone:
+            return
+        assert self._entry.offerer is not None
+        for line in self._entry.offerer.lines:
+            section = self._link.answer.sections.get(line.mid)
+            if section is None or section.direction != "recvonly":
+                continue
+            sealer = self._keys.sealer(names.SOURCES.index(line.role))
+            if line.role == "camera":
+                self.senders.camera = CameraSender(section, self._source, sealer, self._send_packet)
+            else:
+                self.senders.microphone = MicrophoneSender(section, self._source, sealer, self._send_packet)
+
+    def _lost(self) -> None:
+        self.end(Ended("channel_failed", "The connection to the server was lost."))
+
+    # --- media ---
+
+    def _rtp(self, data: bytes) -> None:
+        if self._receiver is not None:
+            self._receiver.rtp_untrusted(data)
+
+    def _rtcp(self, data: bytes) -> None:
+        try:
+            compound = rtcp.read_compound_untrusted(data)
+        except PacketError:
+            return self.statistics.count("rtcp malformed")
+        for message in compound:
+            if isinstance(message, rtcp.SenderReport) and self._receiver is not None:
+                self._receiver.sender_report(message)
+            if isinstance(message, rtcp.KeyFrameRequest):
+                self.statistics.count("key frames wanted of us")
+            for packet in self.senders.heard(message):
+                self._send_soon(packet)
+        return None
+
+    def _tile_changed(self, tile: Tile) -> None:
+        if tile.state is not None:
+            self._tell(TileChanged(tile.member, names.SOURCES[tile.source], tile.state.value))
+
+    def _ask_for_keys(self) -> None:
+        assert self._keys is not None
+        for tile in self.statistics.tiles.values():
+            if tile.state == Verdict.KEY_MISSING and tile.member in self.members:
+                asked = self._keys.ask_for(tile.member, tile.source, tile.epoch, tile.state_since)
+                if asked:
+                    self.say(messages.missing_key(tile.member, names.SOURCES[tile.source]))
+
+    async def _send_packet(self, packet: bytes) -> None:
+        if self._link is not None:
+            await self._link.send(packet)
+
+    def _send_soon(self, packet: bytes) -> None:
+        task = asyncio.ensure_future(self._send_packet(packet))
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
