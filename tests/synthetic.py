@@ -235,6 +235,14 @@ class Participant:
     def pli(self, ssrc: int) -> bytes:
         return self._compound(struct.pack("!BBHII", 0x81, 206, 2, self.audio_ssrc, ssrc))
 
+    def remb(self, bits_per_second: int) -> bytes:
+        """What it can take, by its own measure; at most 18 bits of it are told."""
+        shift = max(0, bits_per_second.bit_length() - 18)
+        rate = 1 << 24 | shift << 18 | bits_per_second >> shift
+        return self._compound(
+            struct.pack("!BBHII4sII", 0x8F, 206, 5, self.audio_ssrc, 0, b"REMB", rate, self.audio_ssrc)
+        )
+
     def nack(self, ssrc: int, *lost: int) -> bytes:
         """One entry for each sequence number: a valid NACK, if not the shortest."""
         head = struct.pack("!BBHII", 0x81, 205, 2 + len(lost), self.audio_ssrc, ssrc)
