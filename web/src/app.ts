@@ -95,7 +95,7 @@ export class App {
         this.conference = conference;
         this.left = false;
         conference.onchange = this.changed;
-        conference.onsuperseded = () => void this.#follow(conference);
+        conference.onsuperseded = () => void this.rejoin(conference);
         this.#show("call");
         await conference.join();
     }
@@ -122,8 +122,8 @@ export class App {
         await this.join();
     }
 
-    /** Into the room's other conference, with the same devices. */
-    async #follow(conference: Conference): Promise<void> {
+    /** Out and in again, with the same devices: into the room's other conference, or back to a server that fell silent. */
+    async rejoin(conference: Conference): Promise<void> {
         conference.onsuperseded = () => undefined;
         await conference.leave();
         if (this.conference === conference) await this.again();

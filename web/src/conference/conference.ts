@@ -1,39 +1,37 @@
 // One membership in one conference, from "join" to "left": what the focus says becomes state, what the person does
 // becomes messages. It renders nothing; the screens read it and are told of changes.
 
-import { RoomStateEvent, type MatrixClient, type Room } from "matrix-js-sdk";
+import type { MatrixClient, Room } from "matrix-js-sdk";
 import type { LocalMedia } from "../call/localmedia.ts";
 import { Peer, type Kind } from "../call/peer.ts";
 import type { Config } from "../config.ts";
 import { count } from "../guard.ts";
 import type { KeyExchange } from "../keys/exchange.ts";
 import { announce } from "../matrix/announce.ts";
-import { listen } from "../matrix/inbox.ts";
-import { serveTickets } from "../matrix/tickets.ts";
 import type { Speakers, Viewers } from "../protocol/adaptation.ts";
 import { explain, Trouble } from "../protocol/errors.ts";
 import { FIRST_SLOT_PAIRS } from "../protocol/limits.ts";
 import type { Members, Welcome } from "../protocol/messages.ts";
-import { MESSAGE, SOURCES, sourceNumber, type Source } from "../protocol/names.ts";
+import { MESSAGE, type Source } from "../protocol/names.ts";
 import { MediaWorker } from "../sframe/mediaworker.ts";
 import type { SenderReport } from "../sframe/port.ts";
 import { Viewing, type Cast } from "../viewing/viewing.ts";
 import type { Admission, Pass } from "./admission.ts";
 import { Dialogue } from "./dialogue.ts";
 import { Entry, type Entered } from "./entry.ts";
-import { Gestures } from "./gestures.ts";
-import { linkGestures } from "./gesturelink.ts";
-import { linkKeys } from "./keylink.ts";
+import type { Gestures } from "./gestures.ts";
 import { Negotiation } from "./negotiation.ts";
 import { OwnSources } from "./ownsources.ts";
 import { QualityWatch } from "./quality.ts";
 import { Received, type TileView } from "./received.ts";
+import { linkRoom, type RoomLink } from "./roomlink.ts";
 import { Roster } from "./roster.ts";
 import { Welcoming } from "./welcoming.ts";
+import { linkWorker } from "./workerlink.ts";
 
 export type Phase = "idle" | "admission" | "calling" | "connecting" | "joined" | "left" | "failed";
 
-const SILENT = "The conference server does not answer. Sound and picture go on as they are; leave and join again to bring everything back.";
+const SILENT = "The conference server does not answer. Sound and picture go on as they are.";
 const INTERRUPTED = "The connection is interrupted. Waiting for it to come back.";
 const NOBODY: Speakers = { speaking: [], dominant: null };
 
@@ -66,8 +64,6 @@ export class Conference {
     readonly viewing: Viewing;
     readonly quality: QualityWatch;
     readonly own: OwnSources;
-    keys: KeyExchange | null = null;
-    gestures: Gestures | null = null;
     onchange: () => void = () => undefined;
     /** The others are in another conference of the room: join that. */
     onsuperseded: () => void = () => undefined;
@@ -78,7 +74,7 @@ export class Conference {
     readonly #entry: Entry;
     readonly #welcoming: Welcoming;
     #entered: Entered | null = null;
-    #stops: (() => void)[] = [];
+    #link: RoomLink | null = null;
     #rosterSeen = false;
 
     constructor(options: ConferenceOptions) {
@@ -112,11 +108,25 @@ export class Conference {
             say: (phase, status) => this.#step(phase, status),
             offer: () => this.peer.offer(),
             metadata: () => this.own.metadata(),
-            trying: (pass) => this.#prepareKeys(pass),
+            trying: (pass) => this.#linkRoom(pass),
         });
         this.peer.onconnection = (state) => this.#connectionChanged(state);
-        this.#linkWorker();
+        linkWorker(this.worker, this.peer, this.received, {
+            keys: () => this.keys,
+            send,
+            senders: (senders) => (this.senders = senders),
+            changed: () => this.onchange(),
+            fatal: () => this.#fail(new Trouble("media_worker")),
+        });
         media.onchange = (kind) => void this.#mediaChanged(kind);
+    }
+
+    get keys(): KeyExchange | null {
+        return this.#link?.keys ?? null;
+    }
+
+    get gestures(): Gestures | null {
+        return this.#link?.gestures ?? null;
     }
 
     /** Resolves when the conference is joined or cannot be; a failure is in `trouble`. */
@@ -170,6 +180,11 @@ export class Conference {
         this.onchange();
     }
 
+    /** The conference server is silent: joining again may help, waiting may too. */
+    get stranded(): boolean {
+        return this.phase === "joined" && this.notice === SILENT;
+    }
+
     /** Says goodbye without waiting: for a page that goes away. */
     sayGoodbye(): boolean {
         return this.#dialogue.send({ type: MESSAGE.hangup, content: { reason: "user_hangup" } });
@@ -187,41 +202,14 @@ export class Conference {
         await this.#close();
     }
 
-    #linkWorker(): void {
-        const { worker, peer } = this;
-        worker.onreceiver = (receiver, report) => {
-            this.received.reported(receiver, report);
-            this.onchange();
-        };
-        worker.onfatal = () => this.#fail(new Trouble("media_worker"));
-        worker.onsenders = (senders) => {
-            this.senders = senders;
-        };
-        worker.onfreshkey = (number) => {
-            const source = SOURCES[number];
-            if (source === "camera" || source === "screen") peer.requestOwnKeyFrame(source);
-        };
-        this.received.onmissing = (member, source, epoch, since) => {
-            const asked = this.keys?.keyMissing(member, sourceNumber(source), epoch, since / 1000);
-            if (asked) this.#dialogue.send({ type: MESSAGE.missingKey, content: { member, source } });
-        };
-    }
-
-    #prepareKeys(pass: Pass): void {
-        this.#unlisten();
+    /** Listens from before our own joining on, so that nothing is missed. */
+    #linkRoom(pass: Pass): void {
+        this.#link?.stop();
         const { client, room, config, ignoreKeys } = this.#options;
-        const link = linkKeys({ client, room, kind: config.keyTransport, pass, worker: this.worker, ignoreOthers: ignoreKeys });
-        this.keys = link.keys;
-        const ownerOf = (member: number) => this.roster.members.get(member)?.userId ?? null;
-        const gestures = linkGestures(client, room, pass, { ownerOf, self: () => this.member, changed: () => this.onchange() });
-        this.gestures = gestures.gestures;
-        // Who starts a conference answers for it from the start; others once they are in.
-        const mine = pass.conference.creator === client.getUserId();
-        const rank = () => (this.phase === "joined" ? this.roster.list.findIndex(({ member }) => member === this.member) : mine ? 0 : -1);
-        const watch = () => this.#lookForAnother();
-        client.on(RoomStateEvent.Update, watch);
-        const tickets = listen(client, room.roomId, serveTickets(client, room, pass.ticket, rank));
-        this.#stops = [link.stop, gestures.stop, tickets, () => client.off(RoomStateEvent.Update, watch)];
+        this.#link = linkRoom(
+            { client, room, keyTransport: config.keyTransport, ignoreKeys, worker: this.worker, roster: this.roster, pass },
+            { member: () => this.member, joined: () => this.phase === "joined", changed: () => this.onchange(), roomChanged: () => this.#lookForAnother() },
+        );
     }
 
     /** Alone in here while the room has moved on to another conference: two were started at once. */
@@ -338,13 +326,8 @@ export class Conference {
         void this.#close();
     }
 
-    #unlisten(): void {
-        for (const stop of this.#stops) stop();
-        this.#stops = [];
-    }
-
     async #close(): Promise<void> {
-        this.#unlisten();
+        this.#link?.stop();
         for (const part of [this.#dialogue, this.viewing, this.quality, this.own]) part.close();
         this.#entered?.call.close();
         await this.peer.close();

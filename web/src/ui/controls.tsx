@@ -51,9 +51,16 @@ export function Controls({ app, conference, details, onDetails }: ControlsProps)
                 <Round icon="info" label="Details" shortcut="d" pressed={details} tone={details ? "on" : undefined} onClick={onDetails} />
                 <Round icon="leave" label="Leave" tone="danger" onClick={() => void app.leave()} />
             </div>
-            <p class="notice" role="status" aria-live="polite">
-                {notice || (own.sharing ? "You are sharing your screen" : "")}
-            </p>
+            <div class="notice">
+                <p role="status" aria-live="polite">
+                    {notice || (own.sharing ? "You are sharing your screen" : "")}
+                </p>
+                {conference.stranded && (
+                    <button class="quiet" onClick={() => void app.rejoin(conference)}>
+                        Join again
+                    </button>
+                )}
+            </div>
         </footer>
     );
 }

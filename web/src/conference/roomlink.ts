@@ -1,0 +1,63 @@
+// What a membership has to do with the conference room: media keys, hands and reactions, tickets for those who come later, and
+// whether the room has moved on to another conference.
+
+import { RoomStateEvent, type MatrixClient, type Room } from "matrix-js-sdk";
+import type { KeyTransportKind } from "../config.ts";
+import type { KeyExchange } from "../keys/exchange.ts";
+import { listen } from "../matrix/inbox.ts";
+import { serveTickets } from "../matrix/tickets.ts";
+import type { MediaWorker } from "../sframe/mediaworker.ts";
+import type { Pass } from "./admission.ts";
+import { linkGestures } from "./gesturelink.ts";
+import type { Gestures } from "./gestures.ts";
+import { linkKeys } from "./keylink.ts";
+import type { Roster } from "./roster.ts";
+
+export interface RoomLinkOptions {
+    client: MatrixClient;
+    room: Room;
+    keyTransport: KeyTransportKind;
+    ignoreKeys: boolean;
+    worker: MediaWorker;
+    roster: Roster;
+    pass: Pass;
+}
+
+export interface RoomLinkPorts {
+    /** Our number, once we are in. */
+    member(): number | null;
+    joined(): boolean;
+    /** Hands or reactions. */
+    changed(): void;
+    /** The room's state. */
+    roomChanged(): void;
+}
+
+export interface RoomLink {
+    keys: KeyExchange;
+    gestures: Gestures;
+    stop(): void;
+}
+
+export function linkRoom(options: RoomLinkOptions, ports: RoomLinkPorts): RoomLink {
+    const { client, room, pass, roster } = options;
+    const keys = linkKeys({ client, room, kind: options.keyTransport, pass, worker: options.worker, ignoreOthers: options.ignoreKeys });
+    const gestures = linkGestures(client, room, pass, {
+        ownerOf: (member) => roster.members.get(member)?.userId ?? null,
+        self: () => ports.member(),
+        changed: () => ports.changed(),
+    });
+    // Who starts a conference answers for it from the start; others once they are in.
+    const mine = pass.conference.creator === client.getUserId();
+    const rank = () => (ports.joined() ? roster.list.findIndex(({ member }) => member === ports.member()) : mine ? 0 : -1);
+    const unlisten = listen(client, room.roomId, serveTickets(client, room, pass.ticket, rank));
+    const watch = () => ports.roomChanged();
+    client.on(RoomStateEvent.Update, watch);
+    const stop = () => {
+        keys.stop();
+        gestures.stop();
+        unlisten();
+        client.off(RoomStateEvent.Update, watch);
+    };
+    return { keys: keys.keys, gestures: gestures.gestures, stop };
+}
