@@ -96,7 +96,7 @@ static void follow_source(struct worker *worker, uint32_t handle)
 }
 
 /* Before its layers are filtered: where it is in the stream, which nobody noted while all of it passed. */
-static void filter_resume(struct worker *worker, uint32_t handle)
+void adaptation_resume(struct worker *worker, uint32_t handle)
 {
     struct sink_cache *sink = &worker->sinks[handle];
     struct layer_filter *filter = &worker->adaptation->sinks[handle].filter;
@@ -133,7 +133,7 @@ static void deal(struct worker *worker, uint32_t handle, uint64_t now_ns)
     const struct allocation_state *state = &worker->state.sinks[handle].allocation;
     bool other = sink->encoding != state->encoding, layers = sink->temporal != state->temporal;
     if (!other && !layers) return;
-    filter_resume(worker, handle);
+    adaptation_resume(worker, handle);
     sink->encoding = state->encoding;
     sink->temporal = state->temporal;
     if (sink->encoding == ALLOCATION_NOTHING)
@@ -210,6 +210,8 @@ static void allocate_for(struct worker *worker, uint32_t transport, uint64_t now
         deal(worker, handle, now_ns);
         if (source == TABLE_NONE || worker->sources[source].audio) continue;
         tell_deal(worker, handle, now_ns);
+        if (dealing.states[i]->temporal < RATES_TEMPORAL - 1)
+            worker->adaptation->layers[source].wanted = true;
         if (presses(worker, source, &dealing.before[i], dealing.states[i]))
             clamping_press(worker, worker->sources[source].transport);
     }

@@ -51,6 +51,8 @@ void adaptation_tick(struct worker *worker, uint64_t now_ns);
 /* When there is something to do; UINT64_MAX = nobody is there. */
 uint64_t adaptation_due_ns(const struct worker *worker);
 
+/* The sink's deal changes: from here on its layers are looked at packet by packet. */
+void adaptation_resume(struct worker *worker, uint32_t sink);
 /* The same for a sink whose deal leaves out layers, or has just changed. */
 bool adaptation_filters(struct worker *worker, uint32_t sink, const struct arrival *arrival);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "adaptation.h"
+#include "feedback.h"
 #include "receive.h"
 #include "worker.h"
 
@@ -23,7 +24,8 @@ void layering_adopt(struct worker *worker, uint32_t source, uint32_t incarnation
         worker_count(worker, COUNTER_dependency_unknown, 1); /* nothing is dropped by it */
 }
 
-void layering_read_untrusted(struct worker *worker, struct arrival *arrival, const uint8_t *descriptor, uint8_t length)
+void layering_read_untrusted(struct worker *worker, struct arrival *arrival,
+                             const uint8_t *descriptor, uint8_t length, uint64_t now_ns)
 {
     if (arrival->vp8.has_temporal_id) { /* it says the same and is nearer */
         arrival->layer = layer_of_vp8(&arrival->vp8);
@@ -41,4 +43,8 @@ void layering_read_untrusted(struct worker *worker, struct arrival *arrival, con
         return;
     }
     worker_count(worker, result == -ENODATA ? COUNTER_dependency_unknown : COUNTER_dependency_malformed, 1);
+    /* Its structure comes with a key frame only. */
+    if (result == -ENODATA && !encoding->state.structure.template_count &&
+        worker->adaptation->layers[input->source].wanted)
+        key_request(worker, input->source, now_ns);
 }

@@ -3,6 +3,7 @@
 #ifndef SOTTO_LAYERING_H
 #define SOTTO_LAYERING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "layer.h"
@@ -17,13 +18,15 @@ struct encoding_layers {
 
 struct source_layers {
     uint32_t incarnation;
+    bool wanted;                       /* some slot has fewer than all */
     struct encoding_layers *encodings; /* LIMIT_ENCODINGS of them, NULL = nothing to read */
 };
 
 /* The source has a row of this incarnation, 0 = none any more. */
 void layering_adopt(struct worker *worker, uint32_t source, uint32_t incarnation);
-/* Sets arrival->layer; all zero when nothing is known. `descriptor` of `length` bytes: the extension as it came, NULL = none. */
+/* Sets arrival->layer; all zero when nothing is known. `descriptor` of `length` bytes: the extension as it came, NULL = none. Asks for
+   a key frame when slots want fewer layers and their structure is not known. */
 void layering_read_untrusted(struct worker *worker, struct arrival *arrival,
-                             const uint8_t *descriptor, uint8_t length);
+                             const uint8_t *descriptor, uint8_t length, uint64_t now_ns);
 
 #endif

@@ -158,7 +158,7 @@ static void receive_media(struct worker *worker, struct arrival *arrival, uint64
         if (!arrival->repaired || recovery_newer_than_request(worker, &arrival->input))
             key_request_answered(worker, handle);
     }
-    layering_read_untrusted(worker, arrival, arrival->descriptor, arrival->descriptor_length);
+    layering_read_untrusted(worker, arrival, arrival->descriptor, arrival->descriptor_length, now_ns);
     note_rate_and_level(worker, arrival, now_ns);
     recovery_keep(worker, arrival, now_ns);
     switching_wanted(arrival->wanted, live_encodings(worker, handle, arrival->input.encoding, now_ns));

@@ -97,13 +97,16 @@ void scene_member(struct scene *scene, uint32_t member)
     struct transport_row *row = &scene->transports[member];
     struct member *self = &scene->members[member];
     uint64_t random = 77 + member;
-    *row = (struct transport_row){
-        .incarnation = member + 1,
-        .srtp_profile = (uint16_t)scene_profile,
-        .rtcp_ssrc = 0x90000 + member,
-        .remb_bps = 2000000,
-        .sources = {TABLE_NONE, TABLE_NONE, TABLE_NONE, TABLE_NONE},
-        .ext = {.mid = MID_EXT, .rid = RID_EXT, .repaired_rid = REPAIRED_EXT, .audio_level = LEVEL_EXT}};
+    *row = (struct transport_row){.incarnation = member + 1,
+                                  .srtp_profile = (uint16_t)scene_profile,
+                                  .rtcp_ssrc = 0x90000 + member,
+                                  .remb_bps = 2000000,
+                                  .sources = {TABLE_NONE, TABLE_NONE, TABLE_NONE, TABLE_NONE},
+                                  .ext = {.mid = MID_EXT,
+                                          .rid = RID_EXT,
+                                          .repaired_rid = REPAIRED_EXT,
+                                          .audio_level = LEVEL_EXT,
+                                          .dependency_descriptor = DEPENDENCY_EXT}};
     struct ice_credentials *ice = &row->ice[0];
     stun_ufrag_write(member, ice->local_ufrag);
     memcpy(ice->local_ufrag + 4, "abcd", 4);

@@ -13,7 +13,14 @@
 #define SCENE_RECEIVED 8192
 #define MS 1000000ull
 
-enum { MID_EXT = 4, RID_EXT = 10, REPAIRED_EXT = 11, LEVEL_EXT = 1, TRANSPORT_CC_EXT = 3 };
+enum {
+    MID_EXT = 4,
+    RID_EXT = 10,
+    REPAIRED_EXT = 11,
+    LEVEL_EXT = 1,
+    TRANSPORT_CC_EXT = 3,
+    DEPENDENCY_EXT = 12
+};
 
 struct received { /* one datagram a member got, decrypted */
     uint32_t member;
@@ -84,6 +91,8 @@ struct packet { /* an RTP packet a member sends */
     uint8_t payload_type, marker, level, padding;
     const uint8_t *payload;
     size_t length;
+    const uint8_t *descriptor; /* of dependencies; the extensions have the two-byte form then */
+    uint8_t descriptor_length;
 };
 size_t scene_make(struct scene *scene, uint32_t member, const struct packet *packet, uint8_t *out);
 void scene_send(struct scene *scene, uint32_t member, const struct packet *packet);

@@ -80,29 +80,29 @@ void scene_connect(struct scene *scene)
     scene_forget(scene);
 }
 
+/* One header extension, RFC 8285. */
+static size_t element(uint8_t *out, bool wide, uint8_t id, const void *data, size_t length)
+{
+    out[0] = wide ? id : (uint8_t)(id << 4 | (length - 1));
+    if (wide) out[1] = (uint8_t)length;
+    memcpy(out + 1 + wide, data, length);
+    return 1 + wide + length;
+}
+
 size_t scene_make(struct scene *scene, uint32_t member, const struct packet *packet, uint8_t *out)
 {
     size_t header = 12;
-    uint8_t elements[40];
+    uint8_t elements[300];
     size_t used = 0;
-    if (packet->mid) {
-        size_t length = strlen(packet->mid);
-        elements[used++] = (uint8_t)(MID_EXT << 4 | (length - 1));
-        memcpy(elements + used, packet->mid, length);
-        used += length;
-    }
-    if (packet->rid) {
-        elements[used++] = RID_EXT << 4;
-        elements[used++] = (uint8_t)packet->rid[0];
-    }
-    if (packet->repaired_rid) {
-        elements[used++] = REPAIRED_EXT << 4;
-        elements[used++] = (uint8_t)packet->repaired_rid[0];
-    }
-    if (packet->level) {
-        elements[used++] = LEVEL_EXT << 4;
-        elements[used++] = packet->level;
-    }
+    bool wide = packet->descriptor;
+    if (packet->mid)
+        used += element(elements + used, wide, MID_EXT, packet->mid, strlen(packet->mid));
+    if (packet->rid) used += element(elements + used, wide, RID_EXT, packet->rid, 1);
+    if (packet->repaired_rid)
+        used += element(elements + used, wide, REPAIRED_EXT, packet->repaired_rid, 1);
+    if (packet->level) used += element(elements + used, wide, LEVEL_EXT, &packet->level, 1);
+    if (wide)
+        used += element(elements + used, wide, DEPENDENCY_EXT, packet->descriptor, packet->descriptor_length);
     while (used % 4) elements[used++] = 0;
     out[0] = (uint8_t)(0x80 | (used ? 0x10 : 0) | (packet->padding ? 0x20 : 0));
     out[1] = (uint8_t)(packet->payload_type | packet->marker << 7);
@@ -110,7 +110,7 @@ size_t scene_make(struct scene *scene, uint32_t member, const struct packet *pac
     store_be32(out + 4, packet->timestamp);
     store_be32(out + 8, packet->ssrc);
     if (used) {
-        store_be16(out + 12, 0xbede);
+        store_be16(out + 12, wide ? 0x1000 : 0xbede);
         store_be16(out + 14, (uint16_t)(used / 4));
         memcpy(out + 16, elements, used);
         header = 16 + used;
