@@ -121,8 +121,9 @@ static void retarget(struct clamp_encoding *state, uint32_t wanted, uint64_t now
     state->moved_ns = now_ns;
     if (!before || wanted < percent(before, 100 - LOWERED_PERCENT)) state->lowered_ns = now_ns;
     if (before && wanted > before) {
-        uint64_t growth =
-            (uint64_t)before * CLAMP_GROWTH_PERCENT / 100 * (elapsed / 1000) / (SECOND_NS / 1000);
+        bool far = wanted > percent(before, CLAMP_FAR_PERCENT);
+        uint64_t growth = (uint64_t)before * (far ? CLAMP_GROWTH_FAR_PERCENT : CLAMP_GROWTH_PERCENT) /
+                          100 * (elapsed / 1000) / (SECOND_NS / 1000);
         if (wanted - before > growth) wanted = before + (uint32_t)growth;
     }
     state->target_bps = wanted;
@@ -146,8 +147,10 @@ static bool must_tell(const struct clamp_encoding *state, uint64_t now_ns)
         return true;
     if (state->target_bps < percent(state->told_bps, 100 - CLAMP_TELL_PERCENT)) return true;
     uint64_t since_ns = now_ns - state->told_ns;
-    uint32_t rise = since_ns >= CLAMP_TELL_SLOW_NS ? CLAMP_TELL_SLOW_PERCENT : CLAMP_TELL_PERCENT;
-    return since_ns >= CLAMP_TELL_NS &&
+    uint32_t rise = since_ns >= CLAMP_TELL_SLOW_NS ? CLAMP_TELL_SLOW_PERCENT
+                    : since_ns >= CLAMP_TELL_NS    ? CLAMP_TELL_PERCENT
+                                                   : CLAMP_FAR_PERCENT - 100;
+    return since_ns >= CLAMP_TELL_FAR_NS &&
            (uint64_t)state->target_bps * 100 > (uint64_t)state->told_bps * (100 + rise);
 }
 

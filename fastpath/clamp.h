@@ -26,9 +26,12 @@
 #define CLAMP_SHARE_PERCENT 50u
 /* Part of the lowest share, in percent, that the sender is told. Higher: encoders overshoot into the viewer's queue. Lower: unused. */
 #define CLAMP_USE_PERCENT 95u
-/* How fast a target rises, percent a second. Higher: a trembling estimate reaches the encoder. Lower: full quality comes back later
-   (30: from 600 kbit/s to 1.7 Mbit/s in 4 s). */
+/* How fast a target rises, percent a second; and as long as there is so much more to be had than it is, in percent of it: no tremble, but a link
+   that was found or opened. Higher: a trembling estimate reaches the encoder. Lower: full quality comes back later (from 600 kbit/s to
+   1.7 Mbit/s in 2 s). */
 #define CLAMP_GROWTH_PERCENT 30u
+#define CLAMP_FAR_PERCENT 130u
+#define CLAMP_GROWTH_FAR_PERCENT 100u
 /* An encoding without viewers stops after this. Higher: uplink spent in vain. Lower: a look aside and back costs a key frame. At most 5 s. */
 #define CLAMP_OFF_NS (3000ull * 1000000ull)
 /* The data channel hears of another bitrate at most so often, unless it fell by more than CLAMP_TELL_PERCENT or a step or on/off
@@ -36,6 +39,7 @@
    later. Lower: more messages (each costs control 40 us). */
 #define CLAMP_TELL_NS (1000ull * 1000000ull)
 #define CLAMP_TELL_PERCENT 10u
+#define CLAMP_TELL_FAR_NS (300ull * 1000000ull) /* of CLAMP_FAR_PERCENT more */
 #define CLAMP_TELL_SLOW_NS (4000ull * 1000000ull)
 #define CLAMP_TELL_SLOW_PERCENT 2u
 /* REMB: a fall of more than CLAMP_REMB_PERCENT at once, and a rise of more than CLAMP_REMB_JUMP_PERCENT (an encoding was switched on); anything
