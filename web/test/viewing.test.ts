@@ -142,6 +142,17 @@ describe("viewing", () => {
         }
     });
 
+    it("in speaker view who begins to speak comes large at once", () => {
+        const { viewing, told, all } = begin();
+        viewing.setView("speaker");
+        all.dominant = 3;
+        viewing.speaker(3, 9);
+        assert.deepEqual(brief(told.at(-1)), [["1", 180, false, 0], ["3", 720, true, 8]]);
+        viewing.speaker(9, 9);
+        assert.equal(told.length, 2, "we do not show ourselves");
+        viewing.close();
+    });
+
     it("who holds the floor and a small screen come before the others", () => {
         const { viewing, told, all } = begin({ screens: [2] });
         all.dominant = 3;

@@ -91,8 +91,8 @@ export function sendingRows(conference: Conference): { key: string; name: string
 
 export function viewerLine(viewers: Viewers | null): string {
     if (!viewers || viewers.viewers === 0) return "";
-    const people = viewers.viewers === 1 ? "1 person sees you" : `${viewers.viewers} people see you`;
-    return `${people}; they lose ${percent(viewers.lostMean)} on their own way, the worst of them ${percent(viewers.lostWorst)}.`;
+    if (viewers.viewers === 1) return `1 person sees you and loses ${percent(viewers.lostMean)} on their own way.`;
+    return `${viewers.viewers} people see you and lose ${percent(viewers.lostMean)} on their own way, the worst of them ${percent(viewers.lostWorst)}.`;
 }
 
 function percent(share: number): string {

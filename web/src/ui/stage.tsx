@@ -3,7 +3,7 @@ import type { App } from "../app.ts";
 import type { Conference } from "../conference/conference.ts";
 import { picture, type TileView } from "../conference/received.ts";
 import { displayName } from "../matrix/rooms.ts";
-import { sameSpot, spotKey, type Spot } from "../viewing/spotlight.ts";
+import { spotKey, type Spot } from "../viewing/spotlight.ts";
 import { lockOf, ownLock } from "./lock.ts";
 import { Sounds } from "./sounds.tsx";
 import { Tile } from "./tile.tsx";
@@ -114,9 +114,10 @@ function useSight(conference: Conference): (key: string) => (element: HTMLElemen
         look();
         document.addEventListener("visibilitychange", look);
         const floats = (event: Event) => {
-            const tile = (event.target as Element).closest<HTMLElement>("[data-member]");
-            const spot = tile && { member: Number(tile.dataset.member), source: tile.dataset.source as Spot["source"] };
-            viewing.floating(event.type === "enterpictureinpicture" && spot && !sameSpot(spot, null) ? spot : null);
+            const { member, source } = (event.target as Element).closest<HTMLElement>("[data-member]")?.dataset ?? {};
+            const spot = { member: Number(member), source: source as Spot["source"] };
+            const shown = event.type === "enterpictureinpicture" && Number.isInteger(spot.member);
+            viewing.floating(shown ? spot : null, (event as PictureInPictureEvent).pictureInPictureWindow?.height);
         };
         for (const type of ["enterpictureinpicture", "leavepictureinpicture"]) document.addEventListener(type, floats);
         return () => {

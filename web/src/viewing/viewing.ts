@@ -115,8 +115,9 @@ export class Viewing {
     }
 
     speaker(member: number | null, self: number | null): void {
+        const before = this.large;
         this.spotlight.speaker(member, self);
-        this.refresh();
+        this.refresh(!sameSpot(before, this.large));
     }
 
     gone(member: number): void {
