@@ -140,16 +140,15 @@ static void follow_step(struct clamp_encoding *state, const struct clamp_limits 
     state->step = step;
 }
 
-static bool must_tell(const struct clamp_encoding *state, uint64_t now_ns)
+static bool must_tell(const struct clamp_encoding *state, uint32_t max, uint64_t now_ns)
 {
     if (!state->told) return state->target_bps != 0;
     if (!state->told_bps != !state->target_bps || (state->target_bps && state->step != state->told_step))
         return true;
     if (state->target_bps < percent(state->told_bps, 100 - CLAMP_TELL_PERCENT)) return true;
     uint64_t since_ns = now_ns - state->told_ns;
-    uint32_t rise = since_ns >= CLAMP_TELL_SLOW_NS ? CLAMP_TELL_SLOW_PERCENT
-                    : since_ns >= CLAMP_TELL_NS    ? CLAMP_TELL_PERCENT
-                                                   : CLAMP_FAR_PERCENT - 100;
+    uint32_t rise = since_ns >= CLAMP_TELL_NS ? CLAMP_TELL_PERCENT : CLAMP_FAR_PERCENT - 100;
+    if (since_ns >= CLAMP_TELL_NS && state->target_bps == max) rise = 0;
     return since_ns >= CLAMP_TELL_FAR_NS &&
            (uint64_t)state->target_bps * 100 > (uint64_t)state->told_bps * (100 + rise);
 }
@@ -179,7 +178,7 @@ uint8_t clamp_update(struct clamp_source *source, const struct clamp_limits *lim
             state->step = 0;
         }
         if (state->target_bps) follow_step(state, limits, max);
-        if (must_tell(state, now_ns)) telling |= (uint8_t)(1u << e);
+        if (must_tell(state, max, now_ns)) telling |= (uint8_t)(1u << e);
     }
     return telling;
 }

@@ -35,13 +35,11 @@
 /* An encoding without viewers stops after this. Higher: uplink spent in vain. Lower: a look aside and back costs a key frame. At most 5 s. */
 #define CLAMP_OFF_NS (3000ull * 1000000ull)
 /* The data channel hears of another bitrate at most so often, unless it fell by more than CLAMP_TELL_PERCENT or a step or on/off
-   changed; and of a smaller rise than that only after CLAMP_TELL_SLOW_NS, or the last tenth would never be told. Higher: the encoder follows
-   later. Lower: more messages (each costs control 40 us). */
+   changed; and never of less than that difference, but of the maximum. Higher: the encoder follows later. Lower: more messages (each costs
+   control 40 us). */
 #define CLAMP_TELL_NS (1000ull * 1000000ull)
 #define CLAMP_TELL_PERCENT 10u
 #define CLAMP_TELL_FAR_NS (300ull * 1000000ull) /* of CLAMP_FAR_PERCENT more */
-#define CLAMP_TELL_SLOW_NS (4000ull * 1000000ull)
-#define CLAMP_TELL_SLOW_PERCENT 2u
 /* REMB: a fall of more than CLAMP_REMB_PERCENT at once, and a rise of more than CLAMP_REMB_JUMP_PERCENT (an encoding was switched on); anything
    else with the next one after CLAMP_REMB_NS. Lower values: more RTCP. Higher: senders follow later. */
 #define CLAMP_REMB_NS (500ull * 1000000ull)
