@@ -232,10 +232,10 @@ class Slot:
             for out in run:
                 self._is_what_was_sent(out)
             for a, b in itertools.pairwise(run):
-                holes += self._goes_on(a, b)
+                holes += self._goes_on(run[0].sent, a, b)
             self._pictures_go_on(run)
         for before, after in itertools.pairwise(runs):
-            holes += self._switches(before[-1], after[0])
+            holes += self._switches(before[0].sent, before[-1], after[0])
         assert not runs or runs[0][0].sent.key_start
         assert holes <= dropped, "what is left out on purpose leaves no number behind"
 
@@ -249,19 +249,23 @@ class Slot:
             numbers = packet.vp8_parse(body)
             assert body == packet.vp8_rewrite(sent.body, numbers.picture_id or 0, numbers.tl0 or 0)
 
-    def _goes_on(self, a: Out, b: Out) -> int:
+    def _goes_on(self, first: Sent, a: Out, b: Out) -> int:
         """Two neighbours of one run, in the sender's order. How many numbers between them nobody lost."""
         assert b.sent.number > a.sent.number
         hole = b.index - a.index - 1
-        lost = self._lost(a.sent, range(a.sent.number + 1, b.sent.number)) if hole else 0
+        lost = self._lost(first, a.sent, range(a.sent.number + 1, b.sent.number)) if hole else 0
         return max(0, hole - lost)
 
-    def _lost(self, near: Sent, numbers: Iterable[int]) -> int:
-        """How many of these packets never reached the core, or so late that the run may have been over."""
+    def _lost(self, first: Sent, near: Sent, numbers: Iterable[int]) -> int:
+        """How many of these packets never reached the core while the run that begins with `first` went on.
+
+        It began late where its first packet did: who asks for what came before that gets it.
+        """
         camera, encoding = self.cameras[near.member], near.encoding
+        began = max(first.at_ns, camera.repaired[encoding].get(first.number, 0))
 
         def excused(number: int) -> bool:
-            if number not in camera.came[encoding]:
+            if number not in camera.came[encoding] or camera.sent[encoding][number].at_ns <= began:
                 return True
             since, until = near.at_ns - 3000 * MS, camera.repaired[encoding].get(number, 0)
             return any(since <= change <= until for change in self.changes)
@@ -298,7 +302,7 @@ class Slot:
             return b.sent.frame - a.sent.frame
         return (two.picture_id - one.picture_id) & ((1 << one.picture_id_bits) - 1)
 
-    def _switches(self, a: Out, b: Out) -> int:
+    def _switches(self, first: Sent, a: Out, b: Out) -> int:
         """The last packet of one run, the first of the next. How many numbers between them nobody lost.
 
         What was lost at the end of the first may have been repaired too late for it.
@@ -320,7 +324,7 @@ class Slot:
             tl0 = [packet.vp8_parse(out.got.payload).tl0 for out in (a, b)]
             if None not in tl0:
                 assert tl0[1] == (tl0[0] + 1) & 0xFF  # type: ignore[operator]
-        return max(0, hole - self._lost(a.sent, rest)) if hole else 0
+        return max(0, hole - self._lost(first, a.sent, rest)) if hole else 0
 
 
 def frames_of(vectors: Path, name: str) -> list[list[bytes]]:

@@ -104,6 +104,23 @@ def test_what_is_lost_upstream_is_repaired(share: float) -> None:
     assert room.counters["rtx_unwrapped"] == lost
 
 
+def test_a_key_frame_whose_first_packet_comes_last_is_had_for_the_asking() -> None:
+    """The slot begins with it; what had come before it stands in the history."""
+    room = Room(2)
+    sender, receiver = room.people
+    viewer = Viewer(room, receiver, 0)
+    first, *rest = sender.frame(0, key=True, packets=4, now=room.now / 1e9)
+    room.send(sender, *rest, first)
+    room.advance(20)
+    room.send(sender, *sender.frame(0, key=False, now=room.now / 1e9))
+    assert [one.marker for one in viewer.packets()] == [False, True]
+    assert viewer.ask() == 3
+    room.advance(20)
+    assert missing(viewer.packets()) == []
+    assert [one.payload[-1] for one in viewer.packets()] == [0] * 5
+    assert sorted(one.payload[0] for one in viewer.packets()) == [0x80] * 3 + [0x90] * 2
+
+
 @given(data=st.data())
 @settings(max_examples=30, deadline=None)
 def test_kills_switches_and_loss_repeat_no_index(data: st.DataObject) -> None:
