@@ -1,0 +1,206 @@
+"""The command line as an operator meets it: a real homeserver, the real server, its real socket."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from control.cli import options
+from control.cli.texts import COMMANDS
+from control.config import SECTIONS, load
+from tests.conftest import Synapse
+
+SOTTO = [sys.executable, "-m", "control"]
+
+
+def sotto(
+    *arguments: str | Path, status: int | None = 0, timeout_s: float = 60
+) -> subprocess.CompletedProcess:
+    """Runs a command to its end; its output, and a look at its exit status."""
+    done = subprocess.run(
+        [*SOTTO, *map(str, arguments)], capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+    assert status is None or done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str):
+    if command in ("demo", "join", "bench"):  # programs of their own
+        return
+    said = sotto(command, "--help").stdout
+    assert "Usage: sotto" in said
+    assert len(said.splitlines()) > 4
+
+
+def test_a_mistyped_command_is_named(tmp_path: Path):
+    assert "did you mean 'doctor'?" in sotto("docter", status=os.EX_USAGE).stderr
+
+
+def test_without_a_configuration_it_says_where_it_looked(tmp_path: Path):
+    missing = tmp_path / "sotto.toml"
+    for command in ("serve", "doctor", "status", "drain", "upgrade"):
+        assert f"{missing}: No such file" in sotto(command, "--config", missing, status=os.EX_CONFIG).stderr
+
+
+def test_version_names_what_an_upgrade_needs_to_know():
+    told = json.loads(sotto("version", "--json").stdout)
+    assert told["table_layout"] >= 3
+    assert told["sotto"]
+    assert "ipsec-mb" in told["crypto"] or "OpenSSL" in told["crypto"]
+
+
+def test_shell_completion_is_there():
+    completed = subprocess.run(
+        [Path(sys.executable).parent / "sotto"],
+        env={**os.environ, "_SOTTO_COMPLETE": "bash_complete", "COMP_WORDS": "sotto do", "COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "plain,doctor" in completed.stdout
+
+
+class TestOptions:
+    def test_each_is_explained_with_an_example_of_its_own(self, tmp_path: Path):
+        found = {(option.section, option.name): option for option in options.options()}
+        fields = {
+            (section, name)
+            for section, kind in SECTIONS.items()
+            if section not in options.HIDDEN
+            for name in kind.__dataclass_fields__
+        }
+        assert found.keys() == fields
+        for option in found.values():
+            assert option.text, option
+            assert option.example != option.default, option
+
+    def test_the_examples_are_accepted(self, tmp_path: Path):
+        lines: list[str] = []
+        for option in options.options():
+            if f"[{option.section}]" not in lines:
+                lines.append(f"[{option.section}]")
+            if option.name != "access_token_file":  # contradicts the password
+                lines.append(f"{option.name} = {option.example}")
+        path = tmp_path / "all.toml"
+        path.write_text("\n".join(lines))
+        load(path, {})
+        assert "nothing is wrong" in sotto("config", "check", "--config", path).stdout
+
+    def test_the_page_is_that_of_the_source(self, root: Path):
+        assert (root / "docs/configuration.md").read_text() == options.markdown(), (
+            "write it anew: sotto config --markdown > docs/configuration.md"
+        )
+
+
+@pytest.fixture(scope="module")
+def settled(synapse: Synapse, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration that `sotto init` made, with an account of its own."""
+    folder = tmp_path_factory.mktemp("operator")
+    secret = folder / "secret"
+    secret.write_text(synapse.homeserver.registration_secret)
+    path = folder / "sotto.toml"
+    said = sotto(
+        "init", "--yes", "--config", path, "--homeserver", synapse.url, "--user", "operated",
+        "--registration-secret-file", secret, "--http", "127.0.0.1:0",
+    ).stdout  # fmt: skip
+    assert "@operated:localhost can log in" in said
+    path.write_text(path.read_text().replace("port = 40000", 'port = 0\nlisten = ["127.0.0.1"]'))
+    return path
+
+
+class TestInit:
+    def test_writes_what_can_be_used_and_keeps_the_password_from_others(self, settled: Path):
+        assert "nothing is wrong" in sotto("config", "check", "--config", settled).stdout
+        assert (settled.parent / "bot.password").stat().st_mode & 0o077 == 0
+        assert 'user_id = "@operated:localhost"' in settled.read_text()
+
+    def test_overwrites_nothing(self, settled: Path):
+        assert "is there already" in sotto("init", "--yes", "--config", settled, status=1).stderr
+
+    def test_without_a_homeserver_it_writes_nothing(self, tmp_path: Path):
+        path = tmp_path / "sotto.toml"
+        said = sotto(
+            "init", "--yes", "--config", path, "--homeserver", "http://127.0.0.1:1", status=69
+        ).stderr
+        assert "Connection refused" in said
+        assert not path.exists()
+
+    def test_an_account_that_is_not_there_is_explained(self, synapse: Synapse, tmp_path: Path):
+        said = sotto(
+            "init", "--yes", "--config", tmp_path / "sotto.toml", "--homeserver", synapse.url,
+            "--user", "nobody",
+            status=1,
+        ).stderr  # fmt: skip
+        assert "register_new_matrix_user -u nobody" in said
+
+
+@pytest.fixture(scope="module")
+def running(settled: Path) -> Iterator[Path]:
+    """The server, started and ready."""
+    with (settled.parent / "log").open("w") as log:
+        server = subprocess.Popen([*SOTTO, "serve", "--config", settled, "--log-format", "json"], stderr=log)
+    try:
+        until(
+            lambda: json.loads(
+                sotto("status", "--json", "--config", settled, status=None).stdout or "{}"
+            ).get("ready")
+        )
+        yield settled
+    finally:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
+
+
+def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < timeout_s
+        time.sleep(0.1)
+
+
+class TestRunning:
+    def test_status_for_people_and_for_programs(self, running: Path):
+        said = sotto("status", "--config", running).stdout
+        assert "0 conferences, 0 people   ready" in said
+        assert "worker" in said
+        told = json.loads(sotto("status", "--json", "--config", running).stdout)
+        assert [worker["index"] for worker in told["workers"]] == list(range(len(told["workers"])))
+        assert all(worker["heartbeat_age_s"] < 2 for worker in told["workers"])
+
+    def test_explain_says_when_somebody_is_not_there(self, running: Path):
+        assert (
+            "is in no conference"
+            in sotto("explain", "@alice:localhost", "--config", running, status=68).stderr
+        )
+
+    def test_drain_and_back(self, running: Path):
+        assert "empty: the server can be stopped" in sotto("drain", "--config", running).stdout
+        assert json.loads(sotto("status", "--json", "--config", running).stdout)["draining"]
+        assert "new conferences are taken" in sotto("drain", "--off", "--config", running).stdout
+
+    def test_the_log_level_changes_while_it_runs(self, running: Path):
+        sotto("status", "--log-level", "sotto.control=debug", "--config", running)
+        assert "no such level" in sotto("status", "--log-level", "loud", "--config", running, status=1).stderr
+
+    def test_the_log_is_json_and_names_nobody(self, running: Path):
+        lines = [json.loads(line) for line in (running.parent / "log").read_text().splitlines()]
+        assert {"time", "level", "role", "message"} <= lines[0].keys()
+        assert not any("@" in line["message"] for line in lines)
+
+    def test_an_upgrade_renews_every_process(self, running: Path):
+        before = json.loads(sotto("status", "--json", "--config", running).stdout)
+        said = sotto("upgrade", "--config", running).stdout
+        assert said.startswith("renewed in ")
+        after = json.loads(sotto("status", "--json", "--config", running).stdout)
+        assert after["control"] != before["control"]
+        assert after["ready"]
+
+    def test_a_second_server_in_the_same_folder_is_refused(self, running: Path):
+        assert "in use by a running server" in sotto("serve", "--config", running, status=69).stderr

@@ -1,0 +1,223 @@
+"""`sotto doctor` meets planted faults, one at a time, and names each with its fix."""
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control.cli import checks
+from control.cli.checks import CHECKS, Case, Result
+from control.config import ClientConfig, Config, HomeserverConfig, MediaConfig, ServerConfig
+from control.io.operator import OperatorSocket
+from control.run_dir import prepare
+from tests.conftest import Synapse
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "password").write_text("wrong\n")
+    (tmp_path / "password").chmod(0o600)
+    return Config(
+        homeserver=HomeserverConfig("http://127.0.0.1:1", "@sotto:localhost", tmp_path / "password"),
+        server=ServerConfig(data_dir=tmp_path / "data"),
+        media=MediaConfig(listen=("127.0.0.1",), port=0),
+        client=ClientConfig(homeserver_url="https://matrix.example.org"),
+    )
+
+
+def found(name: str, config: Config, level: str) -> Result:
+    """The one finding of this level."""
+    return only(list(CHECKS[name](Case(config))), level)
+
+
+def only(results: list[Result], level: str) -> Result:
+    (result,) = [each for each in results if each.level == level]
+    return result
+
+
+def at(config: Config, synapse: Synapse, **changes: Any) -> Config:
+    return replace(config, homeserver=replace(config.homeserver, url=synapse.url, **changes))
+
+
+def test_no_homeserver(config: Config):
+    result = found("homeserver", config, "error")
+    assert "Connection refused" in result.text
+    assert "[homeserver].url" in result.fix
+
+
+def test_wrong_password(config: Config, synapse: Synapse):
+    result = found("bot", at(config, synapse), "error")
+    assert result.text == "the homeserver refuses the bot's password"
+    assert "password_file" in result.fix
+
+
+async def test_expired_token(config: Config, synapse: Synapse, tmp_path: Path):
+    account = await synapse.account("expired")
+    token = tmp_path / "token"
+    token.write_text(account.access_token)
+    named = at(config, synapse, user_id=account.user_id, password_file=None, access_token_file=token)
+    assert list(CHECKS["bot"](Case(named)))[0].level == "ok"
+    await synapse.client.request("POST", "/_matrix/client/v3/logout", account, {})
+    result = found("bot", named, "error")
+    assert "has expired or was withdrawn" in result.text
+
+
+async def test_a_token_of_somebody_else(config: Config, synapse: Synapse, tmp_path: Path):
+    account = await synapse.account("somebody")
+    token = tmp_path / "token"
+    token.write_text(account.access_token)
+    result = found("bot", at(config, synapse, password_file=None, access_token_file=token), "error")
+    assert "another account" in result.text
+
+
+class _AnHourAhead(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response_only(200)
+        self.send_header("Date", "Mon, 01 Jan 2024 00:00:00 GMT")
+        self.end_headers()
+        self.wfile.write(b'{"versions": ["v1.1"]}')
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def test_clock_off(config: Config):
+    server = HTTPServer(("127.0.0.1", 0), _AnHourAhead)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        named = replace(config, homeserver=replace(config.homeserver, url=url))
+        result = found("homeserver", named, "error")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "clock is" in result.text
+    assert "ahead of the homeserver's" in result.text
+    assert "timesyncd" in result.fix
+
+
+def test_port_taken(config: Config):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        result = found("ports", replace(config, media=replace(config.media, port=port)), "error")
+    assert f"127.0.0.1 port {port}: Address already in use" in result.text
+    assert "ss -ulpn" in result.fix
+
+
+def test_wrong_advertised_address(config: Config):
+    result = found("ports", replace(config, media=replace(config.media, advertise=("203.0.113.5",))), "error")
+    assert "203.0.113.5" in result.text
+    assert "does not arrive here" in result.text
+    assert "NAT" in result.fix
+
+
+def test_tiny_socket_buffers(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    core = tmp_path / "sys/net/core"
+    core.mkdir(parents=True)
+    (core / "rmem_max").write_text("212992\n")
+    (core / "wmem_max").write_text("4194304\n")
+    monkeypatch.setattr(checks, "_may_exceed", lambda: False)  # root may; the server's user may not
+    result = only(list(CHECKS["kernel"](Case(config, tmp_path / "sys"))), "warning")
+    assert "net.core.rmem_max is 212992" in result.text
+    assert "sysctl -w net.core.rmem_max=4194304" in result.fix
+
+
+def test_no_udp_segment(config: Config, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checks, "UDP_SEGMENT", 250)  # an option no kernel has
+    result = found("kernel", config, "warning")
+    assert "UDP_SEGMENT" in result.text
+    assert "4.18" in result.fix
+
+
+def test_full_disk(config: Config, tmp_path: Path):
+    if os.geteuid() != 0:
+        pytest.skip("making a full disk needs root")
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
+    try:
+        result = found("files", replace(config, server=replace(config.server, data_dir=small)), "error")
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert "0 MiB left" in result.text
+    assert "make room" in result.fix
+
+
+def test_a_password_that_others_can_read(config: Config):
+    config.homeserver.password_file.chmod(0o644)
+    assert "can be read by others" in found("files", config, "warning").text
+
+
+class TestOfARunningServer:
+    """The real socket, with what a server in trouble would say."""
+
+    @pytest.fixture
+    async def told(self, config: Config) -> Iterator[dict[str, Any]]:
+        told: dict[str, Any] = {"ready": True, "not_ready": None, "table_layout": 3, "counts": {}}
+        server = OperatorSocket(
+            prepare(config.server.data_dir / "run"), lambda: told, lambda _: [], lambda _: None
+        )
+        await server.start()
+        yield told
+        await server.stop()
+
+    async def _found(self, name: str, config: Config, level: str) -> Result:
+        import asyncio
+
+        return await asyncio.to_thread(found, name, config, level)
+
+    async def test_no_sync(self, config: Config, told: dict[str, Any]):
+        told |= {"ready": False, "not_ready": "the homeserver does not answer"}
+        assert "the homeserver does not answer" in (await self._found("sync", config, "error")).text
+
+    async def test_rate_limited(self, config: Config, told: dict[str, Any]):
+        told["counts"] = {"matrix_rate_limited": {"": 7}, "matrix_sent": {"": 20}}
+        result = await self._found("sync", config, "warning")
+        assert "limited the bot 7 times" in result.text
+        assert "override_ratelimit" in result.fix
+
+    async def test_another_layout(self, config: Config, told: dict[str, Any]):
+        told["table_layout"] = 99
+        result = await self._found("layout", config, "error")
+        assert "table layout 99" in result.text
+        assert "sotto drain" in result.fix
+
+
+def test_the_page_without_tls(config: Config, tmp_path: Path):
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/index.html").write_text("<html>")
+    open_to_all = replace(
+        config,
+        server=replace(config.server, http="0.0.0.0:8448"),
+        client=replace(config.client, web_dir=tmp_path / "web"),
+    )
+    result = found("page", open_to_all, "error")
+    assert "without TLS" in result.text
+    assert "Caddyfile" in result.fix
+
+
+def test_a_homeserver_without_tls_for_browsers(config: Config, tmp_path: Path):
+    (tmp_path / "index.html").write_text("<html>")
+    client = replace(config.client, web_dir=tmp_path, homeserver_url="http://matrix.example.org")
+    assert "without TLS" in found("page", replace(config, client=client), "error").text
+
+
+def test_no_browser_client(config: Config, tmp_path: Path):
+    client = replace(config.client, web_dir=tmp_path / "nowhere")
+    assert "has no browser client" in found("page", replace(config, client=client), "error").text
+
+
+def test_a_healthy_case_has_no_error(config: Config, synapse: Synapse):
+    (config.homeserver.password_file).write_text("irrelevant")
+    for name in ("kernel", "crypto", "files", "supervisor", "layout"):
+        assert not [each for each in CHECKS[name](Case(config)) if each.level == "error"]
+    assert shutil.disk_usage("/").free
