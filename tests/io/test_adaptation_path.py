@@ -1,0 +1,164 @@
+"""What a worker decides by itself, as members are told it: who speaks, who gets what, what to send."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from control.protocol import names
+from tests.io.devices import Device, Place, devices
+
+SILENCE, VOICE = 90, 20
+SOON_S = 15.0
+
+
+@pytest.fixture
+async def where() -> AsyncIterator[Place]:
+    place = Place()
+    yield place
+    await place.close()
+
+
+class Room:
+    """Devices that send, 50 times a second, until a condition holds."""
+
+    def __init__(self, *everybody: Device) -> None:
+        self.everybody = everybody
+        self.speaking: set[Device] = set()
+        self.filming: dict[Device, set[int]] = {}
+        self._frame = 0
+
+    async def until(self, condition: Callable[[], object], seconds: float = SOON_S) -> float:
+        """How long it took."""
+        began = time.monotonic()
+        due = began
+        while not condition():
+            assert time.monotonic() < began + seconds, "it never came"
+            self._send()
+            due += 0.02
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        return time.monotonic() - began
+
+    async def goes_on(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        await self.until(lambda: time.monotonic() >= end, seconds + 1)
+
+    def _send(self) -> None:
+        self._frame += 1
+        for device in self.everybody:
+            device.speak(level=VOICE if device in self.speaking else SILENCE)
+            for encoding in self.filming.get(device, ()):
+                if self._frame % 2:
+                    device.film(encoding, key=self._frame % 10 == 1, size=(300, 800, 1100)[encoding])
+
+    def close(self) -> None:
+        for device in self.everybody:
+            device.close()
+
+
+def speakers(device: Device) -> tuple[list[int], int | None]:
+    told = device.last(names.SPEAKERS) or {"speaking": [], "dominant": None}
+    return told["speaking"], told["dominant"]
+
+
+def slots(device: Device) -> dict[str, tuple[int | None, str | None]]:
+    told = device.last(names.SLOTS)
+    return {slot["mid"]: (slot["member"], slot["source"]) for slot in told["slots"]}
+
+
+def encodings(device: Device) -> dict[str, Any]:
+    found: dict[str, Any] = device.last(names.SEND)["sources"]["camera"]["encodings"]
+    return found
+
+
+def active(device: Device) -> set[str]:
+    return {name for name, each in encodings(device).items() if each["active"]}
+
+
+def layers(device: Device) -> dict[str, str | None]:
+    told: dict[str, str | None] = {}
+    for kind, content in device.said:
+        if kind == names.LAYERS:
+            told |= {mid: each["encoding"] for mid, each in content["slots"].items()}
+    return told
+
+
+def look(device: Device, member: int, **wish: Any) -> None:
+    entry = {"stream_id": str(member), "track_id": "camera", **wish}
+    device.say(names.TRACK_SUBSCRIPTION, {"subscribe": [entry]})
+
+
+async def test_who_speaks_is_told_and_seated(where: Place) -> None:
+    alice, bob, carol = everybody = await devices(where, 3, {"pairs": 1, "loudest": 1})
+    room = Room(*everybody)
+    await room.goes_on(1.0)
+    assert slots(alice)["a0"] == (2, "audio")
+    room.speaking = {carol}
+    took = await room.until(lambda: speakers(alice)[0] == [3])
+    assert took < 1.0  # 0.3 s on a machine that is not shared
+    await room.until(lambda: slots(alice)["l0"] == (3, "audio") or slots(alice)["a0"] == (3, "audio"))
+    await room.until(lambda: speakers(alice)[1] == 3)
+    # She has no pair of hers at Alice's: Bob, who never spoke, makes room.
+    await room.until(lambda: (slots(alice)["a0"], slots(alice)["v0"]) == ((3, "audio"), (3, "camera")))
+    await room.until(lambda: slots(alice)["l0"] != (3, "audio"))
+    alice.heard.clear()
+    await room.until(lambda: any(got.csrc == 3 for got in alice.heard))
+    assert {got.ssrc for got in alice.heard if got.csrc == 3} == {alice.slot_ssrcs["a0"]}
+    # Now Bob is heard on the loudest slot.
+    room.speaking = {bob}
+    await room.until(lambda: any((got.csrc, got.ssrc) == (2, alice.slot_ssrcs["l0"]) for got in alice.heard))
+    await room.until(lambda: 2 in speakers(alice)[0] and 3 not in speakers(alice)[0])
+    room.speaking = set()
+    await room.until(lambda: speakers(alice)[0] == [])
+    assert speakers(alice)[1] is not None
+    room.close()
+
+
+async def test_a_sender_is_asked_for_what_is_viewed(where: Place) -> None:
+    alice, bob = everybody = await devices(where, 2)
+    room = Room(*everybody)
+    room.filming = {bob: {0}}
+    assert active(bob) == {"t"}
+    look(alice, 2, height=720)
+    took = await room.until(lambda: active(bob) == {"t", "f"})
+    assert took < 1.0
+    room.filming = {bob: {0, 2}}
+    await room.until(lambda: layers(alice).get("v0") == "f")
+    await room.until(
+        lambda: any(got.ssrc == alice.slot_ssrcs["v0"] and len(got.payload) > 1000 for got in alice.heard)
+    )
+    # Nobody looks any more: all of it stops within 5 s, and comes back at once.
+    look(alice, 2, height=0)
+    took = await room.until(lambda: active(bob) == set(), 8)
+    assert took < 5.5
+    alice.heard.clear()
+    await room.goes_on(0.3)
+    assert [got for got in alice.heard if got.ssrc == alice.slot_ssrcs["v0"]] == []
+    assert slots(alice)["v0"] == (2, "camera")
+    look(alice, 2, height=90)
+    took = await room.until(lambda: "t" in active(bob))
+    assert took < 1.0
+    room.close()
+
+
+async def test_a_slow_receiver_gets_less_and_the_sender_is_told(where: Place) -> None:
+    alice, bob = everybody = await devices(where, 2)
+    room = Room(*everybody)
+    room.filming = {bob: {0, 2}}
+    look(alice, 2, height=720)
+    await room.until(lambda: layers(alice).get("v0") == "f" and "f" in active(bob))
+
+    def slow() -> bool:
+        alice.remb(400_000)
+        # Alone she is worth the clamp; too slow for it she gets a lower encoding, and nobody views `f`.
+        return encodings(bob)["f"].get("max_bitrate", 0) <= 400_000
+
+    took = await room.until(slow, 8)
+    assert took < 5.5
+    await room.until(lambda: layers(alice)["v0"] in active(bob))
+    downlinks = [where.link.table.downlink_status(handle) for handle in where.link.table.transport_handles]
+    slow_one = next(status for status in downlinks if status is not None and status.remb_bps)
+    assert slow_one.allocated_bps <= 400_000
+    room.close()
