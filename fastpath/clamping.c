@@ -137,14 +137,14 @@ static void take_up(struct worker *worker, uint32_t source, const struct clamp_l
     }
 }
 
-/* By TMMBR, whether or not control is there to hear of it. */
-static void request_rate(struct worker *worker, uint32_t source, uint8_t encoding, uint64_t bps, uint64_t now_ns)
+/* By TMMBR, whether or not control is there to hear of it; as soon as it can be asked. */
+static void request_rate(struct worker *worker, uint32_t source, uint8_t encoding, uint32_t bps, uint64_t now_ns)
 {
     const struct tmmbr *asked = &worker->tmmbr[source];
+    uint64_t whole = (uint64_t)bps * TMMBR_OVERHEAD_PERCENT / 100;
     if (!worker->generation.sources[source].tmmbr) return;
-    if (asked->incarnation == worker->sources[source].incarnation && asked->bps[encoding] == bps)
-        return;
-    compound_send_tmmbr(worker, source, encoding, bps, now_ns);
+    uint64_t before = asked->incarnation == worker->sources[source].incarnation ? asked->bps[encoding] : 0;
+    if (before != whole) compound_send_tmmbr(worker, source, encoding, whole, now_ns);
 }
 
 static void clamp_and_tell(struct worker *worker, uint32_t source, size_t viewers, uint64_t now_ns)
@@ -157,10 +157,10 @@ static void clamp_and_tell(struct worker *worker, uint32_t source, size_t viewer
         clamp_update(&state->clamp, &limits, worker->adaptation->clamping.viewers, viewers, now_ns);
     worker->adaptation->clamping.sources[source].made_ns = 0;
     for (uint8_t e = 0; e < limits.encoding_count; e++) {
-        if (!(telling & 1u << e)) continue;
+        bool tells = telling >> e & 1;
         struct clamp_order order = clamp_order(&state->clamp, &limits, e);
-        request_rate(worker, source, e, (uint64_t)order.bps * TMMBR_OVERHEAD_PERCENT / 100, now_ns);
-        if (worker_tell(worker, UPLINK_SEND_TARGET, transport, source, e, &order, sizeof order, now_ns))
+        request_rate(worker, source, e, tells ? order.bps : state->clamp.encodings[e].told_bps, now_ns);
+        if (tells && worker_tell(worker, UPLINK_SEND_TARGET, transport, source, e, &order, sizeof order, now_ns))
             clamp_told(&state->clamp, e, now_ns);
     }
 }

@@ -132,6 +132,15 @@ static void look_at_rtcp(struct meeting *meeting, const struct received *packet)
     while (rtcp_next_untrusted(packet->payload, packet->payload_length, &offset, &block) == 1) {
         uint32_t bps;
         uint8_t count;
+        if (block.type == RTCP_RTPFB && block.count == RTCP_FMT_TMMBR &&
+            rtcp_feedback_untrusted(&block, &feedback) == 0) {
+            for (unsigned i = 0; i < feedback.fci_length / 8; i++) {
+                struct rtcp_tmmb_entry entry; /* it looks as in TMMBN */
+                rtcp_tmmb_entry(&feedback, i, &entry);
+                if (entry.ssrc == video_ssrc(packet->member, 2))
+                    meeting->tmmbr[packet->member] = entry.bits_per_second;
+            }
+        }
         if (block.type != RTCP_PSFB || rtcp_feedback_untrusted(&block, &feedback) != 0) continue;
         if (block.count == RTCP_FMT_PLI) {
             for (unsigned c = 0; c < meeting->camera_count; c++)
@@ -164,8 +173,8 @@ void meeting_run(struct meeting *meeting, unsigned ms)
             if (scene->now / MEETING_STEP % FRAME_STEPS == 0)
                 send_frames(meeting, &meeting->cameras[c]);
         if (meeting->each_step) meeting->each_step(meeting, meeting->argument);
-        for (unsigned part = 0; part < 4; part++) { /* so that what waits for its turn leaves in time */
-            scene_advance(scene, MEETING_STEP / 4);
+        for (unsigned part = 0; part < 20; part++) { /* so that what waits for its turn leaves in time */
+            scene_advance(scene, MEETING_STEP / 20);
             for (uint32_t r = 0; r < scene->received_count; r++) {
                 const struct received *packet = &scene->received[r];
                 if (packet->rtcp)

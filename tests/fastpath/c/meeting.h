@@ -37,6 +37,7 @@ struct meeting {
     uint32_t estimates[SCENE_MEMBERS]; /* said by REMB, 0 = nothing */
     uint32_t remb[SCENE_MEMBERS];      /* the last that each member was sent */
     unsigned rembs[SCENE_MEMBERS];     /* how many, of our own accord and in reports */
+    uint64_t tmmbr[SCENE_MEMBERS];     /* the last TMMBR for its highest encoding, bit/s */
     struct got got[SCENE_SINKS];
     uint64_t said_ns;
     void (*each_step)(struct meeting *meeting, void *argument); /* also sends, after the cameras; NULL = nothing */

@@ -281,8 +281,113 @@ static void test_a_source_without_limits_is_not_clamped(void)
     meeting_close(&meeting);
 }
 
+static void test_tmmbr_says_it_too(void)
+{
+    struct meeting meeting;
+    three_viewers(&meeting, 1200, 1200, 1200);
+    meeting.scene->sources[0].tmmbr = 1;
+    scene_publish(meeting.scene);
+    meeting_run(&meeting, 8000);
+    uint64_t wanted = target(&meeting, 0, F);
+    CHECK(meeting.tmmbr[0] >= wanted && meeting.tmmbr[0] <= wanted * 110 / 100); /* headers are counted there */
+    meeting_estimate(&meeting, 3, 900 * KBIT);
+    meeting_run(&meeting, 60);
+    CHECK(meeting.tmmbr[0] < wanted * 900 / 1100);
+    meeting_close(&meeting);
+}
+
+static void test_control_does_not_read(void)
+{
+    struct meeting meeting;
+    three_viewers(&meeting, 3000, 2000, 1200);
+    meeting_run(&meeting, 8000);
+    for (unsigned i = 0; i < LIMIT_OUTBOX; i++)
+        worker_tell(&meeting.scene->worker, UPLINK_PATH_CHANGED, 0, 0, 0, NULL, 0, meeting.scene->now);
+    /* Nothing more goes up, but what goes to the sender itself does. */
+    meeting_estimate(&meeting, 3, 900 * KBIT);
+    for (unsigned i = 0; i < 5; i++) {
+        meeting.scene->now += 20 * MS;
+        worker_tick(&meeting.scene->worker, meeting.scene->now);
+    }
+    const struct clamp_encoding *clamp = &meeting.scene->worker.state.sources[0].clamp.encodings[F];
+    CHECK(clamp->target_bps <= 900 * KBIT && clamp->told_bps > 1000 * KBIT);
+    CHECK(meeting.scene->worker.state.transports[0].remb.told_bps < 1150 * KBIT);
+    scene_flush(meeting.scene); /* it is back */
+    meeting_run(&meeting, 200);
+    CHECK(clamp->told_bps <= 900 * KBIT);
+    meeting_close(&meeting);
+}
+
+/* A kill loses what waits for its turn: receivers ask for it again. */
+static void restart(struct meeting *meeting)
+{
+    scene_restart(meeting->scene);
+    for (uint32_t sink = 0; sink < SCENE_SINKS; sink++) meeting->got[sink].began = false;
+}
+
+/* Whatever is wished and whatever links carry: no slot ever has a gap, and what flows is what the links carry. */
+static void test_any_wishes_over_any_links(uint64_t seed)
+{
+    struct meeting meeting;
+    uint64_t random = seed;
+    meeting_open(&meeting);
+    struct scene *scene = meeting.scene;
+    for (uint32_t member = 0; member < 5; member++) scene_member(scene, member);
+    for (uint32_t source = 0; source < 3; source++) meeting_camera(&meeting, source, source, "1");
+    for (uint32_t viewer = 3; viewer < 5; viewer++)
+        for (uint32_t source = 0; source < 3; source++)
+            scene_sink(scene, viewer * 10 + source, viewer, source, (uint8_t)(source == 0 ? F : T));
+    scene_publish(scene);
+    scene_connect(scene);
+    for (unsigned round = 0; round < 40; round++) {
+        unsigned changes = 1 + (unsigned)(random_next(&random) % 4);
+        for (unsigned i = 0; i < changes; i++) {
+            uint64_t draw = random_next(&random) >> 8;
+            struct sink_row *row = &scene->sinks[30 + draw % 2 * 10 + draw / 2 % 3];
+            uint32_t source = (uint32_t)(draw / 64 % 3);
+            switch (draw / 8 % 7) {
+            case 0: row->hidden ^= 1; break;
+            case 1: row->focus ^= 1; break;
+            case 2: row->max_encoding = (uint8_t)(draw / 64 % 3); break;
+            case 3: row->priority = (uint8_t)(draw / 64 % 10); break;
+            case 4:
+                row->source = source;
+                row->source_incarnation = scene->sources[source].incarnation;
+                break;
+            case 5: scene->sources[source].muted ^= 1; break;
+            default:
+                meeting_estimate(&meeting, row->transport, (uint32_t)(100 + draw % 4000) * KBIT);
+            }
+        }
+        scene_publish(scene);
+        if (round % 8 == 7) restart(&meeting);
+        meeting_run(&meeting, 500 + (unsigned)(random_next(&random) % 2000));
+    }
+    for (uint32_t source = 0; source < 3; source++) scene->sources[source].muted = 0;
+    scene_publish(scene);
+    meeting_run(&meeting, 8000);
+    uint64_t flows[2] = {0};
+    for (uint32_t sink = 30; sink < 43; sink++) CHECK_EQUAL(meeting.got[sink].gaps, 0);
+    meeting_forget(&meeting);
+    meeting_run(&meeting, 4000);
+    for (uint32_t sink = 30; sink < 43; sink++)
+        flows[sink / 10 - 3] += meeting_bps(&meeting, sink, 4000);
+    for (uint32_t viewer = 3; viewer < 5; viewer++) {
+        uint32_t estimate = meeting.estimates[viewer];
+        if (!estimate) continue;
+        if (flows[viewer - 3] > estimate + estimate / 20)
+            fprintf(stderr, "seed %llu: %llu of %u\n", (unsigned long long)seed,
+                    (unsigned long long)flows[viewer - 3], estimate);
+        CHECK(flows[viewer - 3] <= estimate + estimate / 20);
+    }
+    meeting_close(&meeting);
+}
+
 int main(void)
 {
+    for (uint64_t seed = 1; seed <= 4; seed++) test_any_wishes_over_any_links(seed);
+    test_tmmbr_says_it_too();
+    test_control_does_not_read();
     test_a_slow_viewer_moves_and_the_others_are_not_held();
     test_the_sender_is_held_to_the_lowest_who_counts();
     test_nobody_looks_and_somebody_asks();
