@@ -20,6 +20,7 @@ from client.happenings import (
     Complaint,
     Ended,
     Happening,
+    LayerChanged,
     MemberChanged,
     MemberJoined,
     MemberLeft,
@@ -200,6 +201,9 @@ def describe(happening: Happening, conference: Conference) -> str | None:
             return f"{name(dominant)} speaks"
         case Wanted(source, encodings):
             return f"sending {source}: {', '.join(encodings) or 'nothing'}"
+        case LayerChanged(number, source, encoding, temporal):
+            which = "none" if encoding is None else f"{encoding}, temporal layer {temporal}"
+            return f"{source} of {name(number)}: the network carries {which}"
         case Complaint(code, message):
             return f"the server: {message} ({code})"
     return None

@@ -60,6 +60,16 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerChanged:
+    """The highest encoding of a member's picture that our network carries; None: none at all for now."""
+
+    member: int
+    source: str
+    encoding: str | None
+    temporal: int
+
+
+@dataclass(frozen=True, slots=True)
 class Complaint:
     """The focus could not use a message of ours."""
 
@@ -76,5 +86,14 @@ class Ended:
 
 
 Happening = (
-    Joined | MemberJoined | MemberChanged | MemberLeft | TileChanged | Speaking | Wanted | Complaint | Ended
+    Joined
+    | MemberJoined
+    | MemberChanged
+    | MemberLeft
+    | TileChanged
+    | Speaking
+    | Wanted
+    | LayerChanged
+    | Complaint
+    | Ended
 )

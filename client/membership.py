@@ -11,6 +11,7 @@ from client.happenings import (
     Ended,
     Happening,
     Joined,
+    LayerChanged,
     MemberChanged,
     MemberJoined,
     MemberLeft,
@@ -169,7 +170,7 @@ class Membership:
                 here = tuple(number for number in speaking if number in self.members)
                 self._tell(Speaking(here, dominant if dominant in self.members else None))
             case messages.Layers(layers):
-                self.layers |= {mid: layer for mid, layer in layers.items() if mid in self.slots}
+                self._layers(layers)
             case messages.Viewers(viewers):
                 self.viewers = viewers
 
@@ -215,6 +216,15 @@ class Membership:
             else:
                 muted = member.audio_muted, member.video_muted
                 self._tell(MemberChanged(member.member, *muted, member.sources))
+
+    def _layers(self, layers: Mapping[str, messages.Layer]) -> None:
+        for mid, layer in layers.items():
+            slot = self.slots.get(mid)
+            if slot is None:
+                continue
+            self.layers[mid] = layer
+            if slot.member is not None and slot.source is not None:
+                self._tell(LayerChanged(slot.member, slot.source, layer.encoding, layer.temporal))
 
     def _send_wanted(self, sources: Mapping[str, Mapping[str, messages.Encoding]]) -> None:
         if self.senders.camera is not None:

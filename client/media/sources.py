@@ -50,7 +50,7 @@ class Source(Protocol):
 
 
 class Pattern:
-    """A moving test picture with a clock in it, and a tone."""
+    """A moving test picture with a clock in it, and a tone. `picture`: another source of FFmpeg's."""
 
     has_picture = has_sound = True
 
@@ -67,7 +67,9 @@ class Pattern:
 
     def pictures(self) -> Iterator[Picture]:
         graph = Graph()
-        source = graph.add(self._picture, f"size={self.width}x{self.height}:rate={self.rate}")
+        name, _, options = self._picture.partition("=")
+        size = f"size={self.width}x{self.height}:rate={self.rate}"
+        source = graph.add(name, f"{options}:{size}" if options else size)
         shape = graph.add("format", "yuv420p")
         sink = graph.add("buffersink")
         source.link_to(shape)

@@ -1,0 +1,210 @@
+"""A homeserver, a focus and a room in a network namespace of their own, and Python clients that take part.
+
+A scenario is a coroutine that runs in the namespace, so that the clients' sockets are there too.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import av
+
+from client import Conference
+from client.happenings import Happening, TileChanged
+from client.keys.frames import Verdict
+from client.media.codec import Decoder
+from client.media.sources import Pattern, Source
+from client.protocol import names
+from client.receiving import ReceivedFrame
+from client.statistics import Tile
+from control.demo.run import Demo
+from tests.e2e.namespace import Namespace
+
+ADDRESS = "192.0.2.7"
+PATIENCE_S = 30.0
+"""For what takes a second on an idle machine; eight share this one."""
+
+
+@dataclass
+class Guest:
+    """One client inside, everything that happened to it, and what it sees and hears."""
+
+    name: str
+    conference: Conference
+    happened: list[Happening] = field(default_factory=list)
+    pictures: dict[int, av.VideoFrame] = field(default_factory=dict)
+    sounds: dict[int, bytes] = field(default_factory=dict)
+    decoded: dict[tuple[int, str], int] = field(default_factory=dict)
+    _decoders: dict[tuple[int, str], Decoder] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        return self.conference.number
+
+    def take(self, frame: ReceivedFrame) -> None:
+        key = frame.member, frame.source
+        audio = "audio" in frame.source
+        decoder = self._decoders.setdefault(key, Decoder(audio))
+        for made in decoder.decode(frame.data):
+            self.decoded[key] = self.decoded.get(key, 0) + 1
+            if isinstance(made, av.VideoFrame):
+                self.pictures[frame.member] = made
+            else:
+                heard = self.sounds.get(frame.member, b"") + loudness_free(made)
+                self.sounds[frame.member] = heard[-96_000:]  # the last second
+
+    def tile(self, of: Guest, source: str = "camera") -> Tile:
+        key = of.number, names.SOURCES.index(source)
+        return self.conference.statistics.tiles.get(key) or Tile(*key)
+
+    def sees_and_hears(self, other: Guest) -> bool:
+        return all(self.tile(other, source).state == Verdict.OPENED for source in ("camera", "audio"))
+
+    def states(self, of: Guest, source: str) -> list[str]:
+        """Of a tile, in the order in which they came."""
+        return [
+            each.state
+            for each in self.happened
+            if isinstance(each, TileChanged) and (each.member, each.source) == (of.number, source)
+        ]
+
+    def count(self, name: str) -> int:
+        return self.conference.statistics.counts.get(name, 0)
+
+
+@dataclass
+class House:
+    namespace: Namespace
+    demo: Demo
+
+    def play(self, scenario: Awaitable[None]) -> None:
+        async def whole() -> None:
+            async with asyncio.timeout(150):
+                await scenario
+
+        self.namespace.call(asyncio.run, whole())
+
+    @property
+    def people(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads((self.demo.folder / "people.json").read_text())
+        return told
+
+    def user(self, name: str) -> str:
+        return str(self.people["people"][name]["user_id"])
+
+    async def join(self, name: str, send: Source | None, **options: Any) -> Guest:
+        who = self.people["people"][name]
+        conference = await Conference.join(
+            self.demo.homeserver.url,
+            who["user_id"],
+            password=who["password"],
+            room=self.people["room_id"],
+            send=send,
+            **options,
+        )
+        guest = Guest(name, conference)
+        conference.add_sink(guest.take)
+        return guest
+
+    @asynccontextmanager
+    async def guests(self, *wanted: tuple[str, Source | None], **options: Any) -> AsyncIterator[list[Guest]]:
+        """The first begins a conference; all leave at the end."""
+        inside: list[Guest] = []
+        followers: list[asyncio.Task[None]] = []
+        try:
+            for index, (name, send) in enumerate(wanted):
+                start = {"start": True, "focus": self.people["bot"]} if index == 0 else {}
+                inside.append(await self.join(name, send, **start, **options))
+                followers.append(asyncio.create_task(_follow(inside[-1])))
+            yield inside
+        finally:
+            for guest in reversed(inside):
+                await guest.conference.leave()
+            await asyncio.gather(*followers)
+
+    async def enter(self, inside: list[Guest], name: str, send: Source | None) -> Guest:
+        """One more, who leaves with the others."""
+        guest = await self.join(name, send)
+        inside.append(guest)
+        asyncio.get_running_loop().create_task(_follow(guest))
+        return guest
+
+    async def room(self, by: Guest, action: str, name: str | None = None) -> None:
+        """kick, invite; of `name`, by somebody who may; or join."""
+        path = f"/_matrix/client/v3/rooms/{quote(self.people['room_id'])}/{action}"
+        body = {} if name is None else {"user_id": self.user(name)}
+        status, answer = await by.conference._homeserver.request("POST", path, body)
+        assert status == 200, answer
+
+
+async def _follow(guest: Guest) -> None:
+    async for happening in guest.conference.events():
+        guest.happened.append(happening)
+
+
+async def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        await asyncio.sleep(0.02)
+
+
+async def all_see_all(guests: Sequence[Guest]) -> None:
+    def done() -> bool:
+        return all(one.sees_and_hears(other) for one in guests for other in guests if one is not other)
+
+    await until(done, "everybody sees and hears everybody")
+
+
+@contextmanager
+def house(folder: Path, people: Sequence[str], **options: Any) -> Iterator[House]:
+    with Namespace(ADDRESS) as namespace:
+        demo = Demo(folder, people=people, media_address=ADDRESS, workers=1, **options)
+        namespace.call(demo.start)
+        try:
+            yield House(namespace, demo)
+        finally:
+            namespace.call(demo.stop)
+
+
+# --- what is in pictures and sounds ---
+
+COLOURS = {"red": (90, 240), "blue": (240, 110), "green": (91, 81)}
+"""Cb and Cr of FFmpeg's colours (BT.601, limited range); green is its #008000."""
+TONES = {"red": 440, "blue": 880, "green": 1760}
+
+
+def coloured(colour: str, rate: float = 15) -> Pattern:
+    """A plain picture and a tone, to tell members apart."""
+    return Pattern(640, 360, rate, TONES[colour], picture=f"color=c={colour}")
+
+
+def colour_of(picture: av.VideoFrame) -> str:
+    rows = (bytes(plane)[: plane.width] for plane in picture.planes[1:3])
+    cb, cr = (sum(row) / len(row) for row in rows)
+    return min(COLOURS, key=lambda name: abs(COLOURS[name][0] - cb) + abs(COLOURS[name][1] - cr))
+
+
+def loudness_free(frame: av.AudioFrame) -> bytes:
+    """48 kHz, 16 bits, mono."""
+    shape = av.AudioResampler(format="s16", layout="mono", rate=48_000)
+    return b"".join(bytes(each.planes[0])[: 2 * each.samples] for each in shape.resample(frame))
+
+
+def tone_of(sound: bytes) -> float:
+    """Hertz, by how often it changes its sign."""
+    values = array.array("h", sound[: len(sound) // 2 * 2])
+    signs = [value >= 0 for value in values]
+    changes = sum(one != other for one, other in itertools.pairwise(signs))
+    return changes / 2 / (len(values) / 48_000)
