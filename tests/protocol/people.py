@@ -384,9 +384,13 @@ class Person:
 
 
 def world(
-    seed: int = 0, workers: int = 1, rows: tuple[int, int, int] = (64, 256, 2048), **config: Any
+    seed: int = 0,
+    workers: int = 1,
+    rows: tuple[int, int, int] = (64, 256, 2048),
+    occupied: tuple[frozenset[int], frozenset[int], frozenset[int]] = (frozenset(),) * 3,
+    **config: Any,
 ) -> World:
-    place = WorkerPlace((("192.0.2.2", 40000),), *rows)
+    place = WorkerPlace((("192.0.2.2", 40000),), *rows, occupied)
     config = FocusConfig(BOT, "FOCUSDEVICE", Fingerprint("sha-256", b"f" * 32), (place,) * workers, **config)
     return World(Focus(config, randomness(seed)))
 

@@ -1,5 +1,7 @@
 """What a member sees of the others: roster, slots, wanted encodings, routes."""
 
+import re
+
 import pytest
 
 from control.protocol import limits, names
@@ -12,12 +14,14 @@ from control.protocol.events import (
     HandshakeDone,
     PeerClosed,
     PublishRoutes,
+    RowsFreed,
     SendChannel,
     SinkSwitched,
     SourceLive,
 )
 from control.protocol.rows import NONE, SourceKind
 from tests.protocol.people import CONFERENCE_ID, KEYS, Person, counted, metadata, offer, people, world
+from tests.protocol.sdp_offers import offer_text
 
 
 def subscription(*wishes: tuple[int, str, int]) -> dict:
@@ -396,6 +400,45 @@ def test_what_the_worker_tells_of_media_is_counted() -> None:
     (alice,) = people(where, 1)
     assert counted(where.handle(SourceLive(alice.transport, 0, 1)), "sources_live") == [""]
     assert counted(where.handle(SinkSwitched(alice.transport, 0, 1)), "sinks_switched") == [""]
+
+
+def test_slots_are_numbered_when_all_of_them_can_be() -> None:
+    chromium = offer_text("chromium_offer")
+    one_slot_without = re.sub(r"(a=mid:7\r\n)", r"\1a=x-nothing\r\n", chromium)
+    at = one_slot_without.index("a=x-nothing")
+    one_slot_without = one_slot_without[:at] + one_slot_without[at:].replace(
+        "a=rtcp-fb:96 transport-cc\r\n", "", 1
+    )
+    for sdp, numbered in ((chromium, True), (one_slot_without, False), (offer(), False)):
+        where = world()
+        people(where, 1, sdp=sdp)
+        (row,) = where.tables[0].transports.values()
+        assert row.transport_cc_down is numbered
+        assert bool(row.ext.transport_cc) == (sdp != offer())
+
+
+def test_tmmbr_stands_in_the_row_of_who_offered_it() -> None:
+    chromium = offer_text("chromium_offer")
+    for sdp in (
+        chromium,
+        chromium.replace("a=rtcp-fb:96 ccm fir", "a=rtcp-fb:96 ccm fir\r\na=rtcp-fb:96 ccm tmmbr"),
+    ):
+        where = world()
+        people(where, 1, sdp=sdp)
+        rows = {row.kind: row.tmmbr for row in where.tables[0].sources.values()}
+        assert rows == {SourceKind.AUDIO: False, SourceKind.CAMERA: "tmmbr" in sdp}
+
+
+def test_rows_of_a_former_process_are_given_out_once_they_are_free() -> None:
+    taken = frozenset({0}), frozenset({0, 1}), frozenset(range(8))
+    where = world(rows=(2, 4, 16), occupied=taken)
+    people(where, 1)
+    bob = Person(where, "@bob:example.org", "B", "b").call()
+    assert bob.refused is not None
+    where.handle(RowsFreed(0, *taken))
+    bob = Person(where, "@bob:example.org", "B", "b2").call()
+    assert bob.transport is not None
+    assert bob.transport.handle == 0
 
 
 def test_nothing_secret_is_written_by_repr() -> None:
