@@ -64,6 +64,8 @@ void downlink_adopt(struct worker *worker, uint32_t transport, uint64_t now_ns)
         bool listed = link->listed;
         release_forget(worker, transport);
         *link = (struct downlink){.incarnation = cache->incarnation, .listed = listed};
+        state->waiting_bytes = 0; /* a predecessor's queue is gone with it */
+        state->pacing.kept = 0;
     }
     if (!cache->incarnation) {
         if (state->incarnation) state_row_reset(state, sizeof *state, 0);

@@ -44,6 +44,7 @@ struct rtcp_feedback;
 struct downlink { /* of one receiver: private memory */
     _Alignas(64) struct waiting_queue queue;
     uint32_t run_left;     /* bytes the run under way may still take; see release.h */
+    uint64_t run_ns;       /* when it began */
     uint32_t place;        /* in release.due, + 1; 0 = nothing waits */
     uint32_t told_bps;     /* the estimate that the allocation knows */
     uint32_t repair_bytes; /* since the last look */

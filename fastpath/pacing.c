@@ -25,6 +25,7 @@ static int64_t run_size(const struct pacing *pacing)
 
 static void fill(struct pacing *pacing, uint64_t now_ns)
 {
+    uint64_t saved = PACING_SAVED_NS;
     if (now_ns == pacing->filled_ns) return;
     if (pacing->filled_ns == 0 || now_ns - pacing->filled_ns > SECOND_NS) {
         pacing->budget = 0;
@@ -32,9 +33,10 @@ static void fill(struct pacing *pacing, uint64_t now_ns)
         uint64_t elapsed = now_ns - pacing->filled_ns;
         if (elapsed < 1000) return; /* it is counted in microseconds */
         pacing->budget += bytes_in(leaving_rate(pacing), elapsed);
+        if (pacing->kept && elapsed > saved) saved = elapsed < PACING_LATE_NS ? elapsed : PACING_LATE_NS;
     }
     pacing->filled_ns = now_ns;
-    int64_t most = bytes_in(leaving_rate(pacing), PACING_SAVED_NS);
+    int64_t most = bytes_in(leaving_rate(pacing), saved);
     if (pacing->budget > most) pacing->budget = most;
 }
 
@@ -60,6 +62,12 @@ uint32_t pacing_allowed(struct pacing *pacing, uint32_t waiting, uint64_t now_ns
     fill(pacing, now_ns);
     if (pacing->budget < 0 || (waiting == 0 && pacing->cluster == 0)) return 0;
     return (uint32_t)(run_size(pacing) / MILLI);
+}
+
+bool pacing_saved(struct pacing *pacing, uint32_t bytes, uint64_t now_ns)
+{
+    fill(pacing, now_ns);
+    return pacing->budget >= (int64_t)bytes * MILLI;
 }
 
 void pacing_spent(struct pacing *pacing, uint32_t bytes, uint64_t now_ns)

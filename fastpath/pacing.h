@@ -26,6 +26,9 @@
 #define PACING_WAIT_NS (400ull * 1000000ull)
 /* So much may be saved up, because turns of a worker come late. Longer: a pause ends in two runs at once. Shorter: the rate is not reached. */
 #define PACING_SAVED_NS (2ull * 1000000ull)
+/* As long as something waits, the whole time since the last turn counts, up to this. Longer: a worker that stood still sends so much at once. Shorter: a
+   busy worker, whose turns take milliseconds, does not reach the rate. */
+#define PACING_LATE_NS (20ull * 1000000ull)
 /* A run of one packet may always be made: the largest. */
 #define PACING_PACKET 1250
 /* The most that audio and single packets may overdraw. Higher: video is silenced for longer by audio on the slowest links. */
@@ -39,7 +42,8 @@ struct pacing {
     uint32_t probe_rate, probe_left; /* bits per second and bytes of the probe under way */
     uint8_t cluster;                 /* 0 = none is */
     uint8_t draining_network;        /* 1 = at PACING_DRAIN_PERCENT */
-    uint8_t reserved[6];
+    uint8_t kept;                    /* 1 = something waits */
+    uint8_t reserved[5];
 };
 
 /* The estimate changed; `congested`: a queue stands in the network. */
@@ -48,6 +52,8 @@ void pacing_rate(struct pacing *pacing, uint32_t bits_per_second, bool congested
 void pacing_probe(struct pacing *pacing, const struct probe_request *request, uint64_t now_ns);
 /* Bytes that may leave now in one run; 0 = none. `waiting` = bytes of packets that wait, 0 with a probe asks for padding. */
 uint32_t pacing_allowed(struct pacing *pacing, uint32_t waiting, uint64_t now_ns);
+/* Was so much saved up that it may leave although the run is full? Only by turns that came late. */
+bool pacing_saved(struct pacing *pacing, uint32_t bytes, uint64_t now_ns);
 /* This left. `cluster` is what pacing_cluster said for it. */
 void pacing_spent(struct pacing *pacing, uint32_t bytes, uint64_t now_ns);
 /* When pacing_allowed will not be 0, at the present rate. */

@@ -7,6 +7,7 @@
 #include "outgoing.h"
 #include "repair.h"
 #include "retransmit.h"
+#include "rtx.h"
 
 /* Padding that one packet may consist of (RFC 3550: its length stands in one byte). */
 #define PADDING_MOST 255u
@@ -232,21 +233,22 @@ static uint32_t find_filling(struct worker *worker, uint32_t transport, uint64_t
     return found;
 }
 
-/* Fills `bytes` of a probe. False: it cannot be filled. */
-static bool send_filling(struct worker *worker, uint32_t transport, uint32_t bytes, uint64_t now_ns)
+/* Fills a run of `allowed` bytes, of which some are taken, for a probe; one packet at least. False: it cannot be filled. */
+static bool send_filling(struct worker *worker, uint32_t transport, uint32_t allowed, uint32_t taken, uint64_t now_ns)
 {
     struct sequence_origin origin;
     struct history_packet packet;
     uint32_t sink = find_filling(worker, transport, now_ns, &origin, &packet);
     if (sink == TABLE_NONE) return false;
-    while (bytes) {
-        int sent = packet.length > PADDING_MOST
-                       ? retransmit_packet(worker, sink, &origin, &packet, now_ns)
-                       : retransmit_padding(worker, sink, PADDING_MOST, now_ns);
+    bool repeat = packet.length > PADDING_MOST;
+    uint32_t bytes = OUTGOING_OVERHEAD + (repeat ? packet.length + RTX_OSN_SIZE : PADDING_MOST);
+    do {
+        int sent = repeat ? retransmit_packet(worker, sink, &origin, &packet, now_ns)
+                          : retransmit_padding(worker, sink, PADDING_MOST, now_ns);
         if (sent <= 0) return sent == 0;
         worker_count(worker, COUNTER_probe_padding_bytes, (uint64_t)sent);
-        bytes -= (uint32_t)sent < bytes ? (uint32_t)sent : bytes;
-    }
+        taken += (uint32_t)sent;
+    } while (pacing_padding(&worker->state.downlinks[transport].pacing, allowed, taken) >= bytes);
     return true;
 }
 
@@ -257,19 +259,27 @@ static void send_run(struct worker *worker, uint32_t transport, uint64_t now_ns)
 {
     struct downlink *link = &worker->downlinks.links[transport];
     struct downlink_state *state = &worker->state.downlinks[transport];
-    uint32_t allowed = pacing_allowed(&state->pacing, link->queue.bytes, now_ns), taken = 0;
-    link->run_left = allowed;
+    bool begun = link->run_ns == now_ns; /* by packets that went at once */
+    uint32_t allowed = begun ? link->run_left : pacing_allowed(&state->pacing, link->queue.bytes, now_ns), taken = 0;
+    if (allowed && !begun) {
+        link->run_left = allowed;
+        link->run_ns = now_ns;
+    }
     const struct waiting_packet *next;
-    while (allowed && (next = waiting_first(&worker->release.waiting, &link->queue)) != NULL) {
-        if (taken && taken + next->bytes > allowed) break;
+    while ((allowed || begun) && (next = waiting_first(&worker->release.waiting, &link->queue)) != NULL) {
+        if ((taken || begun) && taken + next->bytes > allowed &&
+            !pacing_saved(&state->pacing, next->bytes, now_ns))
+            break;
         int sent = send_waiting(worker, transport, next, now_ns);
         if (sent == 0) break; /* the slab is full */
         waiting_take(&worker->release.waiting, &link->queue);
         if (sent > 0) taken += (uint32_t)sent;
     }
     state->waiting_bytes = link->queue.bytes;
-    uint32_t padding = link->queue.count ? 0 : pacing_padding(&state->pacing, allowed, taken);
-    if (padding && !send_filling(worker, transport, padding, now_ns)) state->pacing.cluster = 0;
+    state->pacing.kept = link->queue.count != 0;
+    if (link->queue.count || !pacing_padding(&state->pacing, allowed, taken) || (taken && taken + PACING_PACKET > allowed))
+        return;
+    if (!send_filling(worker, transport, allowed, taken, now_ns)) state->pacing.cluster = 0;
 }
 
 static bool can_be_sent_to(const struct worker *worker, uint32_t transport, uint64_t now_ns)
