@@ -41,6 +41,8 @@ class Run:
     """Messages the kernel took: datagrams / runs is the mean run."""
     counters: dict[str, int]
     load: dict[str, Any]
+    estimates: list[int]
+    """What the worker thinks each receiver's link carries at the end, bit/s."""
     memory_kb: int
     """Private and shared memory of all workers, resident."""
 
@@ -122,6 +124,16 @@ def niced(core: int) -> list[str]:
     return ["nice", "-n", "-10", "taskset", "-c", str(core)]
 
 
+def estimates(processes: list[Process]) -> list[int]:
+    found = []
+    for one in processes:
+        for handle in range(one.table.capacities[0]):
+            status = one.table.downlink_status(handle)
+            if status is not None and status.has_feedback:
+                found.append(status.estimate_bps)
+    return sorted(found)
+
+
 def process_cpu_s(pid: int) -> float:
     """User and system time in nanoseconds' resolution: the clock of clock_getcpuclockid(3)."""
     return time.clock_gettime((~pid << 3) | 2)
@@ -159,6 +171,7 @@ def watch(network: Network, processes: list[Process], command: list[str]) -> Run
     assert generator.stdout is not None
     before = after = None
     memory = 0
+    reached: list[int] = []
     result: dict[str, Any] = {}
     for line in generator.stdout:
         if line == "begin\n":
@@ -166,6 +179,7 @@ def watch(network: Network, processes: list[Process], command: list[str]) -> Run
         elif line == "end\n":
             after = snapshot(processes)
             memory = sum(one.memory_kb() for one in processes)
+            reached = estimates(processes)
         elif line.startswith("{"):
             result = json.loads(line)
     if generator.wait() != 0 or before is None or after is None or not result:
@@ -186,6 +200,7 @@ def watch(network: Network, processes: list[Process], command: list[str]) -> Run
         runs=counted.get("tx_messages", 0),
         counters=counted,
         load=result,
+        estimates=reached,
         memory_kb=memory,
     )
 

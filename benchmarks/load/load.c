@@ -10,6 +10,8 @@
 #include <time.h>
 
 #define CONNECT_NS (10ull * 1000000000ull)
+#define WARM_MORE_NS (15ull * 1000000000ull)
+#define WARM_STEP_NS (500ull * 1000000ull)
 #define DRAIN_NS (400ull * 1000000ull)
 
 uint64_t load_clock_ns(int clock)
@@ -53,6 +55,24 @@ static void run(struct load *load, uint64_t until_ns, bool sends)
         if (next > now + 1000000) next = now + 1000000;
         if (!more && next > now) wire_wait(next - now);
     }
+}
+
+/* Estimates need seconds until everything that is wanted is sent: media flows until each sink gets some, within a limit. */
+static void warm_up(struct load *load)
+{
+    const struct plan_head *head = &load->plan.head;
+    uint64_t begin = load_clock_ns(CLOCK_MONOTONIC);
+    uint64_t *before = zeroed(head->sink_count, sizeof *before);
+    run(load, begin + head->warm_ns, true);
+    while (load_clock_ns(CLOCK_MONOTONIC) < begin + head->warm_ns + WARM_MORE_NS) {
+        uint32_t silent = 0;
+        for (uint32_t i = 0; i < head->sink_count; i++) before[i] = load->streams[i].seen;
+        run(load, load_clock_ns(CLOCK_MONOTONIC) + WARM_STEP_NS, true);
+        for (uint32_t i = 0; i < head->sink_count; i++)
+            silent += load->streams[i].seen == before[i];
+        if (silent <= head->sink_count / 200) break;
+    }
+    free(before);
 }
 
 static bool connect_all(struct load *load)
@@ -130,7 +150,7 @@ int main(int argc, char **argv)
     say("connected");
     uint64_t now = load_clock_ns(CLOCK_MONOTONIC);
     sending_start(&load, now);
-    run(&load, now + head->warm_ns, true);
+    warm_up(&load);
     receiving_begin(&load);
     wire_ring_drops(&load.wire);
     say("begin");

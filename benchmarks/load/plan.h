@@ -22,7 +22,7 @@ struct plan_head {
     uint32_t first_address; /* of member 0, host order */
     uint16_t client_port;
     uint16_t profile; /* enum srtp_profile */
-    uint64_t warm_ns; /* media flows so long before anything is counted */
+    uint64_t warm_ns; /* media flows at least so long before anything is counted */
     uint64_t measure_ns;
     uint32_t sample_every; /* each so many packets of a sink one is decrypted */
     uint32_t plain;        /* 1 = no STUN, RTP in clear, and member n + 1 receives sink n */
