@@ -256,11 +256,17 @@ static uint64_t look_at(struct worker *worker, uint32_t transport, uint64_t now_
 static void look_at_due(struct worker *worker, uint64_t now_ns)
 {
     struct adaptation *adaptation = worker->adaptation;
-    uint32_t limit = worker->generation.head->transport_limit;
+    uint32_t limit = worker->generation.head->transport_limit, looked = 0;
     uint64_t next = UINT64_MAX;
-    for (uint32_t transport = 0; transport < limit; transport++) {
+    uint32_t transport = adaptation->cursor < limit ? adaptation->cursor : 0;
+    for (uint32_t i = 0; i < limit; i++, transport = transport + 1 < limit ? transport + 1 : 0) {
         uint64_t *due = &adaptation->due_ns[transport];
         if (!*due) continue;
+        if (*due <= now_ns && looked++ == ADAPTATION_AT_ONCE) { /* the others with the next look */
+            adaptation->cursor = transport;
+            next = now_ns;
+            break;
+        }
         if (*due <= now_ns) *due = look_at(worker, transport, now_ns);
         if (*due < next) next = *due;
     }
@@ -309,6 +315,7 @@ static bool adopt_sink(struct worker *worker, uint32_t handle)
                                         .source_incarnation = sink->source_incarnation,
                                         .wish = wish,
                                         .told_encoding = UINT8_MAX - 1};
+        worker->adaptation->loudness.switched[handle] = TABLE_NONE;
         return !worker->state.sinks[handle].allocation.wish;
     }
     bool changed = own->wish != wish || own->source != sink->source ||

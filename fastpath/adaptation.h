@@ -23,6 +23,10 @@
    Lower: more passes over the list of receivers (8 B each). */
 #define ADAPTATION_SCAN_NS (10ull * 1000000ull)
 
+/* Receivers looked at in one pass, at most. Higher: when thousands are due at once (a speaker all look at) packets wait for it, 2 us a receiver. Lower: the
+   last of them is served later, and at 20 a pass 200 receivers are looked at less often than they should be. */
+#define ADAPTATION_AT_ONCE 256u
+
 struct sink_adaptation { /* of one sink */
     struct layer_filter filter;
     uint32_t incarnation, source, source_incarnation; /* as last seen in the rows */
@@ -35,6 +39,7 @@ struct adaptation {
     struct source_layers *layers; /* by source: layering.h */
     uint64_t *due_ns;             /* by transport, 0 = nobody */
     uint64_t next_ns;             /* the earliest of them */
+    uint32_t cursor;              /* where the last look ended before its end */
     struct clamping clamping;
     struct loudness loudness;
 };

@@ -63,6 +63,7 @@ static void adopt_source(struct worker *worker, uint32_t handle)
     if (cache->incarnation != row->incarnation) {
         bool waiting = cache->waiting;
         *cache = (struct source_cache){.incarnation = row->incarnation, .waiting = waiting};
+        worker->adaptation->loudness.told[handle] = 0;
     }
     cache->transport = row->transport;
     cache->member = row->member;

@@ -157,6 +157,11 @@ static void test_a_paused_slot_stops_and_goes_on_without_a_gap(void)
     scene_publish(meeting.scene);
     meeting_run(&meeting, 1500);
     CHECK_EQUAL(deal(&meeting, 3), NOTHING);
+    bool told = false;
+    for (uint32_t i = 0; i < meeting.scene->told_count; i++)
+        told |= meeting.scene->told[i].kind == UPLINK_SINK_DEAL && meeting.scene->told[i].a == 3 &&
+                meeting.scene->told[i].b == NOTHING;
+    CHECK(told);
     meeting_forget(&meeting);
     meeting_run(&meeting, 1000);
     CHECK_EQUAL(meeting.got[3].packets, 0);
