@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: help bench bench-quick setup browsers build web demo demo-check test c-test lint format sanitize clean
+.PHONY: help bench bench-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -46,6 +46,14 @@ bench: build ## what the server costs, beside the limit and other servers: build
 
 bench-quick: build ## the most telling of these figures, in under 90 s
 	@benchmarks/build.sh && $(PYTHON) -m benchmarks --quick
+
+quality: browsers build web ## what people see on bad networks: build/quality.json, pictures in build/quality (root)
+	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) tools/requirements.py bench | xargs -d '\n' $(PYTHON) -m pip install -q
+	@$(PYTHON) -m benchmarks.quality
+
+quality-quick: build ## those of its figures that need no browser (root)
+	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) tools/requirements.py bench | xargs -d '\n' $(PYTHON) -m pip install -q
+	@$(PYTHON) -m benchmarks.quality --quick
 
 clean: ## remove what was built; .venv and web/node_modules stay
 	rm -rf build web/dist fastpath_ext/*.so *.egg-info

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.quality import bottleneck, losses, storms, synthetic
+from benchmarks.quality import bottleneck, clicks, losses, storms, synthetic
 from benchmarks.quality.camera import camera
 from benchmarks.quality.rows import Row, failed, merged, of_simulation, table
 from benchmarks.quality.stage import Stage, stage
@@ -40,6 +40,7 @@ SCENARIOS = (
     Scenario("temporal_drop", ("temporal_drop_gap",), synthetic.temporal_drop, 90, quick=True),
     Scenario("speaker", ("speaker_event_ms",), synthetic.speaker, 90, quick=True),
     Scenario("slot_change", ("slot_change_freeze_ms",), losses.slot_change, 90),
+    Scenario("focus_switch", ("focus_switch_ms",), clicks.focus_switch, 180),
     Scenario("loss_5", ("residual_loss_5", "audio_concealed_5"), losses.loss_5, 90),
     Scenario("loss_10", ("residual_loss_10", "audio_concealed_10"), losses.loss_10, 90),
     Scenario(

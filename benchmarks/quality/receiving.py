@@ -57,7 +57,7 @@ class Slot:
 
     def take(self, packet: Packet, now: float) -> None:
         if self.highest is None:
-            self.highest = packet.sequence
+            self.highest = packet.sequence - 1
             self.first = packet.sequence
         number = unwrapped(packet.sequence, self.highest)
         self.octets += len(packet.payload)
