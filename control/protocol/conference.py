@@ -21,7 +21,7 @@ from control.protocol.sdp_agreement import Agreement, Features
 from control.protocol.sdp_values import Fingerprint, Offer
 from control.protocol.speakers import Speakers
 from control.protocol.staging import Staging
-from control.protocol.telling import error_message, next_telling
+from control.protocol.telling import error_message
 from control.protocol.transport import Transport, agree_untrusted
 
 _MEMBER_NUMBERS = 0xFFFF
@@ -226,12 +226,12 @@ class Conference:
         """When handle_timeout wants to be called."""
         times = [self.empty_since + limits.CONFERENCE_LINGER] if self.empty_since is not None else []
         for member in self.members.values():
-            each = (
-                member.call.deadline,
-                member.ping_at,
-                next_telling(member) if member.channel_open else None,
-            )
-            times += [time for time in each if time is not None]
+            if (deadline := member.call.deadline) is not None:
+                times.append(deadline)
+            if (ping_at := member.ping_at) is not None:
+                times.append(ping_at)
+            if (due := member.told.due) is not None and member.channel_open:
+                times.append(due)
         return min(times, default=None)
 
     def handle_timeout(self, now: float) -> list[Effect]:
@@ -244,7 +244,7 @@ class Conference:
             if member.ping_at is not None and member.ping_at <= now:
                 member.ping_at = now + limits.PING_INTERVAL
                 effects.append(SendChannel(member.transport.id, names.PING, {}))
-            if (at := next_telling(member)) is not None and at <= now:
+            if (at := member.told.due) is not None and at <= now:
                 effects += self.staging.retell(member, now)
         return effects
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from control.protocol import limits
 from control.protocol.allocation import Row
+from control.protocol.wishes import Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +28,31 @@ class Deals:
 
     def __init__(self) -> None:
         self.due: float | None = None  # when something may be said that may not be now
+        self._version = 0
+        # What the last look was at: none of it changed, nothing is to be said. Most looks are of that kind.
+        self._looked: tuple[Mapping[str, Shown], frozenset[Track], int] | None = None
         self._deals: dict[Row, tuple[int | None, int]] = {}  # by sink: encoding, temporal layer
         self._fresh: dict[str, tuple[Shown, float | None]] = {}  # by mid: since when, None = settled
         self._told: dict[str, dict[str, Any]] = {}
 
     def deal(self, sink: Row, encoding: int | None, temporal: int) -> None:
         """The worker's; None = paused."""
+        self._version += 1
         self._deals[sink] = encoding, temporal
         for mid, (shown, _) in self._fresh.items():
             if shown.sink == sink:
                 self._fresh[mid] = shown, None
 
-    def changes(self, shown: Mapping[str, Shown], now: float) -> dict[str, Any]:
-        """What P.layers would say now, by mid."""
-        self._fresh = {mid: fresh for mid, fresh in self._fresh.items() if mid in shown}
+    def changes(self, shown: Mapping[str, Shown], muted: frozenset[Track], now: float) -> dict[str, Any]:
+        """What P.layers would say now, by mid. Nobody waits for the picture of a muted source."""
+        look = shown, muted, self._version
+        if self._looked is not None and self._looked[0] is shown and self._looked[1:] == look[1:]:
+            return {}
+        seen = {mid: slot for mid, slot in shown.items() if (slot.member, slot.source) not in muted}
+        self._fresh = {mid: fresh for mid, fresh in self._fresh.items() if mid in seen}
         self.due = None
         news: dict[str, Any] = {}
-        for mid, slot in shown.items():
+        for mid, slot in seen.items():
             known = self._fresh.get(mid)
             if known is None or known[0] != slot:
                 known = self._fresh[mid] = slot, now + limits.DEAL_SETTLE
@@ -54,6 +63,7 @@ class Deals:
             content = self._content(slot)
             if content is not None and content != self._told.get(mid):
                 news[mid] = content
+        self._looked = None if news or self.due is not None else look
         return news
 
     def say(self, news: Mapping[str, Any]) -> None:
@@ -63,6 +73,7 @@ class Deals:
     def reset(self) -> None:
         """The receiver knows nothing any more."""
         self._told = {}
+        self._looked = None
 
     def keep(self, sinks: set[Row]) -> None:
         """Deals of other sinks than these are of no more use."""

@@ -34,6 +34,7 @@ class Told:
     speakers: Mapping[str, Any] = field(default_factory=lambda: NOBODY)
     viewers: Mapping[str, Any] = field(default_factory=dict)
     subscriptions_full: bool = False
+    due: float | None = None  # when something may be told that was held back
     send_pace: Pace = field(default_factory=lambda: Pace(limits.MESSAGE_GAP))
     speakers_pace: Pace = field(default_factory=lambda: Pace(limits.MESSAGE_GAP))
     layers_pace: Pace = field(default_factory=lambda: Pace(limits.MESSAGE_GAP))
@@ -48,6 +49,7 @@ class Told:
         self.welcome, self.slots, self.send, self.speakers, self.viewers = False, None, None, NOBODY, {}
         for pace in self.paces:
             pace.reset()
+        self.due = None
 
 
 @dataclass(slots=True, eq=False)

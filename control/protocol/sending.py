@@ -1,6 +1,6 @@
 """What a member is asked to send (P.send): the worker's orders, and before those what a call begins with."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from control.protocol.allocation import Row
 from control.protocol.rates import Rates, encoding_names
 from control.protocol.sdp_agreement import SenderSection
+from control.protocol.transport import Transport
 
 Encoding = tuple[str, str]  # source, name of the encoding
 
@@ -30,27 +31,31 @@ class Sending:
 
     def __init__(self) -> None:
         self.viewed: AbstractSet[Encoding] = frozenset()
+        self._version = 0
+        self._made: tuple[tuple[int, int, AbstractSet[Encoding]], dict[str, Any]] | None = None
         self._orders: dict[tuple[Row, int], Order] = {}  # by source and encoding
 
     def order(self, source: Row, encoding: int, order: Order) -> None:
+        self._version += 1
         self._orders[source, encoding] = order
 
     def keep(self, sources: Iterable[Row]) -> None:
         """Orders for other sources than these are of no more use."""
+        self._version += 1
         left = set(sources)
         self._orders = {key: order for key, order in self._orders.items() if key[0] in left}
 
-    def content(
-        self, senders: Iterable[SenderSection], sources: Mapping[str, Row], rates: Rates
-    ) -> dict[str, Any]:
-        """P.send, always whole; `sources` by mid."""
-        return {
-            "sources": {
-                section.source: {"encodings": self._encodings(section, sources[section.mid], rates)}
-                for section in senders
+    def content(self, transport: Transport, rates: Rates) -> dict[str, Any]:
+        """P.send, always whole. The same value as long as nothing changes."""
+        key = self._version, transport.agreement.revision, self.viewed
+        if self._made is None or self._made[0] != key:
+            sources = {
+                section.source: {"encodings": self._encodings(section, transport.sources[section.mid], rates)}
+                for section in transport.senders.values()
                 if section.kind == "video"
             }
-        }
+            self._made = key, {"sources": sources}
+        return self._made[1]
 
     def _encodings(self, section: SenderSection, source: Row, rates: Rates) -> dict[str, Any]:
         told = {}

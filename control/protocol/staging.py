@@ -5,6 +5,7 @@ patched in several places.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from control.protocol import names
@@ -14,7 +15,7 @@ from control.protocol.member import Member
 from control.protocol.rates import Rates
 from control.protocol.slots import Occupant, assign
 from control.protocol.speakers import Speakers, seat
-from control.protocol.telling import Roster, Scene, tell, tell_roster
+from control.protocol.telling import Roster, Scene, tell, tell_roster, tell_speakers
 from control.protocol.view import View, occupants, see, view_key, wanted_encodings
 
 
@@ -33,6 +34,8 @@ class Staging:
         self._roster = Roster()
         self._occupants: list[Occupant] = []
         self._views: dict[int, View] = {}
+        self._present: set[int] = set()
+        self._scene = Scene(speakers.content(()), frozenset(), rates)
 
     def refresh(self, welcome: Mapping[str, Any], now: float) -> list[Effect]:
         """Works out what should be and says what is new of it: first to the table, then to the members.
@@ -56,7 +59,9 @@ class Staging:
             self._routes = routes
             effects.append(change)
         self._roster.update(members)
-        scene = self._scene()
+        self._present = {number for number, member in members.items() if member.present}
+        muted = frozenset((number, source) for number, member in members.items() for source in member.muted)
+        self._scene = scene = Scene(self._speakers.content(self._present), muted, self._rates)
         for number, member in members.items():
             if member.channel_open:
                 effects += tell_roster(member, self._roster, welcome)
@@ -70,7 +75,7 @@ class Staging:
         view = self._views[member.number]
         if view.key != view_key(member, self._members):
             view = self._views[member.number] = see(member, self._members)
-        return tell(member, self._scene(), view, now)
+        return tell(member, self._scene, view, now)
 
     def seats_change(self) -> bool:
         """Has who speaks changed so that somebody gets a pair? Then all is to be refreshed."""
@@ -78,11 +83,11 @@ class Staging:
 
     def retell_all(self, now: float) -> list[Effect]:
         """As `refresh`, after a change of who speaks that seats nobody."""
-        scene = self._scene()
+        self._scene = scene = replace(self._scene, speakers=self._speakers.content(self._present))
         effects: list[Effect] = []
-        for number, member in self._members.items():
+        for member in self._members.values():
             if member.channel_open:
-                effects += tell(member, scene, self._views[number], now)
+                effects += tell_speakers(member, scene, now)
         return effects
 
     def source(self, handle: int) -> tuple[int, str] | None:
@@ -109,7 +114,3 @@ class Staging:
         if Occupant(speaker) not in self._occupants or not receiver.pairs:
             return receiver.pairs
         return seat(receiver.pairs, speaker, self._speakers.silent_since, receiver.wishes.kept)
-
-    def _scene(self) -> Scene:
-        present = {number for number, member in self._members.items() if member.present}
-        return Scene(self._members, self._speakers.content(present), self._rates)

@@ -6,11 +6,11 @@ from typing import Any
 
 from control.protocol import limits, names
 from control.protocol.content import error_object
-from control.protocol.deals import Shown
 from control.protocol.events import Effect, SendChannel
 from control.protocol.member import Member
 from control.protocol.rates import Rates
 from control.protocol.view import View
+from control.protocol.wishes import Track
 
 Entry = dict[str, Any]
 
@@ -19,8 +19,8 @@ Entry = dict[str, Any]
 class Scene:
     """What all members of a conference are told the same of."""
 
-    members: Mapping[int, Member]
     speakers: Mapping[str, Any]  # P.speakers
+    muted: frozenset[Track]
     rates: Rates
 
 
@@ -73,16 +73,11 @@ def tell(member: Member, scene: Scene, view: View, now: float) -> list[Effect]:
         told.slots = view.slots
         told.revision += 1
         messages.append((names.SLOTS, {"revision": told.revision, "slots": view.slots}))
-    transport = member.transport
-    send = member.sending.content(transport.senders.values(), transport.sources, scene.rates)
+    send = member.sending.content(member.transport, scene.rates)
     if told.send_pace.may_say(send != told.send, now):
         told.send = send
         messages.append((names.SEND, send))
-    if told.speakers_pace.may_say(scene.speakers != told.speakers, now):
-        told.speakers = scene.speakers
-        messages.append((names.SPEAKERS, scene.speakers))
-    shown = {mid: slot for mid, slot in view.shown.items() if not _muted(scene.members, slot)}
-    layers = member.deals.changes(shown, now)
+    layers = member.deals.changes(view.shown, scene.muted, now)
     if told.layers_pace.may_say(bool(layers), now):
         member.deals.say(layers)
         messages.append((names.LAYERS, {"slots": layers}))
@@ -92,17 +87,22 @@ def tell(member: Member, scene: Scene, view: View, now: float) -> list[Effect]:
     if told.viewers_pace.may_say(viewers != told.viewers, now):
         told.viewers = viewers
         messages.append((names.VIEWERS, {"sources": viewers}))
-    return [SendChannel(transport.id, message_type, dict(content)) for message_type, content in messages]
+    effects: list[Effect] = [
+        SendChannel(member.transport.id, kind, dict(content)) for kind, content in messages
+    ]
+    return effects + tell_speakers(member, scene, now)
 
 
-def next_telling(member: Member) -> float | None:
-    """When something may be told that was held back."""
-    due = (*(pace.due for pace in member.told.paces), member.deals.due)
-    return min((at for at in due if at is not None), default=None)
-
-
-def _muted(members: Mapping[int, Member], slot: Shown) -> bool:
-    return slot.member not in members or slot.source in members[slot.member].muted
+def tell_speakers(member: Member, scene: Scene, now: float) -> list[Effect]:
+    """Of `tell`, what everybody is told at every change."""
+    told = member.told
+    effects: list[Effect] = []
+    if told.speakers_pace.may_say(scene.speakers != told.speakers, now):
+        told.speakers = scene.speakers
+        effects.append(SendChannel(member.transport.id, names.SPEAKERS, dict(scene.speakers)))
+    due = (*(pace.due for pace in told.paces), member.deals.due)
+    told.due = min((at for at in due if at is not None), default=None)
+    return effects
 
 
 def error_message(member: Member, code: str, message: str, in_reply_to: str) -> SendChannel:
