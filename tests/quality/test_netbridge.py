@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from itertools import pairwise
+from statistics import median
 
 import pytest
 
@@ -68,13 +70,14 @@ def test_nothing_is_done_unless_asked(network: Network) -> None:
 def test_delay(network: Network) -> None:
     one = pair(network, "delay")
     one.link.down.set(delay_ms=80)
-    begun = time.monotonic()
-    one.send(1)
-    assert one.got() == [0]
-    one.send(1)
-    begun = time.monotonic()
-    one._wait(one.far)
-    assert 0.079 < time.monotonic() - begun < 0.15
+    took = []
+    for _ in range(5):
+        begun = time.monotonic()
+        one.send(1)
+        one._wait(one.far)
+        took.append(time.monotonic() - begun)
+    # A loaded machine wakes us late, never early.
+    assert 0.08 <= min(took) < 0.11
 
 
 def fates(network: Network, name: str, seed: int) -> list[int]:
@@ -134,14 +137,16 @@ def test_duplicates(network: Network) -> None:
 def test_a_bottleneck_carries_its_rate_and_its_queue_is_bounded(network: Network) -> None:
     one = pair(network, "bottleneck")
     one.link.down.set(rate=2_000_000, queue_ms=100)
-    one.send(100, size=972)  # 1000 bytes of IP each: 4 ms; 100 ms hold 26 of them
-    assert len(one.got()) in range(25, 28)
+    one.send(200, size=972)  # 1000 bytes of IP each: 4 ms; 100 ms hold 26 of them
+    arrived = one.got()
     passages = one.link.passages()
     passed = [passage for passage in passages if passage.passed]
-    assert sum(passage.fate == QUEUE_FULL for passage in passages) == 100 - len(passed)
-    assert max(passage.wait for passage in passed) == pytest.approx(0.104, abs=0.005)
-    took = passed[-1].left - passed[0].left
-    assert 8 * 1000 * (len(passed) - 1) / took == pytest.approx(2_000_000, rel=0.03)
+    assert len(passed) == len(arrived) >= 25
+    assert sum(passage.fate == QUEUE_FULL for passage in passages) == 200 - len(passed) > 0
+    assert max(passage.wait for passage in passed) == pytest.approx(0.104, abs=0.003)
+    apart = [later.left - earlier.left for earlier, later in pairwise(passed)]
+    assert min(apart) == pytest.approx(0.004, abs=1e-5)
+    assert median(apart) == pytest.approx(0.004, abs=1e-5)
 
 
 def test_a_rate_changes_at_once_and_the_other_direction_not(network: Network) -> None:
@@ -150,12 +155,12 @@ def test_a_rate_changes_at_once_and_the_other_direction_not(network: Network) ->
     one.link.down.set(rate=4_000_000)
     one.send(50, size=972)
     assert one.got() == list(range(50))
-    passages = one.link.passages()
-    assert 8 * 1000 * 49 / (passages[-1].left - passages[0].left) == pytest.approx(4_000_000, rel=0.03)
+    apart = [later.left - earlier.left for earlier, later in pairwise(one.link.passages())]
+    assert median(apart) == pytest.approx(0.002, abs=1e-5)
     one.far.sendto(b"up", one.near.getsockname())
-    begun = time.monotonic()
     one._wait(one.near)
-    assert time.monotonic() - begun < 0.05
+    (_hello, up) = one.link.passages(down=False)
+    assert up.wait == 0
 
 
 def test_nonsense_is_refused(network: Network) -> None:
