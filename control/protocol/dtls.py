@@ -9,44 +9,26 @@ again as `now` says.
 import contextlib
 import hmac
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 
 from control.protocol import limits
+from control.protocol.dtls_identity import PROFILES, DtlsIdentity
+from control.protocol.dtls_records import (
+    pack_datagrams,
+    records_untrusted,
+    useful_records_untrusted,
+)
 from control.protocol.rows import HopKeys, SrtpProfile
 from control.protocol.sdp_values import Fingerprint
 
+__all__ = ["AppData", "Closed", "DtlsIdentity", "DtlsServer", "Event", "Failed", "HandshakeDone"]
+
 # Digests a certificate may be named by (RFC 8122 section 5; weaker ones are not believed): OpenSSL's names.
 DIGESTS: Final = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Profile:
-    profile: SrtpProfile
-    openssl_name: bytes
-    key_size: int  # bytes
-    salt_size: int
-
-
-# In the order of preference: as DTLS server the choice is ours. GCM costs half of CM with SHA-1 per packet
-# and the 128-bit key a little less than the 256-bit one.
-PROFILES: Final = (
-    _Profile(SrtpProfile.AEAD_AES_128_GCM, b"SRTP_AEAD_AES_128_GCM", 16, 12),
-    _Profile(SrtpProfile.AEAD_AES_256_GCM, b"SRTP_AEAD_AES_256_GCM", 32, 12),
-    _Profile(SrtpProfile.AES128_CM_SHA1_80, b"SRTP_AES128_CM_SHA1_80", 16, 14),
-)
-# ECDSA because our certificate is; what browsers and OpenSSL's clients have in common with DTLS 1.2.
-CIPHERS: Final = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384"
-_DTLS_1_2: Final = 0xFEFD
-_RECORD_HEADER: Final = 13  # RFC 6347 4.3.1: type 1, version 2, epoch 2, sequence 6, length 2
-_ALERT: Final = 21
 _EXPORTER: Final = b"EXTRACTOR-dtls_srtp"  # RFC 5764 4.2
 
 
@@ -87,48 +69,6 @@ class Failed:
 Event = HandshakeDone | AppData | Closed | Failed
 
 
-class DtlsIdentity:
-    """Our certificate and the OpenSSL context made of it, shared by all connections of the process."""
-
-    def __init__(self) -> None:
-        # OpenSSL's own generator makes the key: of all randomness this may least be a caller's choice.
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "WebRTC")])
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            # The fingerprint in the signalling is what makes it valid; its dates mean nothing (RFC 8827 6.5),
-            # so they are those of "no expiration" in RFC 5280 4.1.2.5 and need no clock.
-            .not_valid_before(datetime(2000, 1, 1, tzinfo=UTC))
-            .not_valid_after(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
-            .sign(key, hashes.SHA256())
-        )
-        self.fingerprint = Fingerprint("sha-256", certificate.fingerprint(hashes.SHA256()))
-        self.context = self._context(certificate, key)
-
-    @staticmethod
-    def _context(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> SSL.Context:
-        context = SSL.Context(SSL.DTLS_SERVER_METHOD)
-        context.set_min_proto_version(_DTLS_1_2)
-        context.set_max_proto_version(_DTLS_1_2)
-        # No resumption: a resumed handshake carries no certificate to check.
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        context.set_options(
-            SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_QUERY_MTU | SSL.OP_CIPHER_SERVER_PREFERENCE
-        )
-        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-        # Any certificate may come, none may stay away; whose it is _check_peer decides by fingerprint.
-        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
-        context.use_certificate(certificate)
-        context.use_privatekey(key)
-        context.set_cipher_list(CIPHERS)
-        context.set_tlsext_use_srtp(b":".join(each.openssl_name for each in PROFILES))
-        return context
-
-
 class DtlsServer:
     """One connection. After every call take all events and all datagrams."""
 
@@ -158,7 +98,7 @@ class DtlsServer:
         """Take one datagram from the peer's authenticated address. Never raises; rubbish is dropped."""
         if self._ended:
             return
-        records = b"".join(_useful_records_untrusted(datagram))
+        records = b"".join(useful_records_untrusted(datagram))
         if len(records) != len(datagram):
             self.dropped += 1
         if not records:
@@ -347,13 +287,13 @@ class DtlsServer:
             try:
                 made += self._ssl.bio_read(65536)
             except SSL.Error:
-                return [self._renumber(datagram) for datagram in _datagrams(made)]
+                return [self._renumber(datagram) for datagram in pack_datagrams(made)]
 
     def _renumber(self, datagram: bytes) -> bytes:
         """Number the records of epoch 0 here, where nothing authenticates the number: one that is sent again
         needs a new one, because the peer may have seen the old one too early and drop it now as a replay."""
         numbered = b""
-        for record in _records_untrusted(datagram):
+        for record in records_untrusted(datagram):
             if record[3:5] == b"\0\0":
                 record = record[:5] + self._sequence.to_bytes(6, "big") + record[11:]
                 self._sequence += 1
@@ -374,34 +314,3 @@ def _matches(certificate: crypto.X509, fingerprint: Fingerprint) -> bool:
     """Compare over the bytes as they came: OpenSSL hashes them without understanding them."""
     digest = bytes.fromhex(certificate.digest(DIGESTS[fingerprint.algorithm]).decode().replace(":", ""))
     return hmac.compare_digest(digest, fingerprint.digest)
-
-
-def _records_untrusted(datagram: bytes) -> Iterator[bytes]:
-    """The whole records at the beginning of a datagram."""
-    start = 0
-    while len(datagram) - start >= _RECORD_HEADER:
-        end = start + _RECORD_HEADER + int.from_bytes(datagram[start + 11 : start + 13], "big")
-        if end > len(datagram):
-            return
-        yield datagram[start:end]
-        start = end
-
-
-def _useful_records_untrusted(datagram: bytes) -> Iterator[bytes]:
-    """What of a datagram OpenSSL may see: whole records, and no alerts that anybody could have written."""
-    if len(datagram) > limits.DTLS_MAX_DATAGRAM:
-        return
-    for record in _records_untrusted(datagram):
-        if 20 <= record[0] <= 63 and not (record[0] == _ALERT and record[3:5] == b"\0\0"):
-            yield record
-
-
-def _datagrams(made: bytes) -> list[bytes]:
-    """Pack our own records, in order, into datagrams of at most DTLS_FLIGHT_MTU bytes (or one record)."""
-    datagrams: list[bytes] = []
-    for record in _records_untrusted(made):
-        if datagrams and len(datagrams[-1]) + len(record) <= limits.DTLS_FLIGHT_MTU:
-            datagrams[-1] += record
-        else:
-            datagrams.append(record)
-    return datagrams

@@ -11,6 +11,7 @@ from OpenSSL import SSL
 
 from control.protocol import dtls, limits
 from control.protocol.dtls import AppData, Closed, DtlsIdentity, DtlsServer, Failed, HandshakeDone
+from control.protocol.dtls_records import pack_datagrams
 from control.protocol.rows import SrtpProfile
 from control.protocol.sdp import Fingerprint
 from tests.protocol.dtls_client import ALL_PROFILES, DtlsClient, handshake, split_records
@@ -269,7 +270,7 @@ def test_a_datagram_never_holds_more_than_the_mtu_allows() -> None:
         ([1226], [1226]),  # one long record goes alone
     ]
     for sizes, expected in rows:
-        assert [len(each) for each in dtls._datagrams(b"".join(map(record, sizes)))] == expected
+        assert [len(each) for each in pack_datagrams(b"".join(map(record, sizes)))] == expected
 
 
 # -- data --
