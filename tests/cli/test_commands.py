@@ -2,11 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +11,8 @@ import pytest
 from control.cli import options
 from control.cli.texts import COMMANDS
 from control.config import SECTIONS, load
+from tests.cli.operator import sotto
 from tests.conftest import Synapse
-
-SOTTO = [sys.executable, "-m", "control"]
-
-
-def sotto(
-    *arguments: str | Path, status: int | None = 0, timeout_s: float = 60
-) -> subprocess.CompletedProcess:
-    """Runs a command to its end; its output, and a look at its exit status."""
-    done = subprocess.run(
-        [*SOTTO, *map(str, arguments)], capture_output=True, text=True, timeout=timeout_s, check=False
-    )
-    assert status is None or done.returncode == status, done.stdout + done.stderr
-    return done
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -99,22 +84,6 @@ class TestOptions:
         )
 
 
-@pytest.fixture(scope="module")
-def settled(synapse: Synapse, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration that `sotto init` made, with an account of its own."""
-    folder = tmp_path_factory.mktemp("operator")
-    secret = folder / "secret"
-    secret.write_text(synapse.homeserver.registration_secret)
-    path = folder / "sotto.toml"
-    said = sotto(
-        "init", "--yes", "--config", path, "--homeserver", synapse.url, "--user", "operated",
-        "--registration-secret-file", secret, "--http", "127.0.0.1:0",
-    ).stdout  # fmt: skip
-    assert "@operated:localhost can log in" in said
-    path.write_text(path.read_text().replace("port = 40000", 'port = 0\nlisten = ["127.0.0.1"]'))
-    return path
-
-
 class TestInit:
     def test_writes_what_can_be_used_and_keeps_the_password_from_others(self, settled: Path):
         assert "nothing is wrong" in sotto("config", "check", "--config", settled).stdout
@@ -139,30 +108,6 @@ class TestInit:
             status=1,
         ).stderr  # fmt: skip
         assert "register_new_matrix_user -u nobody" in said
-
-
-@pytest.fixture(scope="module")
-def running(settled: Path) -> Iterator[Path]:
-    """The server, started and ready."""
-    with (settled.parent / "log").open("w") as log:
-        server = subprocess.Popen([*SOTTO, "serve", "--config", settled, "--log-format", "json"], stderr=log)
-    try:
-        until(
-            lambda: json.loads(
-                sotto("status", "--json", "--config", settled, status=None).stdout or "{}"
-            ).get("ready")
-        )
-        yield settled
-    finally:
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(20) == 0
-
-
-def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < timeout_s
-        time.sleep(0.1)
 
 
 class TestRunning:
