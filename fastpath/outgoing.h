@@ -43,13 +43,12 @@ static inline bool outgoing_must_wait(struct worker *worker, uint32_t transport,
 {
     struct downlink *link = &worker->downlinks.links[transport];
     if (link->queue.count) return true;
-    if (link->run_left < bytes && link->run_ns == now_ns) return true; /* one run in one moment */
-    link->run_ns = now_ns;
-    if (link->run_left >= bytes) return false;
-    uint32_t allowed = pacing_allowed(&worker->state.downlinks[transport].pacing, bytes, now_ns);
-    if (!allowed) return true;
-    link->run_left = allowed;
-    return false;
+    if (link->run_ns != now_ns) { /* no more than one run begins in one moment */
+        uint32_t allowed = pacing_allowed(&worker->state.downlinks[transport].pacing, bytes, now_ns);
+        link->run_ns = now_ns;
+        if (allowed) link->run_left = allowed;
+    }
+    return link->run_left < bytes;
 }
 
 #endif
