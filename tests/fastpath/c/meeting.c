@@ -200,3 +200,28 @@ void meeting_forget(struct meeting *meeting)
 
 uint32_t meeting_bps(const struct meeting *meeting, uint32_t sink, unsigned ms)
 { return (uint32_t)(meeting->got[sink].bytes * 8 * 1000 / ms); }
+
+void meeting_watch(struct meeting *meeting, uint32_t member, uint32_t source, uint8_t encoding, bool focus)
+{
+    scene_sink(meeting->scene, member, member, source, encoding);
+    meeting->scene->sinks[member].focus = focus;
+}
+
+void meeting_of_three(struct meeting *meeting, uint32_t a, uint32_t b, uint32_t c)
+{
+    meeting_open(meeting);
+    for (uint32_t member = 0; member < 4; member++) scene_member(meeting->scene, member);
+    meeting_camera(meeting, 0, 0, "1");
+    for (uint32_t member = 1; member < 4; member++) meeting_watch(meeting, member, 0, 2, true);
+    scene_publish(meeting->scene);
+    scene_connect(meeting->scene);
+    meeting_estimate(meeting, 1, a * KBIT);
+    meeting_estimate(meeting, 2, b * KBIT);
+    meeting_estimate(meeting, 3, c * KBIT);
+}
+
+uint8_t meeting_deal(const struct meeting *meeting, uint32_t sink)
+{ return meeting->scene->worker.state.sinks[sink].allocation.encoding; }
+
+uint32_t meeting_told(const struct meeting *meeting, uint32_t source, unsigned encoding)
+{ return meeting->scene->worker.state.sources[source].clamp.encodings[encoding].told_bps; }

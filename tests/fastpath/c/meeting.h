@@ -55,4 +55,12 @@ void meeting_forget(struct meeting *meeting);
 /* What the slot got, bit/s of payload over the `ms` since meeting_forget. */
 uint32_t meeting_bps(const struct meeting *meeting, uint32_t sink, unsigned ms);
 
+/* Member 0 sends source 0, members 1, 2, 3 watch it in slots 1, 2, 3 at its best, over links of so many kbit/s. */
+void meeting_of_three(struct meeting *meeting, uint32_t a, uint32_t b, uint32_t c);
+/* The row of slot `member` of that member. */
+void meeting_watch(struct meeting *meeting, uint32_t member, uint32_t source, uint8_t encoding, bool focus);
+uint8_t meeting_deal(const struct meeting *meeting, uint32_t sink);
+/* What the sender was told of an encoding, bit/s. */
+uint32_t meeting_told(const struct meeting *meeting, uint32_t source, unsigned encoding);
+
 #endif
