@@ -68,17 +68,25 @@ class Place(World):
             send_matrix=self.sent,
             count=self.count,
         )
-        fds = (*self.table.fds, worker.fileno(), self.socket.fileno())
+        self.worker_end = worker
+        self.start_worker()
+
+    def start_worker(self) -> None:
+        """The first one, or after `kill_worker` the next one on the same table."""
+        fds = (*self.table.fds, self.worker_end.fileno(), self.socket.fileno())
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *map(str, fds)], pass_fds=fds, cwd=ROOT
         )
-        worker.close()
+
+    def kill_worker(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
     async def close(self) -> None:
         await self.runtime.stop(silent=True)
         self.link.close()
-        self.process.kill()
-        self.process.wait()
+        self.kill_worker()
+        self.worker_end.close()
         self.socket.close()
         assert not [key for key in self.counts if key[0] == "internal_errors"]
         assert (self.link.unread, self.link.writer.refused) == (0, 0)

@@ -143,6 +143,32 @@ async def test_a_sender_is_asked_for_what_is_viewed(where: Place) -> None:
     room.close()
 
 
+async def test_a_worker_that_is_killed_is_gone_on_for_by_the_next(where: Place) -> None:
+    alice, bob = everybody = await devices(where, 2)
+    room = Room(*everybody)
+    room.filming = {bob: {0, 2}}
+    look(alice, 2, height=720)
+    await room.goes_on(1.0)
+    room.speaking = {bob}
+    await room.until(lambda: speakers(alice) == ([2], 2) and layers(alice).get("v0") == "f")
+    told = len([kind for kind, _ in alice.said if kind == names.LAYERS])
+    where.kill_worker()
+    room.speaking = set()
+    where.start_worker()
+    await room.until(lambda: speakers(alice) == ([], 2))
+    room.speaking = {bob}
+    await room.until(lambda: speakers(alice) == ([2], 2))
+    alice.heard.clear()
+    await room.until(
+        lambda: {got.ssrc for got in alice.heard} >= {alice.slot_ssrcs["a0"], alice.slot_ssrcs["v0"]}
+    )
+    # Its deals, and what the sender was asked for, are those of before.
+    assert layers(alice)["v0"] == "f"
+    assert len([kind for kind, _ in alice.said if kind == names.LAYERS]) <= told + 1
+    assert active(bob) == {"t", "f"}
+    room.close()
+
+
 async def test_a_slow_receiver_gets_less_and_the_sender_is_told(where: Place) -> None:
     alice, bob = everybody = await devices(where, 2)
     room = Room(*everybody)
