@@ -259,6 +259,18 @@ static bool settle_seats(struct worker *worker, const struct seats *seats)
     return changed;
 }
 
+/* Does somebody speak who has no slot? */
+static bool somebody_waits(const struct seats *seats)
+{
+    for (size_t i = 0; i < seats->candidate_count; i++) {
+        bool seated = !seats->candidates[i].state->speaking;
+        for (size_t k = 0; k < seats->count && !seated; k++)
+            seated = seats->slots[k].source == seats->candidates[i].source;
+        if (!seated) return true;
+    }
+    return false;
+}
+
 /* True when a slot changed. `speaking`: handles of those who do. */
 static bool seat(struct worker *worker, struct voice_group *group, uint32_t receiver,
                  const uint32_t *speaking, uint32_t speaking_count, uint64_t now_ns)
@@ -278,9 +290,8 @@ static bool seat(struct worker *worker, struct voice_group *group, uint32_t rece
         add_candidate(worker, &seats, source);
         wanting++;
     }
-    unsigned changes =
-        loudest_update(seats.slots, seats.count, seats.candidates, seats.candidate_count, now_ns);
-    group->unsettled |= wanting > changes;
+    loudest_update(seats.slots, seats.count, seats.candidates, seats.candidate_count, now_ns);
+    group->unsettled |= somebody_waits(&seats);
     return settle_seats(worker, &seats);
 }
 
