@@ -84,7 +84,8 @@
     X(dependency_malformed, "Dependency descriptors that are malformed")                         \
     X(dependency_unknown, "Dependency descriptors whose structure is not known")                 \
     X(waiting_superseded, "Packets that waited when a key frame took their place")               \
-    X(rtx_superseded, "Packets receivers asked for that a key frame had taken the place of")
+    X(rtx_superseded, "Packets receivers asked for that a key frame had taken the place of")     \
+    X(tx_full_dropped, "Packets the socket had no room for, pictures first")
 
 enum counter {
 #define X(name, help) COUNTER_##name,

@@ -19,6 +19,7 @@ cdef extern from "fastpath/counters.h" nogil:
         COUNTER_tx_bytes
         COUNTER_tx_messages
         COUNTER_tx_kernel_refused_dropped
+        COUNTER_tx_full_dropped
 
 cdef extern from "fastpath/addresses.h" nogil:
     struct endpoint:

@@ -51,6 +51,7 @@ cdef extern from "<sys/socket.h>" nogil:
         AF_INET
         AF_INET6
         SOL_SOCKET
+        SO_SNDBUF
         MSG_DONTWAIT
         MSG_NOSIGNAL
         MSG_TRUNC
@@ -92,7 +93,15 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t send(int fd, const void *what, size_t size, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
     int getsockname(int fd, sockaddr *address, unsigned int *length)
+    int getsockopt(int fd, int level, int option, void *value, unsigned int *length)
     int setsockopt(int fd, int level, int option, const void *value, unsigned int length)
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, void *value)
+
+cdef extern from "<linux/sockios.h>" nogil:
+    enum:
+        SIOCOUTQ
 
 cdef extern from "<netinet/in.h>" nogil:
     enum:

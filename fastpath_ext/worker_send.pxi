@@ -80,14 +80,42 @@ cdef bint refuses_segments(int error) noexcept nogil:
     return error == EINVAL or error == EMSGSIZE or error == EIO or error == EOPNOTSUPP
 
 
+cdef enum:
+    # Runs of packets up to this size are audio, reports, ICE, DTLS: they go on being tried while the socket's
+    # buffer is full. Pictures are dropped then, because they are most of what fills it.
+    SMALL_PACKET = 400
+    # So many flushes after the buffer was full it is looked at before each, and pictures leave a quarter of
+    # it to the small ones. More: a system call for each flush for longer.
+    FULL_FLUSHES = 200
+
+cdef uint32_t full_flushes = 0
+
+
+cdef bint nearly_full(int fd) noexcept nogil:
+    cdef int used = 0, room = 0
+    cdef unsigned int size = sizeof(room)
+    if p.ioctl(fd, p.SIOCOUTQ, &used) != 0:
+        return False
+    if p.getsockopt(fd, p.SOL_SOCKET, p.SO_SNDBUF, &room, &size) != 0:
+        return False
+    return used > room - room // 4
+
+
 # Sends the messages of one socket and goes on past those that fail.
 cdef void send_messages(shell *io, f.worker_t *core, int fd, uint32_t count) noexcept nogil:
+    global full_flushes
     cdef uint32_t at = 0, i
+    cdef bint full = full_flushes > 0 and nearly_full(fd)
     cdef int sent
     cdef f.egress_run *run
     while at < count:
+        run = &core.egress.runs[io.out_runs[at]]
+        if full and run.segment_size > SMALL_PACKET:
+            f.worker_count(core, f.COUNTER_tx_full_dropped, run.count)
+            at += 1
+            continue
         sent = p.sendmmsg(
-            fd, io.out_messages + at, count - at if count - at < SEND_BATCH else SEND_BATCH,
+            fd, io.out_messages + at, 1 if full else min(count - at, <uint32_t>SEND_BATCH),
             p.MSG_DONTWAIT | p.MSG_NOSIGNAL)
         if sent > 0:
             for i in range(at, at + <uint32_t>sent):
@@ -96,9 +124,12 @@ cdef void send_messages(shell *io, f.worker_t *core, int fd, uint32_t count) noe
             continue
         if errno == EINTR:
             continue
-        run = &core.egress.runs[io.out_runs[at]]
         if run.count > 1 and refuses_segments(errno):
             send_singly(io, core, fd, at)
+        elif errno == EAGAIN:
+            full = True
+            full_flushes = FULL_FLUSHES
+            f.worker_count(core, f.COUNTER_tx_full_dropped, run.count)
         else:
             f.worker_count(core, f.COUNTER_tx_kernel_refused_dropped, run.count)
         at += 1
@@ -111,8 +142,11 @@ cdef void flush(shell *io, f.worker_t *core) noexcept nogil:
     cdef f.egress_packet *packet
     cdef p.msghdr *message
     cdef uint32_t number, i, k, count
+    global full_flushes
     if egress.packet_count == 0:
         return
+    if full_flushes > 0:
+        full_flushes -= 1
     f.egress_plan(egress)
     for i in range(egress.packet_count):
         packet = &egress.packets[egress.order[i]]
