@@ -99,6 +99,25 @@ async def test_a_page_in_the_background_gets_sound_but_no_pictures(call: Call) -
     await alice.sees([person.member for person in call.all if person is not alice])
 
 
+async def test_a_picture_in_a_window_of_its_own_stays_in_sight(call: Call) -> None:
+    alice, bob, _carol = call.all
+    await alice.page.evaluate(f"sotto.pin({bob.member})")
+    await alice.page.wait("document.querySelector('.tile.large video:not([hidden])')?.videoWidth > 0")
+    await press(alice.page, "d")
+    await alice.page.wait("document.querySelector('[data-key=p]')")
+    await press(alice.page, "p")
+    await alice.page.wait("document.pictureInPictureElement")
+    await hide(alice.page, hidden=True)
+    await alice.page.wait("sotto.state().away")
+    seen = [wish["member"] for wish in (await alice.state())["wishes"] if wish["height"] > 0]
+    assert seen == [bob.member]
+    await press(alice.page, "p")
+    await alice.page.wait("sotto.state().wishes.every(({ height }) => height === 0)")
+    await hide(alice.page, hidden=False)
+    await press(alice.page, "d")
+    await alice.page.evaluate("sotto.focus(null)")
+
+
 async def test_a_screen_is_shared_and_comes_large_to_the_others(call: Call) -> None:
     alice, bob, carol = call.all
     sharing = f"sotto.state().tiles.find(({{ member }}) => member === {bob.member}).screen"

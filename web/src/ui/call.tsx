@@ -49,7 +49,7 @@ export function Call({ app }: { app: App }) {
                 <Stage app={app} conference={conference} />
                 {details && <Details app={app} conference={conference} close={() => setDetails(false)} />}
             </div>
-            <Controls app={app} conference={conference} details={details} onDetails={() => setDetails(!details)} />
+            <Controls app={app} conference={conference} details={details} onDetails={() => setDetails((open) => !open)} />
         </main>
     );
 }

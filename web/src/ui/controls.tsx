@@ -16,7 +16,8 @@ interface ControlsProps {
 
 export function Controls({ app, conference, details, onDetails }: ControlsProps) {
     const { viewing, own, gestures } = conference;
-    const raised = conference.member !== null && (gestures?.hands.includes(conference.member) ?? false);
+    const isRaised = () => conference.member !== null && (gestures?.hands.includes(conference.member) ?? false);
+    const raised = isRaised();
     const speakerView = viewing.spotlight.view === "speaker";
     const notice = conference.notice || app.media.problem.audio || app.media.problem.video || "";
     return (
@@ -28,7 +29,7 @@ export function Controls({ app, conference, details, onDetails }: ControlsProps)
                     <span class="unseen"> people</span>
                 </span>
             </p>
-            <div class="buttons" role="toolbar" aria-label="Call">
+            <div class="buttons" role="group" aria-label="Call">
                 <Toggle app={app} kind="audio" shortcut="m" />
                 <Toggle app={app} kind="video" shortcut="v" />
                 {canShareScreen && (
@@ -40,13 +41,13 @@ export function Controls({ app, conference, details, onDetails }: ControlsProps)
                         onClick={() => void conference.share(!own.sharing)}
                     />
                 )}
-                <Round icon="hand" label={raised ? "Lower hand" : "Raise hand"} shortcut="h" tone={raised ? "on" : undefined} onClick={() => void gestures?.raise(!raised)} />
+                <Round icon="hand" label={raised ? "Lower hand" : "Raise hand"} shortcut="h" tone={raised ? "on" : undefined} onClick={() => void gestures?.raise(!isRaised())} />
                 <Reactions onPick={(key) => void gestures?.react(key)} />
                 <Round
                     icon={speakerView ? "grid" : "speaker"}
                     label={speakerView ? "Show everybody alike" : "Show who speaks large"}
                     shortcut="g"
-                    onClick={() => viewing.setView(speakerView ? "grid" : "speaker")}
+                    onClick={() => viewing.setView(viewing.spotlight.view === "speaker" ? "grid" : "speaker")}
                 />
                 <Round icon="info" label="Details" shortcut="d" pressed={details} tone={details ? "on" : undefined} onClick={onDetails} />
                 <Round icon="leave" label="Leave" tone="danger" onClick={() => void app.leave()} />
@@ -85,7 +86,7 @@ function Reactions({ onPick }: { onPick: (key: string) => void }) {
     };
     return (
         <div class="reactions" ref={root} onKeyDown={close}>
-            <Round icon="smile" label="React" shortcut="r" expanded={open} onClick={() => setOpen(!open)} />
+            <Round icon="smile" label="React" shortcut="r" expanded={open} onClick={() => setOpen((now) => !now)} />
             {open && (
                 <div class="palette" role="group" aria-label="Reactions">
                     {REACTIONS.map((key) => (

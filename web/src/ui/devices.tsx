@@ -5,7 +5,9 @@ import type { Kind } from "../call/peer.ts";
 import { Round } from "./parts.tsx";
 
 export function Toggle({ app, kind, shortcut }: { app: App; kind: Kind; shortcut?: string }) {
-    const on = app.media.wanted[kind] && app.media.tracks[kind] !== null;
+    // Asked again when it is pressed: what was drawn may be a moment old.
+    const isOn = () => app.media.wanted[kind] && app.media.tracks[kind] !== null;
+    const on = isOn();
     const device = kind === "audio" ? "microphone" : "camera";
     const icon = kind === "audio" ? (on ? "mic" : "micOff") : on ? "camera" : "cameraOff";
     return (
@@ -14,7 +16,7 @@ export function Toggle({ app, kind, shortcut }: { app: App; kind: Kind; shortcut
             label={on ? `Turn ${device} off` : `Turn ${device} on`}
             shortcut={shortcut}
             tone={on ? undefined : "off"}
-            onClick={() => void app.media.setOn(kind, !on)}
+            onClick={() => void app.media.setOn(kind, !isOn())}
         />
     );
 }

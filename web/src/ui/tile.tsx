@@ -67,13 +67,17 @@ export function Tile(props: TileProps) {
             {!state.visible && <Avatar name={own ? id : name} id={id} />}
             <Picture track={track} mirrored={own && !screen} hidden={!state.visible} />
             {state.paused && (
-                <p class="why">
+                <p class="why" aria-hidden="true">
                     <Icon name="pause" size={18} /> {PAUSED}
                 </p>
             )}
-            {reaction && <span class="reaction">{reaction}</span>}
+            {reaction && (
+                <span class="reaction" aria-hidden="true">
+                    {reaction}
+                </span>
+            )}
             {hand > 0 && (
-                <span class="hand" title={`Hand raised, number ${hand} in line`}>
+                <span class="hand" aria-hidden="true" title={`Hand raised, number ${hand} in line`}>
                     <Icon name="hand" size={18} /> {hand}
                 </span>
             )}
