@@ -1,0 +1,82 @@
+"""Two implementations that share no code in one conference: this client and real browsers, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+
+from client.keys.frames import Verdict
+from client.media.sources import Pattern
+from client.protocol.messages import Subscription
+from control.demo.browsers import Browsers
+from control.demo.participants import FULL_HEIGHT, Participant
+from tests.client.house import House, coloured, house, until
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.synapse,
+    pytest.mark.netns,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+]
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with house(tmp_path_factory.mktemp("house"), ("alice", "bob", "carol")) as found:
+        yield found
+
+
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+@pytest.mark.parametrize("first", ["python", "browser"])
+def test_a_browser_and_a_python_client(
+    where: House, kind: Literal["chromium", "firefox"], first: str
+) -> None:
+    async def scenario() -> None:
+        with Browsers() as browsers:  # the scenario runs in the namespace
+            browser = await browsers.launch(kind, fps=15)
+
+            async def arrive() -> Participant:
+                person = await Participant.arrive(browser, "bob", where.demo.urls["bob"] + "&join")
+                await person.joined(90)
+                return person
+
+            bob = await arrive() if first == "browser" else None
+            async with where.guests(("alice", Pattern(1280, 720, 10))) as inside:
+                (alice,) = inside
+                bob = bob or await arrive()
+                await bob.sees([alice.number], 60)
+                bobs = (bob.member, 1), (bob.member, 0)
+
+                def decrypting() -> bool:
+                    tiles = alice.conference.statistics.tiles
+                    return all(key in tiles and tiles[key].state == Verdict.OPENED for key in bobs)
+
+                await until(decrypting, "alice sees and hears bob")
+                # Full pictures, both ways.
+                assert await bob.focus(alice.number, FULL_HEIGHT, 60) is not None
+                alice.conference.subscribe(Subscription(bob.member, "camera", 1280, 720))
+                tile = alice.conference.statistics.tiles[bob.member, 1]
+                await until(lambda: tile.size is not None and tile.size[1] > 180, "more than a thumbnail", 60)
+                await bob.unfocus()
+                # Keys change on both sides, and both follow.
+                carol = await where.enter(inside, "carol", coloured("green"))
+                await bob.sees([alice.number, carol.number], 60)
+                await until(lambda: carol.sees_and_hears(alice), "carol sees alice")
+                inside.remove(carol)
+                await carol.conference.leave()
+                await bob.sees([alice.number], 60)
+                await until(lambda: 1 in tile.epochs, "bob's new key is in use", 60)
+                await until(decrypting, "and alice has it")
+                sent = [key for key in await bob.media_keys() if key.source == 1]
+                assert max(key.epoch for key in sent) == max(tile.epochs)
+                for verdict in (Verdict.WRONG_KEY, Verdict.NOT_ENCRYPTED, Verdict.REPLAYED):
+                    assert verdict not in tile.refused
+                await bob.sees([alice.number], 60)
+                # The one who leaves is gone for the other.
+                await bob.page.evaluate("location.replace('about:blank')")
+                await until(lambda: bob.member not in alice.conference.members, "alice is alone", 60)
+
+    where.play(scenario())
