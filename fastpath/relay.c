@@ -27,6 +27,19 @@ static void prefetch_sink(const struct worker *worker, uint32_t handle)
     __builtin_prefetch(&cache->tx);
 }
 
+/* Later, when it is known who is paced; the log's own line follows from its head and is waited for. */
+static void prefetch_downlink(const struct worker *worker, uint32_t handle)
+{
+    uint32_t transport = worker->sinks[handle].transport;
+    const struct transport_cache *cache = &worker->transports[transport];
+    if (!cache->paced) return;
+    const struct downlink_state *state = &worker->state.downlinks[transport];
+    __builtin_prefetch(&worker->downlinks.links[transport], 1);
+    __builtin_prefetch(&state->pacing, 1);
+    __builtin_prefetch(&state->bandwidth.sent_us, 1);
+    __builtin_prefetch(&state->sent, 1);
+}
+
 static void note_switch(struct worker *worker, uint32_t handle, const struct arrival *arrival, uint64_t now_ns)
 {
     struct sink_cache *sink = &worker->sinks[handle];
@@ -200,6 +213,7 @@ void relay(struct worker *worker, const struct arrival *arrival, uint64_t now_ns
         if (i + 2 * PREFETCH_AHEAD < end)
             __builtin_prefetch(&worker->sinks[sinks[i + 2 * PREFETCH_AHEAD]]);
         if (i + PREFETCH_AHEAD < end) prefetch_sink(worker, sinks[i + PREFETCH_AHEAD]);
+        if (i + PREFETCH_AHEAD / 2 < end) prefetch_downlink(worker, sinks[i + PREFETCH_AHEAD / 2]);
         relay_to(worker, sinks[i], arrival, now_ns, &tally);
     }
     if (tally.key_wanted) key_request(worker, arrival->input.source, now_ns);
