@@ -49,17 +49,16 @@ describe("the spotlight", () => {
 
 describe("subscriptions", () => {
     const wanted = (...all: [Spot, Wish][]) => new Map(all.map(([spot, wish]) => [spotKey(spot), { spot, wish }]));
-    const said = (message: object | null) => (message as { content: { subscribe: object[] } } | null)?.content.subscribe ?? null;
+    const said = (messages: object[]) => (messages as { content: { subscribe: object[] } }[]).flatMap(({ content }) => content.subscribe);
 
     it("say only what differs from what the focus knows", () => {
         const subscriptions = new Subscriptions();
-        assert.equal(subscriptions.update(wanted([camera(1), SMALL], [camera(2), SMALL])), null);
-        assert.deepEqual(subscriptions.update(wanted([camera(1), SMALL], [camera(2), FULL])), {
-            type: "m.call.track_subscription",
-            content: { subscribe: [{ stream_id: "2", track_id: "camera", width: 1280, height: 720, focus: true, priority: 8 }], unsubscribe: [] },
-        });
-        assert.equal(subscriptions.update(wanted([camera(1), SMALL], [camera(2), { ...FULL, width: 1000, height: 562 }])), null, "the same step");
-        assert.deepEqual(said(subscriptions.update(wanted([camera(1), { ...SMALL, height: 200 }], [camera(2), SMALL])))?.length, 2);
+        assert.deepEqual(subscriptions.update(wanted([camera(1), SMALL], [camera(2), SMALL])), []);
+        assert.deepEqual(subscriptions.update(wanted([camera(1), SMALL], [camera(2), FULL])), [
+            { type: "m.call.track_subscription", content: { subscribe: [{ stream_id: "2", track_id: "camera", width: 1280, height: 720, focus: true, priority: 8 }], unsubscribe: [] } },
+        ]);
+        assert.deepEqual(subscriptions.update(wanted([camera(1), SMALL], [camera(2), { ...FULL, width: 1000, height: 562 }])), [], "the same step");
+        assert.deepEqual(said(subscriptions.update(wanted([camera(1), { ...SMALL, height: 200 }], [camera(2), SMALL]))).length, 2);
     });
 
     it("a hidden tile asks for nothing; a screen is in full unless said otherwise", () => {
@@ -67,15 +66,22 @@ describe("subscriptions", () => {
         assert.deepEqual(said(subscriptions.update(wanted([camera(1), { width: 0, height: 0, focus: false, priority: 0 }]))), [
             { stream_id: "1", track_id: "camera", width: 0, height: 0, focus: false, priority: 0 },
         ]);
-        assert.equal(subscriptions.update(wanted([camera(1), { width: 0, height: 0, focus: false, priority: 0 }], [screen(1), { ...FULL, priority: 0 }])), null);
-        assert.equal(said(subscriptions.update(wanted([camera(1), SMALL], [screen(1), SMALL])))?.length, 2);
+        assert.deepEqual(subscriptions.update(wanted([camera(1), { width: 0, height: 0, focus: false, priority: 0 }], [screen(1), { ...FULL, priority: 0 }])), []);
+        assert.equal(said(subscriptions.update(wanted([camera(1), SMALL], [screen(1), SMALL]))).length, 2);
     });
 
     it("begin anew with somebody who left and came back", () => {
         const subscriptions = new Subscriptions();
         subscriptions.update(wanted([camera(1), FULL]));
         subscriptions.update(wanted());
-        assert.equal(said(subscriptions.update(wanted([camera(1), FULL])))?.length, 1);
+        assert.equal(said(subscriptions.update(wanted([camera(1), FULL]))).length, 1);
+    });
+
+    it("of a crowd come in messages of bearable size", () => {
+        const messages = new Subscriptions().update(wanted(...Array.from({ length: 150 }, (_, i): [Spot, Wish] => [camera(60000 + i), FULL])));
+        assert.equal(messages.length, 2);
+        assert.equal(said(messages).length, 150);
+        assert.ok(messages.every((message) => JSON.stringify(message).length < 16 * 1024));
     });
 });
 

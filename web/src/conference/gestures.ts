@@ -62,7 +62,13 @@ export class Gestures {
         if (self === null || this.#hands.has(self) === raised) return;
         this.#setHand(self, raised);
         this.#saidAt = this.#ports.now();
-        await this.#ports.send(EVENT.hand, handContent({ conferenceId: this.#ports.conferenceId, member: self, raised }));
+        try {
+            await this.#ports.send(EVENT.hand, handContent({ conferenceId: this.#ports.conferenceId, member: self, raised }));
+        } catch {
+            // Nobody saw it, so nobody shall believe it.
+            count("gesture not sent");
+            this.#setHand(self, !raised);
+        }
     }
 
     async react(key: string): Promise<void> {
@@ -71,7 +77,7 @@ export class Gestures {
         if (self === null || now - this.#lastReaction < REACTION_PAUSE_MS) return;
         this.#lastReaction = now;
         this.#show(self, key);
-        await this.#ports.send(EVENT.reaction, reactionContent({ conferenceId: this.#ports.conferenceId, member: self, key }));
+        await this.#ports.send(EVENT.reaction, reactionContent({ conferenceId: this.#ports.conferenceId, member: self, key })).catch(() => count("gesture not sent"));
     }
 
     /** Who joins now cannot read what was sent before. */

@@ -15,6 +15,8 @@ export const LOUDEST_SLOTS = 3;
 /** Slots that one message of the focus may name. */
 export const MAX_SLOTS = 256;
 
+/** What is wished of so many tracks goes into one message: about 110 bytes each, and a message may have 16 KiB. */
+export const SUBSCRIPTIONS_PER_MESSAGE = 100;
 /** Sizes of tiles may settle for this long, ms, before the focus is told. A click is told at once. */
 export const SIZE_SETTLE_MS = 150;
 /** A page that is out of sight this long gets no more pictures, ms. Lower blinks when people glance at another tab, higher wastes their network. */

@@ -1,5 +1,6 @@
 // What this viewer wants of each picture, as the difference to what the focus was told. Pure.
 
+import { SUBSCRIPTIONS_PER_MESSAGE } from "../protocol/limits.ts";
 import { MESSAGE } from "../protocol/names.ts";
 import { spotKey, type Spot } from "./spotlight.ts";
 
@@ -29,8 +30,8 @@ function step(height: number): number {
 export class Subscriptions {
     #told = new Map<string, Wish>();
 
-    /** The message that makes `wanted` true; null when it is already. `gone` members are forgotten by the focus, too. */
-    update(wanted: ReadonlyMap<string, { spot: Spot; wish: Wish }>): object | null {
+    /** The messages that make `wanted` true; none when it is already. The focus, too, forgets members who are gone. */
+    update(wanted: ReadonlyMap<string, { spot: Spot; wish: Wish }>): object[] {
         const subscribe: object[] = [];
         for (const [key, { spot, wish }] of wanted) {
             const told = this.#told.get(key) ?? DEFAULT[spot.source];
@@ -39,7 +40,12 @@ export class Subscriptions {
             subscribe.push({ stream_id: String(spot.member), track_id: spot.source, ...wish });
         }
         for (const key of this.#told.keys()) if (!wanted.has(key)) this.#told.delete(key);
-        return subscribe.length > 0 ? { type: MESSAGE.trackSubscription, content: { subscribe, unsubscribe: [] } } : null;
+        const messages: object[] = [];
+        for (let i = 0; i < subscribe.length; i += SUBSCRIPTIONS_PER_MESSAGE) {
+            const some = subscribe.slice(i, i + SUBSCRIPTIONS_PER_MESSAGE);
+            messages.push({ type: MESSAGE.trackSubscription, content: { subscribe: some, unsubscribe: [] } });
+        }
+        return messages;
     }
 
     told(spot: Spot): Wish {

@@ -178,7 +178,6 @@ export class Viewing {
         clearTimeout(this.#settle);
         this.#settle = undefined;
         if (!this.#ports.open()) return;
-        const message = this.#subscriptions.update(this.wishes());
-        if (message) this.#ports.send(message);
+        for (const message of this.#subscriptions.update(this.wishes())) this.#ports.send(message);
     }
 }
