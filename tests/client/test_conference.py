@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -234,6 +235,41 @@ def test_what_goes_wrong_is_said(where: House) -> None:
         assert server.value.code == "homeserver_unreachable"
 
     where.play(scenario())
+
+
+def test_the_command(where: House, tmp_path: Path) -> None:
+    """`python -m client join` in a process of its own, as a person starts it."""
+    who = where.people["people"]["bob"]
+    password = tmp_path / "password"
+    password.write_text(who["password"] + "\n")
+
+    async def command(*more: str) -> tuple[int, str]:
+        url, room = where.demo.homeserver.url, where.people["room_id"]
+        words = ["-m", "client", "join", room, "--homeserver", url, "--user", who["user_id"], *more]
+        process = await asyncio.create_subprocess_exec(sys.executable, *words, stderr=asyncio.subprocess.PIPE)
+        _, said = await process.communicate()
+        return process.returncode or 0, said.decode()
+
+    async def scenario() -> None:
+        code, text = await command("--password-file", str(password))
+        assert (code, "no_conference" in text) == (4, True), text
+        code, text = await command("--password-file", "/nowhere")
+        assert (code, "/nowhere" in text) == (2, True), text
+        async with where.guests(("alice", coloured("red"))) as (alice,):
+            tape = str(tmp_path / "tape.mkv")
+            options = ("--password-file", str(password), "--send", "pattern", "--record", tape)
+            code, text = await command(*options, "--stats", "--for", "5")
+            assert code == 0, text
+            assert f"camera of {where.user('alice')}: decrypting" in text
+            name = where.user("alice")[1:].partition(":")[0]
+            assert recorded(tmp_path / f"tape-{alice.number}-{name}.mkv")
+
+    where.play(scenario())
+
+
+def recorded(path: Path) -> bool:
+    with av.open(str(path)) as container:
+        return len(list(container.decode())) > 20
 
 
 def test_the_names_of_both_sides_are_the_same() -> None:
