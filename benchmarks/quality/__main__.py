@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import time
 import traceback
@@ -17,7 +16,8 @@ from typing import NamedTuple
 
 from benchmarks.quality import bottleneck, clicks, losses, storms, synthetic
 from benchmarks.quality.camera import camera
-from benchmarks.quality.rows import Row, failed, merged, of_simulation, table
+from benchmarks.quality.rows import Row, failed, merged, table
+from benchmarks.quality.simulated import simulate
 from benchmarks.quality.stage import Stage, stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,24 +83,6 @@ async def play(scenario: Scenario, work: Path, out: Path, video: Path) -> list[R
         return failed(scenario.rows, f"the scenario broke: {type(error).__name__}: {reason}"[:300])
 
 
-def simulate(work: Path, out: Path) -> list[Row]:
-    """The estimator in virtual time (tests/fastpath/c), with its curves as plots."""
-    programs, traces = work / "ctest", work / "traces"
-    traces.mkdir(parents=True, exist_ok=True)
-    program = programs / "plain" / "test_bandwidth_simulation"
-    make = ["make", "--no-print-directory", "--silent", "-C", str(ROOT / "tests/fastpath/c")]
-    built = subprocess.run(
-        [*make, f"OUT={programs}", "ONLY=bandwidth_simulation", str(program)], capture_output=True, text=True
-    )
-    if built.returncode != 0:
-        print(f"    the simulation does not build:\n{built.stderr[-1000:]}", flush=True)
-        return []
-    found = work / "simulation.json"
-    env = {**os.environ, "SOTTO_ROWS": str(found), "SOTTO_TRACES": str(traces), "SOTTO_SEEDS": "4"}
-    subprocess.run([str(program)], env=env, stdout=subprocess.DEVNULL, check=False)
-    return of_simulation(json.loads(found.read_text()))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     options.add_argument("--only", nargs="*", help="names of scenarios, or 'simulation'")
@@ -129,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"    done in {time.monotonic() - since:.0f} s", flush=True)
     if "simulation" in names:
         print("==> simulation", flush=True)
-        rounds.append(simulate(work, out))
+        rounds.append(simulate(ROOT, work, out))
     rows = merged(rounds)
     result.write_text(json.dumps([one.to_json() for one in rows], indent=1) + "\n")
     missed = [one for one in rows if not one.ok]

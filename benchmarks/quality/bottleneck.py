@@ -252,16 +252,16 @@ def _draw(
     def since(curve: Sequence[tuple[float, int]]) -> Curve:
         return [(at - begun, float(value)) for at, value in curve if begun <= at <= ended]
 
+    curves = {
+        "received": received,
+        "estimate": since(stage.estimates(viewer)),
+        "target (allocated)": since(stage.allocated(viewer)),
+    }
+    inside = [one for one in passages[::5] if one.passed and begun <= one.at <= ended]
     plot(
         stage.out / f"{name}.png",
         f"{name}: {viewer}",
-        capacity=[(at - begun, rate * MBIT) for at, rate in steps],
-        estimate=since(stage.estimates(viewer)),
-        target=since(stage.allocated(viewer)),
-        received=received,
-        delay=[
-            (one.at - begun, 1000 * one.wait)
-            for one in passages[::5]
-            if one.passed and begun <= one.at <= ended
-        ],
+        [(at - begun, rate * MBIT) for at, rate in steps],
+        curves,
+        [(one.at - begun, 1000 * one.wait) for one in inside],
     )

@@ -43,8 +43,8 @@ async def focus_switch(stage: Stage) -> list[Row]:
     urls = demo.urls
     # Pages may use cameras only where they come from an origin that is trusted, as 127.0.0.1 is.
     trusted = f"--unsafely-treat-insecure-origin-as-secure={urls['alice'].partition('/?')[0]}"
-    near = await stage.browser(None, trusted)
-    far = await stage.browser(link, trusted)
+    near = await stage.browser(None, trusted, busy=False)
+    far = await stage.browser(link, trusted, busy=False)
     # The server tells passwords of the demo's people to its own machine only.
     script = SIGN_IN % (demo.folder / "people.json").read_text()
     others = []

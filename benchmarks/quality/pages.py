@@ -14,8 +14,6 @@ from control.demo.browsers import Browser, Page
 PAGE = Path(__file__).with_name("page.html")
 FULL, MIDDLE, THUMBNAIL = 720, 360, 180
 FLAGS = (
-    # The picture of a file: as hard to encode as a face before a bookshelf, which the browser's own is not.
-    "--use-file-for-fake-video-capture={video}",
     "--allow-file-access-from-files",
     # Pages nobody looks at would have their timers slowed down.
     "--disable-background-timer-throttling",
@@ -24,8 +22,9 @@ FLAGS = (
 )
 
 
-def flags(video: Path) -> tuple[str, ...]:
-    return tuple(flag.format(video=video) for flag in FLAGS)
+def flags(video: Path | None) -> tuple[str, ...]:
+    """`video`: what cameras show, None for the browser's own picture, which costs less to encode."""
+    return (*FLAGS, f"--use-file-for-fake-video-capture={video}") if video else FLAGS
 
 
 class Viewer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,28 +12,18 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 Curve = Sequence[tuple[float, float]]
+COLOURS = ("tab:green", "tab:blue", "tab:orange")
 
 
-def plot(
-    path: Path,
-    title: str,
-    *,
-    capacity: Curve,
-    estimate: Curve,
-    target: Curve,
-    received: Curve,
-    delay: Curve = (),
-) -> None:
+def plot(path: Path, title: str, capacity: Curve, curves: Mapping[str, Curve], delay: Curve = ()) -> None:
     """Rates in bit/s, delays in ms, all over seconds. `capacity`: steps, the last one ends the picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(figsize=(10, 4.5))
     axes.step(*_split(capacity, 1e6), where="post", color="black", linewidth=1, label="bottleneck")
-    axes.plot(*_split(received, 1e6), color="tab:green", linewidth=1.2, label="received")
-    axes.plot(*_split(estimate, 1e6), color="tab:blue", linewidth=1.2, label="estimate")
-    axes.plot(*_split(target, 1e6), color="tab:orange", linewidth=1.2, label="target (allocated)")
-    end = capacity[-1][0]
-    axes.set(title=title, xlabel="s", ylabel="Mbit/s", xlim=(capacity[0][0], end), ylim=(0, None))
-    top = max((rate for _at, rate in [*capacity, *received] if rate < 1e8), default=1e6) / 1e6
+    for (label, curve), colour in zip(curves.items(), COLOURS, strict=False):
+        axes.plot(*_split(curve, 1e6), color=colour, linewidth=1.2, label=label)
+    top = max((rate for _at, rate in capacity), default=1e6) / 1e6
+    axes.set(title=title, xlabel="s", ylabel="Mbit/s", xlim=(capacity[0][0], capacity[-1][0]))
     axes.set_ylim(0, 1.6 * top)
     axes.grid(alpha=0.3)
     if delay:

@@ -46,13 +46,13 @@ class Stage:
     """Members whose downlinks, deals and encodings are sampled."""
     _drivers: dict[str, Browsers] = field(default_factory=dict)
 
-    async def browser(self, link: Link | None = None, *more: str) -> Browser:
-        """Chromium behind a link, or beside the server."""
+    async def browser(self, link: Link | None = None, *more: str, busy: bool = True) -> Browser:
+        """Chromium behind a link, or beside the server. `busy`: its camera sees a moving scene."""
         where = link.name if link else ""
         if where not in self._drivers:
             spawn = partial(_nice, link.spawn if link else self.network.server.spawn, 0 if link else 5)
             self._drivers[where] = self.stack.enter_context(Browsers(spawn))
-        return await self._drivers[where].launch(args=(*pages.flags(self.video), *more))
+        return await self._drivers[where].launch(args=(*pages.flags(self.video if busy else None), *more))
 
     async def viewer(
         self, browser: Browser, name: str, *, sends: bool = False, pairs: int = 4, width: int = 1280
