@@ -51,15 +51,6 @@ static bool can_be_sent(const struct worker *worker, uint32_t transport, uint64_
            worker->timers[transport].send_until_ns > now_ns;
 }
 
-/* The highest encoding to be had. Of a source that nobody can ask for more: the highest that comes. */
-static uint8_t highest_of(const struct worker *worker, uint32_t source, uint64_t now_ns)
-{
-    uint8_t all = (uint8_t)(worker->sources[source].encoding_count - 1);
-    if (!all || clamping_clamps(worker, source)) return all;
-    uint8_t live = clamping_live(worker, source, now_ns);
-    return live ? (uint8_t)(31 - __builtin_clz(live)) : all;
-}
-
 static struct allocation_wish wish_of(struct worker *worker, uint32_t handle, uint64_t now_ns)
 {
     const struct sink_cache *sink = &worker->sinks[handle];
@@ -68,7 +59,7 @@ static struct allocation_wish wish_of(struct worker *worker, uint32_t handle, ui
     if (sink->source == TABLE_NONE) return wish;
     const struct source_cache *source = &worker->sources[sink->source];
     const struct source_costs *costs = clamping_costs(worker, sink->source, now_ns);
-    uint8_t highest = highest_of(worker, sink->source, now_ns);
+    uint8_t highest = (uint8_t)(source->encoding_count - 1);
     wish.kind = source->kind;
     wish.focus = row->focus != 0;
     wish.hidden = row->hidden != 0;
@@ -224,8 +215,7 @@ bool adaptation_filters(struct worker *worker, uint32_t handle, const struct arr
 {
     struct sink_cache *sink = &worker->sinks[handle];
     struct layer_filter *filter = &worker->adaptation->sinks[handle].filter;
-    const struct allocation_state state = {.encoding = sink->encoding, .temporal = sink->temporal};
-    int highest = allocation_temporal(&state, arrival->input.encoding);
+    int highest = allocation_temporal(sink->encoding, sink->temporal, arrival->input.encoding);
     uint8_t wanted = highest < 0                          ? 0
                      : highest >= (int)RATES_TEMPORAL - 1 ? LAYER_ALL
                                                           : (uint8_t)highest;

@@ -110,13 +110,12 @@ struct allocation_total {
 void allocate(uint32_t estimate_bps, const struct allocation_wish *wishes, struct allocation_state *const *states,
               size_t count, uint64_t now_ns, struct allocation_total *total);
 
-/* How far up the temporal layers of what a sink carries now are forwarded, -1 = not at all. It carries something else than its deal
-   until a key frame comes: of a higher encoding only the base layer goes on meanwhile, of a lower one everything. */
-static inline int allocation_temporal(const struct allocation_state *state, uint8_t carried_encoding)
+/* How far up the temporal layers of what a sink carries now are forwarded, -1 = not at all. Of something higher than its deal, until it cuts over, only the base
+   layer; what is lower stands in for the deal, at that one's layers (rates.h: it costs what stands in for it). */
+static inline int allocation_temporal(uint8_t encoding, uint8_t temporal, uint8_t carried_encoding)
 {
-    if (state->encoding == ALLOCATION_NOTHING) return -1;
-    if (carried_encoding == state->encoding) return state->temporal;
-    return carried_encoding > state->encoding ? 0 : (int)RATES_TEMPORAL - 1;
+    if (encoding == ALLOCATION_NOTHING) return -1;
+    return carried_encoding > encoding ? 0 : temporal;
 }
 
 #endif

@@ -110,10 +110,11 @@ void rate_costs_fill(struct rate_costs *costs, const struct rate_row rows[LIMIT_
             below = costs->bps[e];
             continue;
         }
-        /* Nothing of it was measured: it comes at its target if it was asked for, and at what is declared if it is going to be. */
+        /* Nothing of it was measured: it comes at its target if it was asked for, and at what is declared if it is going to be. Else the one below stands
+           in for it. */
         uint32_t expected = hold->target_bps ? hold->target_bps : declared_bps[e];
         int missing = hold->target_bps && !(live & (1u << e)) && now_ns - hold->since_ns >= RATES_START_NS;
         for (unsigned t = 0; t < RATES_TEMPORAL; t++)
-            costs->bps[e][t] = missing && below ? below[t] : expected ? expected : 1;
+            costs->bps[e][t] = (missing || !expected) && below ? below[t] : expected ? expected : 1;
     }
 }

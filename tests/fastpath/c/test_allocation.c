@@ -343,12 +343,10 @@ static void test_a_source_without_layers(void)
 
 static void test_what_goes_on_until_the_key_frame(void)
 {
-    struct allocation_state state = {.encoding = 1, .temporal = 1};
-    CHECK_EQUAL(allocation_temporal(&state, 1), 1);
-    CHECK_EQUAL(allocation_temporal(&state, 2), 0); /* lowered: few frames of what is too large */
-    CHECK_EQUAL(allocation_temporal(&state, 0), 2); /* raised: all of what is small */
-    state.encoding = ALLOCATION_NOTHING;
-    CHECK_EQUAL(allocation_temporal(&state, 0), -1);
+    CHECK_EQUAL(allocation_temporal(1, 1, 1), 1);
+    CHECK_EQUAL(allocation_temporal(1, 1, 2), 0); /* lowered: few frames of what is too large */
+    CHECK_EQUAL(allocation_temporal(1, 1, 0), 1); /* what is small stands in for it */
+    CHECK_EQUAL(allocation_temporal(ALLOCATION_NOTHING, 0, 0), -1);
 }
 
 /* ---- properties ---- */
