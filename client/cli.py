@@ -19,11 +19,13 @@ from client.errors import EXIT_ENDED, EXIT_FILE, EXIT_OK, EXIT_USAGE, Trouble
 from client.happenings import (
     Complaint,
     Ended,
+    HandChanged,
     Happening,
     LayerChanged,
     MemberChanged,
     MemberJoined,
     MemberLeft,
+    Reacted,
     Speaking,
     TileChanged,
     Wanted,
@@ -199,6 +201,10 @@ def describe(happening: Happening, conference: Conference) -> str | None:
             return f"{source} of {name(number)}: {state}"
         case Speaking(_, dominant) if dominant is not None:
             return f"{name(dominant)} speaks"
+        case HandChanged(number, raised):
+            return f"{name(number)} {'raises' if raised else 'lowers'} a hand"
+        case Reacted(number, emoji):
+            return f"{name(number)}: {emoji}"
         case Wanted(source, encodings):
             return f"sending {source}: {', '.join(encodings) or 'nothing'}"
         case LayerChanged(number, source, encoding, temporal):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import quote
 
 from client.errors import Trouble
+from client.gestures import Gestures
 from client.happenings import Ended, Happening
 from client.joining import Entry, Pass, enter
 from client.keylink import KeyLink
@@ -145,6 +146,21 @@ class Conference:
         metadata = messages.stream_metadata(self._entry.stream_id, audio, video)
         self._membership.say(messages.metadata_changed(metadata))
 
+    async def raise_hand(self, up: bool = True) -> None:
+        """Said to the room, not to the server."""
+        if self._membership.gestures is not None:
+            await self._membership.gestures.raise_hand(self.number, up)
+
+    async def react(self, emoji: str) -> bool:
+        """One emoji; False when the last was less than two seconds ago."""
+        gestures = self._membership.gestures
+        return gestures is not None and await gestures.react(self.number, emoji)
+
+    @property
+    def hands(self) -> list[int]:
+        """Members whose hand is up, the longest first."""
+        return list(self._membership.gestures.hands) if self._membership.gestures is not None else []
+
     @property
     def source_finished(self) -> bool:
         """What we send has come to its end."""
@@ -203,6 +219,13 @@ class Conference:
                 await membership.welcomed.wait()
         except TimeoutError:
             raise Trouble("channel_failed", "The server did not say welcome.") from None
+        membership.gestures = Gestures(
+            self._homeserver,
+            self._room.room_id,
+            self._pass.conference.conference_id,
+            membership.members,
+            self._happenings.put_nowait,
+        )
         self._room.serve_tickets(self._pass.ticket, membership.rank)
         for work in (membership.run(), self._watch_homeserver()):
             self._tasks.append(asyncio.create_task(work, name="conference"))

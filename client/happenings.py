@@ -52,6 +52,20 @@ class Speaking:
 
 
 @dataclass(frozen=True, slots=True)
+class HandChanged:
+    member: int
+    raised: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reacted:
+    """One emoji."""
+
+    member: int
+    emoji: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """Encodings of a source of ours that the focus wants now."""
 
@@ -92,6 +106,8 @@ Happening = (
     | MemberLeft
     | TileChanged
     | Speaking
+    | HandChanged
+    | Reacted
     | Wanted
     | LayerChanged
     | Complaint

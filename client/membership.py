@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 
+from client.gestures import Gestures
 from client.happenings import (
     Complaint,
     Ended,
@@ -56,6 +57,7 @@ class Membership:
         self.ended: Ended | None = None
         self.over = asyncio.Event()
         self.senders = Senders(self._send_packet)
+        self.gestures: Gestures | None = None
         self._keys: KeyLink | None = None
         self._link: Link | None = None
         self._receiver: Receiver | None = None
@@ -101,6 +103,8 @@ class Membership:
             for report in self.senders.reports(now):
                 await self._send_packet(report)
             self._ask_for_keys()
+            if self.gestures is not None:
+                self.gestures.tick(now)
             if now - self._heard_at > limits.CHANNEL_SILENCE_S:
                 self._lost()
 
@@ -122,6 +126,8 @@ class Membership:
         await self.senders.stop()
         if self._keys is not None:
             self._keys.close()
+        if self.gestures is not None:
+            self.gestures.close()
         if self._entry.call is not None:
             self._entry.call.close()
         if self._link is not None:
@@ -203,6 +209,8 @@ class Membership:
         for number in gone:
             if (member := self.members.pop(number, None)) is not None:
                 self._keys.left(number)
+                if self.gestures is not None:
+                    self.gestures.left(number)
                 self._tell(MemberLeft(number, member.user_id))
         for member in told.present:
             known = self.members.get(member.member)
@@ -213,6 +221,8 @@ class Membership:
                 device = Device(member.user_id, member.device_id)
                 self._keys.joined(member.member, device, news=not told.reset)
                 self._tell(MemberJoined(member.member, *device))
+                if self.gestures is not None:
+                    self.gestures.joined()
             else:
                 muted = member.audio_muted, member.video_muted
                 self._tell(MemberChanged(member.member, *muted, member.sources))

@@ -8,6 +8,7 @@ from typing import Any
 from client.protocol.checked import (
     Malformed,
     binary,
+    boolean,
     integer,
     mapping,
     member,
@@ -19,6 +20,7 @@ from client.protocol.checked import (
 
 _CONFERENCE_ID = re.compile(r"[A-Za-z0-9_-]{22,255}", re.ASCII)
 _KEYS_MAX = 32
+_REACTION_UNITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,28 @@ class KeyRequest:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Hand:
+    conference_id: str
+    member: int
+    raised: bool
+
+    def content(self) -> dict[str, object]:
+        return {"conference_id": self.conference_id, "member": self.member, "raised": self.raised}
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """`key` is one emoji."""
+
+    conference_id: str
+    member: int
+    key: str
+
+    def content(self) -> dict[str, object]:
+        return {"conference_id": self.conference_id, "member": self.member, "key": self.key}
+
+
 def conference_id_untrusted(content: Mapping[str, Any]) -> str:
     found = text(content.get("conference_id"), "conference_id")
     if not _CONFERENCE_ID.fullmatch(found):
@@ -144,3 +168,21 @@ def read_key_request_untrusted(content: object) -> KeyRequest:
         source=integer(event.get("source"), "source", 0, 15),
         epoch=integer(event.get("epoch"), "epoch"),
     )
+
+
+def read_hand_untrusted(content: object) -> Hand:
+    event = mapping(content, "the hand")
+    return Hand(
+        conference_id_untrusted(event),
+        member(event.get("member")),
+        boolean(event.get("raised"), "raised"),
+    )
+
+
+def read_reaction_untrusted(content: object) -> Reaction:
+    event = mapping(content, "the reaction")
+    key = text(event.get("key"), "key", _REACTION_UNITS)
+    # UTF-16 units count; and what is no emoji is no reaction: letters and digits would be words.
+    if len(key.encode("utf-16-le", "surrogatepass")) > 2 * _REACTION_UNITS or key.isascii() or key.isalnum():
+        raise Malformed("key is no emoji")
+    return Reaction(conference_id_untrusted(event), member(event.get("member")), key)

@@ -47,6 +47,12 @@ TICKET_PAUSE_S: Final = 2.0
 # Clocks of homeservers and of a conference's creator may differ by so much.
 CLOCK_SKEW_MS: Final = 60_000
 
+# Hands and reactions, seconds: a hand goes down by itself, is said again for newcomers at most so often, and
+# one reaction follows another after so long (docs/protocol.md section 7).
+HAND_S: Final = 1800.0
+HAND_AGAIN_S: Final = 10.0
+REACTION_S: Final = 2.0
+
 # The call, seconds, and the invite's life in milliseconds.
 FOCUS_JOIN_S: Final = 20.0
 ANSWER_S: Final = 25.0

@@ -10,6 +10,8 @@ TICKET: Final = f"{PREFIX}.ticket"
 TICKET_REQUEST: Final = f"{PREFIX}.ticket_request"
 MEDIA_KEYS: Final = f"{PREFIX}.media_keys"
 KEY_REQUEST: Final = f"{PREFIX}.key_request"
+HAND: Final = f"{PREFIX}.hand"
+REACTION: Final = f"{PREFIX}.reaction"
 
 # The call (MSC2746) and its stream metadata (MSC3077, MSC3291).
 INVITE: Final = "m.call.invite"

@@ -21,6 +21,8 @@ ROOM = {
     f"{PREFIX}.ticket_request": "room/ticket_request",
     f"{PREFIX}.media_keys": "room/media_keys",
     f"{PREFIX}.key_request": "room/key_request",
+    f"{PREFIX}.hand": "room/hand",
+    f"{PREFIX}.reaction": "room/reaction",
 }
 CALL = {
     f"m.call.{name}": f"call/{name}"
