@@ -1,4 +1,4 @@
-/* Workers are killed at random, a few hundred of them, while they forward, retransmit and adopt: whoever receives accepts every packet
+/* Workers are killed at random, a few hundred of them, while they forward, let packets wait, probe, retransmit and adopt: whoever receives accepts every packet
  * that was sent, so none was sent twice and no (key, SSRC, index) was used twice. */
 #include <signal.h>
 #include <sys/mman.h>
@@ -18,7 +18,7 @@
 struct wire {                /* shared with the children: what the kernel would hold for them */
     volatile uint32_t taken; /* packets a worker received; it never comes twice */
     volatile uint32_t sent;
-    volatile uint32_t asked; /* NACKs made; each is an SRTCP index of member 2 */
+    volatile uint32_t asked[2]; /* NACKs made; each is an SRTCP index of member 2 or 3 */
     volatile size_t used;
     uint32_t made;
     struct {
@@ -87,20 +87,21 @@ static void put_out(struct wire *wire, const struct egress *egress)
         }
 }
 
-/* Member 2 misses the last 17 packets of its video slot. */
-static void ask_again(struct wire *wire, struct scene *scene, struct worker *worker, uint64_t now)
+/* A member misses the last 17 packets of its video slot. */
+static void ask_again(struct wire *wire, struct scene *scene, struct worker *worker, uint32_t member, uint64_t now)
 {
-    const struct projection *current = projection_current(worker->state.sinks[5].copies);
+    uint32_t sink = member * 2 + 1;
+    const struct projection *current = projection_current(worker->state.sinks[sink].copies);
     uint16_t lost[17];
     for (unsigned i = 0; i < 17; i++) lost[i] = (uint16_t)(current->highest_index - 16 + i);
     uint8_t compound[200];
     int at = rtcp_write_rr(compound, sizeof compound, 0x20002, NULL, 0);
-    at += rtcp_write_nack(compound + at, sizeof compound - (size_t)at, 0x20002, sink_ssrc(5), lost, 17);
-    uint32_t index = wire->asked++;
-    int length = srtcp_protect(&scene->members[2].tx, &index, compound, (size_t)at, sizeof compound);
+    at += rtcp_write_nack(compound + at, sizeof compound - (size_t)at, 0x20002, sink_ssrc(sink), lost, 17);
+    uint32_t index = wire->asked[member - 2]++;
+    int length = srtcp_protect(&scene->members[member].tx, &index, compound, (size_t)at, sizeof compound);
     struct datagram in = {.bytes = compound,
                           .length = (size_t)length,
-                          .remote = {.family = 4, .port = scene->members[2].port, .address = {192, 0, 2, 1}}};
+                          .remote = {.family = 4, .port = scene->members[member].port, .address = {192, 0, 2, 1}}};
     forward(worker, &in, now);
 }
 
@@ -125,7 +126,8 @@ static void live(struct wire *wire, struct scene *scene)
                                              .address = {192, 0, 2, 1}}};
             forward(&worker, &in, now);
         }
-        ask_again(wire, scene, &worker, now);
+        ask_again(wire, scene, &worker, 2, now);
+        ask_again(wire, scene, &worker, 3, now);
         worker_tick(&worker, now);
         egress_plan(&worker.egress);
         put_out(wire, &worker.egress);
@@ -149,8 +151,13 @@ int main(void)
         scene_sink(scene, member * 2, member, 0, 0);
         scene_sink(scene, member * 2 + 1, member, 1, 0);
     }
+    /* Member 3's link is slow: what it is sent is numbered, most of it waits, and it is probed. */
+    scene->transports[3].transport_cc_down = 1;
+    scene->transports[3].ext.transport_cc = TRANSPORT_CC_EXT;
     scene_publish(scene);
     scene_connect(scene);
+    struct bandwidth *slow = &scene->worker.state.downlinks[3].bandwidth;
+    slow->control.target = slow->target = 4000000; /* of more than 6 Mbit/s that come; audio does not wait */
     make_packets(wire, scene);
     uint64_t random = 4;
     for (int life = 0; life < LIVES && wire->taken < wire->made; life++) {
@@ -170,15 +177,20 @@ int main(void)
         kill(child, SIGKILL);
         CHECK_EQUAL(waitpid(child, NULL, 0), child);
     }
-    unsigned retransmitted = 0;
+    unsigned retransmitted = 0, over_rtx = 0;
     for (uint32_t i = 0; i < wire->sent; i++) {
         struct egress_destination to = {.transport = wire->out[i].member};
         scene_keep(scene, &to, wire->bytes + wire->out[i].offset, wire->out[i].length);
         retransmitted += scene->received[0].ssrc == 0x60005;
+        over_rtx += scene->received[0].ssrc == 0x60007;
         scene->received_count = 0;
     }
     CHECK_EQUAL(scene->refused, 0);
-    CHECK(retransmitted > 300);
+    printf("%u retransmitted, %u over the slow member's stream, %llu waited, %llu probes\n", retransmitted, over_rtx,
+           (unsigned long long)scene_counter(scene, COUNTER_pacing_waited), (unsigned long long)scene_counter(scene, COUNTER_probes_sent));
+    CHECK(retransmitted > 300 && over_rtx > 100);
+    CHECK(scene_counter(scene, COUNTER_pacing_waited) > 300);
+    CHECK(scene_counter(scene, COUNTER_probes_sent) >= 1 && scene_counter(scene, COUNTER_probe_padding_bytes) > 5000);
     CHECK(wire->taken > 2000 && scene_counter(scene, COUNTER_generations_adopted) > 50);
     CHECK(wire->sent > wire->taken);
     CHECK_EQUAL(scene_counter(scene, COUNTER_rtp_replayed_dropped), 0);
