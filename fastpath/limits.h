@@ -3,7 +3,7 @@
 #define SOTTO_LIMITS_H
 
 /* Capacities of one worker's table; the creator may choose smaller ones (they stand in the segment's header).
-   Higher: more shared memory allocated at start (about 7 KiB a transport, 0.3 KiB a sink). Lower: joins refused earlier. */
+   Higher: more shared memory allocated at start (about 16 KiB a transport, 0.3 KiB a sink). Lower: joins refused earlier. */
 #define LIMIT_TRANSPORTS 2048
 #define LIMIT_SOURCES 8192
 #define LIMIT_SINKS 65536
