@@ -27,6 +27,7 @@ from client.errors import Trouble
 from client.keys.exchange import Device
 from client.matrix.inbox import Inbox, RoomEvent, from_source
 from client.matrix.olm import send_olm, use_own_types
+from client.matrix.piecewise import sync_piecewise
 
 log = logging.getLogger(__name__)
 # matrix-nio logs contents of events that it finds malformed: offers and addresses have no place in a log.
@@ -216,23 +217,41 @@ class Homeserver:
         await self._housekeeping()
 
     async def _follow(self) -> None:
+        client = self._client
         while True:
             try:
-                answer = await self._client.sync(timeout=SYNC_HOLD_MS, sync_filter=_FILTER)
+                answer = await self._sync()
                 if isinstance(answer, SyncResponse):
                     await self.inbox.deliver(answer)
-                    await self._housekeeping()
-                    continue
-                if getattr(answer, "status_code", "") == "M_UNKNOWN_TOKEN":
+                elif getattr(answer, "status_code", "") == "M_UNKNOWN_TOKEN":
                     self.lost.set_result(
                         Trouble("login_refused", "The homeserver has logged this device out.")
                     )
                     return
+                elif _is_complete(answer):
+                    async for piece in sync_piecewise(client, _FILTER):
+                        await self.inbox.deliver(piece)
+                else:
+                    await asyncio.sleep(BACKOFF_S)
+                await self._housekeeping()
+                continue
             except (ClientError, TimeoutError, OSError) as error:
                 log.info("sync failed: %s", type(error).__name__)
-            except Exception as error:  # matrix-nio has no common base of what it raises at malformed events
+            except Exception as error:  # matrix-nio has no common base of what it raises at odd answers
                 log.warning("an answer of the homeserver could not be handled: %s", type(error).__name__)
             await asyncio.sleep(BACKOFF_S)
+
+    async def _sync(self) -> object:
+        """matrix-nio's answer; None where it broke at one."""
+        position = self._client.next_batch
+        try:
+            return await self._client.sync(timeout=SYNC_HOLD_MS, sync_filter=_FILTER)
+        except (ClientError, TimeoutError, OSError):
+            raise
+        except Exception as error:
+            log.warning("the library broke at an answer: %s", type(error).__name__)
+            self._client.next_batch = position
+            return None
 
     async def _housekeeping(self) -> None:
         client = self._client
@@ -273,6 +292,12 @@ async def _log_in(client: AsyncClient, password: str | None, token: str | None) 
     answer = await client.login(password, device_name=DEVICE_NAME)
     if not isinstance(answer, LoginResponse):
         raise Trouble("login_refused", f"The homeserver refused the login: {_reason(answer)}.")
+
+
+def _is_complete(answer: object) -> bool:
+    """It came, but matrix-nio broke at it, or refused it."""
+    response = answer.transport_response if isinstance(answer, ErrorResponse) else None
+    return answer is None or (response is not None and response.status == 200)
 
 
 def _reason(answer: object) -> str:
