@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 # Different labels of one counter. They come from fixed sets; should one not, it ends in "other" instead of in
@@ -112,6 +117,36 @@ class Gauge:
     labels: Mapping[str, str]
 
 
+DELAYS: Mapping[str, str] = {
+    "delay_500us": "0.0005",
+    "delay_1ms": "0.001",
+    "delay_2ms": "0.002",
+    "delay_5ms": "0.005",
+    "delay_10ms": "0.01",
+    "delay_50ms": "0.05",
+    "delay_more": "+Inf",
+}
+"""Counters that are bands of one histogram, with their upper ends in seconds."""
+DELAY_SUM = "delay_sum_us"
+
+
+def _delays(workers: Iterable[Mapping[str, int]]) -> HistogramMetricFamily:
+    """From a packet's arrival at the kernel to the sending of what came of it, in each worker."""
+    family = HistogramMetricFamily(
+        "sotto_worker_forward_delay_seconds",
+        "From the arrival of a packet at the kernel to the sending of what came of it",
+        labels=["worker"],
+    )
+    for number, values in enumerate(workers):
+        below = 0
+        buckets: list[tuple[str, float]] = []
+        for name, end in DELAYS.items():
+            below += values.get(name, 0)
+            buckets.append((end, below))
+        family.add_metric([str(number)], buckets, values.get(DELAY_SUM, 0) / 1e6)
+    return family
+
+
 class SottoCollector(Collector):
     """Reads everything at the moment of the scrape; nothing is kept twice."""
 
@@ -129,10 +164,15 @@ class SottoCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         workers = list(self._worker_values())
+        yield _delays(workers)
         for name, text in self._worker_help.items():
-            family = CounterMetricFamily(f"sotto_worker_{name}", text, labels=["worker"])
+            if name in DELAYS or name == DELAY_SUM:
+                continue
+            # Prometheus has seconds.
+            shown, unit = (name.removesuffix("us") + "seconds", 1e6) if name.endswith("_us") else (name, 1)
+            family = CounterMetricFamily(f"sotto_worker_{shown}", text, labels=["worker"])
             for number, values in enumerate(workers):
-                family.add_metric([str(number)], values[name])
+                family.add_metric([str(number)], values[name] / unit)
             yield family
         yield from self._counts.collect()
         families: dict[str, GaugeMetricFamily] = {}

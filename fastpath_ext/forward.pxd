@@ -20,6 +20,16 @@ cdef extern from "fastpath/counters.h" nogil:
         COUNTER_tx_messages
         COUNTER_tx_kernel_refused_dropped
         COUNTER_tx_full_dropped
+        COUNTER_loop_turns
+        COUNTER_loop_busy_us
+        COUNTER_delay_500us
+        COUNTER_delay_1ms
+        COUNTER_delay_2ms
+        COUNTER_delay_5ms
+        COUNTER_delay_10ms
+        COUNTER_delay_50ms
+        COUNTER_delay_more
+        COUNTER_delay_sum_us
 
 cdef extern from "fastpath/addresses.h" nogil:
     struct endpoint:

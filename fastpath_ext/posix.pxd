@@ -51,6 +51,7 @@ cdef extern from "<sys/socket.h>" nogil:
         AF_INET
         AF_INET6
         SOL_SOCKET
+        SO_TIMESTAMPNS
         SO_SNDBUF
         MSG_DONTWAIT
         MSG_NOSIGNAL

@@ -66,6 +66,13 @@ cdef int wait(shell *io, f.worker_t *core, p.pollfd *fds) noexcept nogil:
     return p.ppoll(fds, io.socket_count + 1, &limit, NULL)
 
 
+cdef void count_turn(shell *io, f.worker_t *core, uint64_t began_ns) noexcept nogil:
+    io.busy_ns += clock_ns(p.CLOCK_MONOTONIC) - began_ns
+    f.worker_count(core, f.COUNTER_loop_turns, 1)
+    f.worker_count(core, f.COUNTER_loop_busy_us, io.busy_ns // 1000)
+    io.busy_ns %= 1000
+
+
 # Returns LOOP_STOPPED, LOOP_GOES_ON when Python should look for its signals, or a negative errno.
 cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
     cdef p.pollfd fds[MAX_SOCKETS + 1]
@@ -93,7 +100,9 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
                     flush(io, core)
         f.worker_tick(core, now_ns)
         flush(io, core)
+        io.oldest_ns = 0  # what is sent later waited for its receiver's link and not for us
         send_uplink(io, core)
+        count_turn(io, core, now_ns)
         if stop_asked:
             stop = True
         if now_ns - io.checked_ns > CHECK_NS or ready < 0:

@@ -21,6 +21,8 @@ cdef struct shell:
     uint32_t socket_count
     int uplink
     uint64_t checked_ns  # when Python's signals and the clocks were last looked at
+    uint64_t busy_ns  # at work since the counter last took whole microseconds
+    uint64_t oldest_ns  # when the first datagram since the last flush came to the kernel, 0 = none did
     # receiving, LIMIT_RX_BATCH of each
     p.mmsghdr *in_messages
     p.iovec *in_vectors
@@ -102,6 +104,8 @@ cdef int shell_add_socket(shell *io, int fd, bint gro) except -1:
     else:
         added.any_address = (<p.sockaddr_in *>&name).sin_addr.s_addr == 0
         p.setsockopt(fd, p.IPPROTO_IP, p.IP_PKTINFO, &on, sizeof(on))
+    # When each came to the kernel: what waited there while we were elsewhere was delayed by us.
+    p.setsockopt(fd, p.SOL_SOCKET, p.SO_TIMESTAMPNS, &on, sizeof(on))
     # Without it each datagram comes singly; nothing else changes.
     p.setsockopt(fd, p.IPPROTO_UDP, p.UDP_GRO, &joined, sizeof(joined))
     io.socket_count += 1
@@ -145,7 +149,9 @@ cdef void fill_remote(const p.sockaddr_in6 *name, f.endpoint *remote) noexcept n
 
 
 # Fills in where it arrived; returns the size of the joined datagrams, 0 = it is one.
-cdef size_t fill_local(p.msghdr *message, f.datagram *to) noexcept nogil:
+cdef size_t fill_local(shell *io, f.worker_t *core, p.msghdr *message, f.datagram *to) noexcept nogil:
+    cdef p.timespec came
+    cdef uint64_t came_ns
     cdef p.in6_pktinfo info6
     cdef p.in_pktinfo info4
     cdef int size = 0
@@ -161,6 +167,11 @@ cdef size_t fill_local(p.msghdr *message, f.datagram *to) noexcept nogil:
             memcpy(&info4, p.CMSG_DATA(control), sizeof(info4))
             map_ipv4(&info4.ipi_addr, to.local_address)
             to.local_interface = <uint32_t>info4.ipi_ifindex
+        elif control.cmsg_level == p.SOL_SOCKET and control.cmsg_type == p.SO_TIMESTAMPNS:
+            memcpy(&came, p.CMSG_DATA(control), sizeof(came))
+            came_ns = <uint64_t>came.tv_sec * 1000000000 + <uint64_t>came.tv_nsec - core.realtime_offset_ns
+            if io.oldest_ns == 0 or came_ns < io.oldest_ns:
+                io.oldest_ns = came_ns
         elif control.cmsg_level == p.IPPROTO_UDP and control.cmsg_type == p.UDP_GRO:
             memcpy(&size, p.CMSG_DATA(control), sizeof(size))
         control = p.CMSG_NXTHDR(message, control)
@@ -178,7 +189,7 @@ cdef void take_message(
         f.worker_count(core, f.COUNTER_rx_truncated_dropped, 1)
         return
     fill_remote(&io.in_names[which], &taken.remote)
-    segment = fill_local(&message.msg_hdr, &taken)
+    segment = fill_local(io, core, &message.msg_hdr, &taken)
     if segment == 0 or segment > length:
         segment = length
     taken.socket = number

@@ -135,6 +135,29 @@ cdef void send_messages(shell *io, f.worker_t *core, int fd, uint32_t count) noe
         at += 1
 
 
+# As if all had come with the oldest: never less than what they waited. A step of the clock is no delay.
+cdef void count_delay(f.worker_t *core, uint64_t oldest_ns, uint32_t packets) noexcept nogil:
+    cdef uint64_t now_ns = clock_ns(p.CLOCK_MONOTONIC)
+    cdef uint64_t us = (now_ns - oldest_ns) // 1000 if now_ns > oldest_ns else 0
+    if us > 10000000:
+        return
+    f.worker_count(core, f.COUNTER_delay_sum_us, us * packets)
+    if us <= 500:
+        f.worker_count(core, f.COUNTER_delay_500us, packets)
+    elif us <= 1000:
+        f.worker_count(core, f.COUNTER_delay_1ms, packets)
+    elif us <= 2000:
+        f.worker_count(core, f.COUNTER_delay_2ms, packets)
+    elif us <= 5000:
+        f.worker_count(core, f.COUNTER_delay_5ms, packets)
+    elif us <= 10000:
+        f.worker_count(core, f.COUNTER_delay_10ms, packets)
+    elif us <= 50000:
+        f.worker_count(core, f.COUNTER_delay_50ms, packets)
+    else:
+        f.worker_count(core, f.COUNTER_delay_more, packets)
+
+
 # Everything in the slab, socket by socket.
 cdef void flush(shell *io, f.worker_t *core) noexcept nogil:
     cdef f.egress_t *egress = &core.egress
@@ -173,4 +196,7 @@ cdef void flush(shell *io, f.worker_t *core) noexcept nogil:
             io.out_runs[count] = i
             count += 1
         send_messages(io, core, io.sockets[number].fd, count)
+    if io.oldest_ns != 0:
+        count_delay(core, io.oldest_ns, egress.packet_count)
+        io.oldest_ns = 0
     f.egress_clear(egress)
