@@ -46,7 +46,7 @@ void arrival_reports_note(struct worker *worker, uint32_t transport, uint16_t se
         report->media_ssrc = ssrc;
         report->has_media = !repair;
     }
-    arrivals_add(log, sequence, now_ns);
+    arrivals_add(log, sequence, worker->arrived_ns ? worker->arrived_ns : now_ns);
     report->due_ns = arrivals_due_ns(log);
     if (report->due_ns == UINT64_MAX) return;
     if (!report->listed) {

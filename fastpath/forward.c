@@ -22,6 +22,8 @@ static void take_dtls(struct worker *worker, uint32_t transport, const struct da
 
 void forward(struct worker *worker, const struct datagram *in, uint64_t now_ns)
 {
+    /* The kernel's time comes from a clock that somebody may set: one that cannot be is no time. */
+    worker->arrived_ns = now_ns - in->arrived_ns < LIMIT_ARRIVED_NS ? in->arrived_ns : now_ns;
     worker_count(worker, COUNTER_rx_datagrams, 1);
     worker_count(worker, COUNTER_rx_bytes, in->length);
     if (in->length > LIMIT_DATAGRAM) {

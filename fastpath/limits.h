@@ -83,4 +83,8 @@
    freeze when a sender stops full resolution. Lower: a stall of the sender's uplink costs resolution. */
 #define LIMIT_ENCODING_SILENT_NS (600ull * 1000000ull)
 
+/* A datagram that says it waited in the kernel for longer came now. Higher: a clock that was set back makes senders believe in a queue. Lower: what a
+   stall of this worker delayed looks like a queue of the network. */
+#define LIMIT_ARRIVED_NS (200ull * 1000000ull)
+
 #endif

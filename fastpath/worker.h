@@ -28,6 +28,7 @@ struct datagram {
     uint8_t local_address[16]; /* where it arrived, all 0 = unknown */
     uint32_t local_interface;
     uint32_t socket; /* number of the worker's UDP socket */
+    uint64_t arrived_ns; /* when it came to the kernel, 0 = not known */
 };
 
 struct worker {
@@ -60,6 +61,7 @@ struct worker {
     uint32_t *waiting; /* sources of which somebody waits for a key frame */
     uint32_t waiting_count;
 
+    uint64_t arrived_ns; /* when the datagram at work came to the kernel: what its sender is told */
     uint64_t scan_due_ns;
     uint64_t realtime_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC, for NTP; the shell sets it */
     uint64_t random;             /* state of a small generator; seeded by the shell */

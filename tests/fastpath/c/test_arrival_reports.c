@@ -191,6 +191,28 @@ static void test_a_successor_and_another_occupant_begin_anew(void)
     scene_close(scene);
 }
 
+/* A worker that was busy for 40 ms finds four packets that came 10 ms apart; a fifth has a time that cannot be. */
+static void test_what_waited_in_the_kernel_did_not_wait_in_the_network(void)
+{
+    struct scene *scene = numbered();
+    uint64_t came = scene->now;
+    scene_advance(scene, 40 * MS);
+    for (uint32_t i = 0; i < 5; i++) {
+        uint8_t bytes[1800];
+        struct datagram in = {.bytes = bytes,
+                              .length = make(scene, 0, 1 + i, (uint16_t)i, false, false, bytes),
+                              .arrived_ns = i < 4 ? came + i * 10 * MS : scene->now + 3600000 * MS,
+                              .remote = {.family = 4, .port = scene->members[0].port, .address = {192, 0, 2, 1}}};
+        forward(&scene->worker, &in, scene->now);
+    }
+    scene_advance(scene, 200 * MS);
+    struct told told = heard(scene, 0);
+    CHECK_EQUAL(told.received, 5);
+    CHECK_EQUAL(told.gaps, 4);
+    for (unsigned i = 0; i < 4; i++) CHECK_EQUAL(told.gap_ticks[i], 40);
+    scene_close(scene);
+}
+
 static void test_without_consent_nothing_is_said(void)
 {
     struct scene *scene = numbered();
@@ -212,6 +234,7 @@ int main(void)
     test_every_kind_of_packet_counts();
     test_only_what_authenticated_and_was_negotiated();
     test_a_successor_and_another_occupant_begin_anew();
+    test_what_waited_in_the_kernel_did_not_wait_in_the_network();
     test_without_consent_nothing_is_said();
     return 0;
 }
