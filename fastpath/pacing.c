@@ -33,7 +33,8 @@ static void fill(struct pacing *pacing, uint64_t now_ns)
         uint64_t elapsed = now_ns - pacing->filled_ns;
         if (elapsed < 1000) return; /* it is counted in microseconds */
         pacing->budget += bytes_in(leaving_rate(pacing), elapsed);
-        if (pacing->kept && elapsed > saved) saved = elapsed < PACING_LATE_NS ? elapsed : PACING_LATE_NS;
+        if (pacing->kept && elapsed > saved)
+            saved = elapsed < PACING_LATE_NS ? elapsed : PACING_LATE_NS;
     }
     pacing->filled_ns = now_ns;
     int64_t most = bytes_in(leaving_rate(pacing), saved);

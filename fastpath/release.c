@@ -260,15 +260,15 @@ static void send_run(struct worker *worker, uint32_t transport, uint64_t now_ns)
     struct downlink *link = &worker->downlinks.links[transport];
     struct downlink_state *state = &worker->state.downlinks[transport];
     bool begun = link->run_ns == now_ns; /* by packets that went at once */
-    uint32_t allowed = begun ? link->run_left : pacing_allowed(&state->pacing, link->queue.bytes, now_ns), taken = 0;
+    uint32_t allowed = begun ? link->run_left : pacing_allowed(&state->pacing, link->queue.bytes, now_ns),
+             taken = 0;
     if (allowed && !begun) {
         link->run_left = allowed;
         link->run_ns = now_ns;
     }
     const struct waiting_packet *next;
     while ((allowed || begun) && (next = waiting_first(&worker->release.waiting, &link->queue)) != NULL) {
-        if ((taken || begun) && taken + next->bytes > allowed &&
-            !pacing_saved(&state->pacing, next->bytes, now_ns))
+        if ((taken || begun) && taken + next->bytes > allowed && !pacing_saved(&state->pacing, next->bytes, now_ns))
             break;
         int sent = send_waiting(worker, transport, next, now_ns);
         if (sent == 0) break; /* the slab is full */
@@ -277,7 +277,8 @@ static void send_run(struct worker *worker, uint32_t transport, uint64_t now_ns)
     }
     state->waiting_bytes = link->queue.bytes;
     state->pacing.kept = link->queue.count != 0;
-    if (link->queue.count || !pacing_padding(&state->pacing, allowed, taken) || (taken && taken + PACING_PACKET > allowed))
+    if (link->queue.count || !pacing_padding(&state->pacing, allowed, taken) ||
+        (taken && taken + PACING_PACKET > allowed))
         return;
     if (!send_filling(worker, transport, allowed, taken, now_ns)) state->pacing.cluster = 0;
 }

@@ -40,13 +40,8 @@ struct link *bottleneck_link(struct bottleneck *net, double bps)
     CHECK(net->link_count < BOTTLENECK_LINKS);
     struct link *link = &net->links[net->link_count++];
     uint32_t member = net->link_count;
-    *link = (struct link){.member = member,
-                          .sink = member,
-                          .bps = bps,
-                          .queue_ms = 200,
-                          .delay_ms = 20,
-                          .answers = true,
-                          .random = 77 + member};
+    *link = (struct link){
+        .member = member, .sink = member, .bps = bps, .queue_ms = 200, .delay_ms = 20, .answers = true, .random = 77 + member};
     link->flying = calloc(BOTTLENECK_FLYING, sizeof *link->flying);
     scene_member(net->scene, member);
     net->scene->transports[member].transport_cc_down = 1;
@@ -203,7 +198,8 @@ static void carry(struct bottleneck *net)
     egress_clear(egress);
     const void *message;
     size_t length;
-    while ((message = outbox_peek(&scene->worker.outbox, &length))) outbox_pop(&scene->worker.outbox);
+    while ((message = outbox_peek(&scene->worker.outbox, &length)))
+        outbox_pop(&scene->worker.outbox);
 }
 
 /* ---- the receiver ---- */
@@ -229,7 +225,8 @@ static bool found(struct link *link, uint16_t sequence)
 
 static void take_media(struct link *link, const struct received *got, uint64_t now)
 {
-    if (link->began && got->index > link->highest + 1) miss(link, link->highest + 1, got->index, now);
+    if (link->began && got->index > link->highest + 1)
+        miss(link, link->highest + 1, got->index, now);
     if (!link->began || got->index > link->highest)
         link->highest = got->index;
     else
@@ -238,7 +235,8 @@ static void take_media(struct link *link, const struct received *got, uint64_t n
     link->media_bytes += got->bytes;
     link->encoding = got->payload[7];
     if (!(got->payload[0] & 0x10)) return;
-    if (!(got->payload[6] & 1)) link->missing_count = 0; /* nobody needs what was before a key frame */
+    if (!(got->payload[6] & 1))
+        link->missing_count = 0; /* nobody needs what was before a key frame */
     link->frames++;
     link->key_frames += !(got->payload[6] & 1);
     if (link->last_frame_ns && now - link->last_frame_ns > link->longest_pause_ns)
@@ -249,7 +247,8 @@ static void take_media(struct link *link, const struct received *got, uint64_t n
 static void arrive(struct bottleneck *net, struct link *link, const struct flying_datagram *flying)
 {
     struct scene *scene = net->scene;
-    struct egress_destination to = {.transport = link->member, .remote = {.port = scene->members[link->member].port}};
+    struct egress_destination to = {.transport = link->member,
+                                    .remote = {.port = scene->members[link->member].port}};
     scene->received_count = 0;
     scene_keep(scene, &to, flying->bytes, flying->length);
     const struct received *got = &scene->received[0];
@@ -260,7 +259,8 @@ static void arrive(struct bottleneck *net, struct link *link, const struct flyin
     CHECK_EQUAL(got->numbered, !link->unnumbered);
     if (got->ssrc == sink_ssrc(link->sink))
         take_media(link, got, flying->arrival_ns);
-    else if (got->ssrc == 0x60000 + link->sink && got->payload_length >= 2 && found(link, load_be16(got->payload)))
+    else if (got->ssrc == 0x60000 + link->sink && got->payload_length >= 2 &&
+             found(link, load_be16(got->payload)))
         link->repaired++;
     else if (got->ssrc == 0x60000 + link->sink)
         link->padding_bytes += got->bytes;
@@ -273,7 +273,8 @@ static void answer(struct bottleneck *net, struct link *link)
         struct feedback_on_its_way *back =
             &link->feedback[(link->feedback_first + link->feedback_count) % FEEDBACK_SLOTS];
         int head = rtcp_write_rr(back->bytes, sizeof back->bytes, 7, NULL, 0);
-        int length = transport_cc_write(&link->arrivals, back->bytes + head, 1000, 7, sink_ssrc(link->sink), remote);
+        int length = transport_cc_write(&link->arrivals, back->bytes + head, 1000, 7,
+                                        sink_ssrc(link->sink), remote);
         if (length <= 0) break;
         back->length = head + length;
         back->arrival_ns = now + (uint64_t)(link->delay_ms * 1e6);
@@ -300,11 +301,13 @@ static void ask(struct bottleneck *net, struct link *link)
             i--;
             continue;
         }
-        if (missing->asked_ns ? now - missing->asked_ns < ASK_AGAIN : now < missing->since_ns + 2 * MS) continue;
+        if (missing->asked_ns ? now - missing->asked_ns < ASK_AGAIN : now < missing->since_ns + 2 * MS)
+            continue;
         missing->asked_ns = now;
         uint16_t lost = (uint16_t)missing->index;
         int head = rtcp_write_rr(compound, sizeof compound, 7, NULL, 0);
-        int length = rtcp_write_nack(compound + head, sizeof compound - (size_t)head, 7, sink_ssrc(link->sink), &lost, 1);
+        int length = rtcp_write_nack(compound + head, sizeof compound - (size_t)head, 7,
+                                     sink_ssrc(link->sink), &lost, 1);
         scene_rtcp(net->scene, link->member, compound, (size_t)(head + length));
     }
 }
@@ -324,7 +327,8 @@ void bottleneck_run(struct bottleneck *net, unsigned ms)
     for (unsigned i = 0; i < ms; i++) {
         scene->now += STEP;
         if (scene->now / STEP % 1000 == 0)
-            for (uint32_t member = 0; member <= net->link_count; member++) scene_check(scene, member, true);
+            for (uint32_t member = 0; member <= net->link_count; member++)
+                scene_check(scene, member, true);
         for (unsigned l = 0; l < net->link_count; l++) {
             struct link *link = &net->links[l];
             for (; link->count && link->flying[link->first].arrival_ns <= scene->now; link->count--) {
@@ -340,6 +344,7 @@ void bottleneck_run(struct bottleneck *net, unsigned ms)
         net->turns++;
         carry(net);
         for (uint32_t r = 0; r < scene->received_count; r++)
-            if (scene->received[r].member == 0 && wants_key(&scene->received[r])) net->camera.key = true;
+            if (scene->received[r].member == 0 && wants_key(&scene->received[r]))
+                net->camera.key = true;
     }
 }

@@ -20,7 +20,7 @@ struct flying_datagram {
 struct link {
     uint32_t member, sink; /* its video slot */
     double bps, queue_ms, delay_ms, loss;
-    bool answers; /* with transport-wide feedback */
+    bool answers;    /* with transport-wide feedback */
     bool unnumbered; /* it negotiated none */
     /* measured; link_forget sets to 0 */
     uint64_t sent_bytes, received_bytes, media_bytes, padding_bytes;

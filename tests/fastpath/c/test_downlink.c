@@ -12,7 +12,8 @@ static double kbps(uint64_t bytes, unsigned ms)
 
 static void show(const char *what, const struct bottleneck *net, const struct link *link, unsigned ms)
 {
-    printf("%s: estimate %u, sent %.0f, media %.0f, padding %.0f kbit/s, encoding %c, queue up to %.0f ms, %u frames, "
+    printf("%s: estimate %u, sent %.0f, media %.0f, padding %.0f kbit/s, encoding %c, queue up to "
+           "%.0f ms, %u frames, "
            "longest pause %.0f ms, dropped %u, repaired %u, given up %u\n",
            what, link_estimate(net, link) / 1000, kbps(link->sent_bytes, ms), kbps(link->media_bytes, ms),
            kbps(link->padding_bytes, ms), "tmf"[link->encoding], link->longest_queue_ms, link->frames,
@@ -34,7 +35,8 @@ static void test_one_receiver_over_all_links(void)
     static const struct {
         double kbps, least_used;
         uint8_t encoding;
-    } TABLE[] = {{20000, 0, F}, {2500, 0, F}, {1500, 0.8, F}, {1000, 0.8, F}, {500, 0.65, M}, {300, 0.6, M}};
+    } TABLE[] = {{20000, 0, F},  {2500, 0, F},   {1500, 0.8, F},
+                 {1000, 0.8, F}, {500, 0.65, M}, {300, 0.6, M}};
     for (unsigned i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
         struct bottleneck net;
         struct link *link = one_receiver(&net, TABLE[i].kbps * KBIT);
@@ -222,7 +224,8 @@ static void test_remb_alone_is_the_estimate_and_paces(void)
         uint8_t compound[100];
         uint32_t ssrc = sink_ssrc(1);
         int head = rtcp_write_rr(compound, sizeof compound, 7, NULL, 0);
-        int length = rtcp_write_remb(compound + head, sizeof compound - (size_t)head, 7, 1000 * KBIT, &ssrc, 1);
+        int length =
+            rtcp_write_remb(compound + head, sizeof compound - (size_t)head, 7, 1000 * KBIT, &ssrc, 1);
         scene_rtcp(net.scene, 1, compound, (size_t)(head + length));
         bottleneck_run(&net, 1000);
         if (i == 2) link_forget(link);

@@ -15,8 +15,8 @@ static struct scene *watched(enum srtp_profile profile)
     for (uint32_t member = 0; member < 3; member++) scene_member(scene, member);
     scene_video(scene, 0, 0, "1");
     /* So that an encoding may be asked for before it comes. */
-    scene->sources[0].limits = (struct clamp_limits){
-        .max_bps = {150000, 500000, 1700000}, .encoding_count = 3, .kind = SOURCE_CAMERA};
+    scene->sources[0].limits =
+        (struct clamp_limits){.max_bps = {150000, 500000, 1700000}, .encoding_count = 3, .kind = SOURCE_CAMERA};
     scene_sink(scene, SINK, 1, 0, 0);
     scene_sink(scene, SINK + 1, 2, 0, 0);
     scene_publish(scene);

@@ -50,7 +50,8 @@ static unsigned model_put(struct model *model, const struct waiting_packet *pack
         if (!model->packets[i].repair &&
             (victim < 0 || model->packets[i].origin.encoding >= model->packets[victim].origin.encoding))
             victim = (int)i;
-    if (packet->repair || victim < 0 || model->packets[victim].origin.encoding <= packet->origin.encoding) return 1;
+    if (packet->repair || victim < 0 || model->packets[victim].origin.encoding <= packet->origin.encoding)
+        return 1;
     model_remove(model, (unsigned)victim);
     model_insert(model, packet, now);
     return 1;
@@ -74,7 +75,8 @@ static void compare(const struct waiting *waiting, const struct waiting_queue *q
     CHECK_EQUAL(at, model->count);
     CHECK_EQUAL(queue->count, model->count);
     CHECK_EQUAL(queue->bytes, model_bytes(model));
-    for (unsigned e = 0; e < LIMIT_ENCODINGS; e++) CHECK_EQUAL(queue->of_encoding[e], of_encoding[e]);
+    for (unsigned e = 0; e < LIMIT_ENCODINGS; e++)
+        CHECK_EQUAL(queue->of_encoding[e], of_encoding[e]);
 }
 
 static unsigned unused(const struct waiting *waiting)
@@ -98,10 +100,11 @@ static void test_any_order_of_calls_is_as_the_model_says(void)
         bool filling = round / 2000 % 2;
         now += random_next(&random) % 3;
         if (what < (filling ? 75u : 40u)) {
-            struct waiting_packet packet = {.origin = {.output_index = ++index, .encoding = (uint8_t)(random_next(&random) % 3)},
-                                            .sink = (uint32_t)(random_next(&random) % 4),
-                                            .bytes = (uint16_t)(40 + random_next(&random) % (q ? 1200 : 60)),
-                                            .repair = random_next(&random) % 5 == 0};
+            struct waiting_packet packet = {
+                .origin = {.output_index = ++index, .encoding = (uint8_t)(random_next(&random) % 3)},
+                .sink = (uint32_t)(random_next(&random) % 4),
+                .bytes = (uint16_t)(40 + random_next(&random) % (q ? 1200 : 60)),
+                .repair = random_next(&random) % 5 == 0};
             unsigned dropped = model_put(model, &packet, now);
             CHECK_EQUAL(waiting_put(&waiting, &queues[q], &packet, MOST, LONGEST, now), dropped);
             drops += dropped;
