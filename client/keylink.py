@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 
-from client.errors import Trouble
 from client.keys.exchange import Device, KeyExchange
 from client.keys.frames import BaseKey, Sealer
 from client.keys.keyring import Keyring
@@ -47,6 +46,7 @@ class KeyLink:
             conference_id, self.own, self.keyring, lambda user: homeserver.joined(room_id, user)
         )
         self.sealers: dict[int, Sealer] = {}
+        self._begun = False
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         homeserver.inbox.on_event.append(self._event)
@@ -54,10 +54,16 @@ class KeyLink:
         homeserver.inbox.on_member.append(self._member)
 
     def start(self, number: int) -> None:
-        """The focus told our number."""
+        """The focus told our number; our first keys go out with the first roster, which follows at once."""
         self.exchange.number = number
-        self.own.start()
         self._spawn(self._drive())
+
+    def roster_told(self) -> None:
+        """Those who were there before us are known."""
+        if not self._begun:
+            self._begun = True
+            self.own.start()
+            self._news.set()
 
     def sealer(self, source: int) -> Sealer:
         return self.sealers.setdefault(source, Sealer(self.exchange.number, source))
@@ -139,7 +145,7 @@ class KeyLink:
         while True:
             action = self.own.poll(time.monotonic())
             if isinstance(action, Send):
-                await self._broadcast(action.keys)
+                await self._send(action.keys)
             elif action is not None:
                 for source, base in action.keys.items():
                     self.sealer(source).use(base)
@@ -154,16 +160,16 @@ class KeyLink:
         except TimeoutError:
             pass
 
-    async def _broadcast(self, keys: dict[int, BaseKey]) -> None:
+    async def _send(self, keys: dict[int, BaseKey]) -> None:
         content = self._content(keys)
         try:
             if self._to_device:
-                for device in self.exchange.recipients():
-                    await self._say(device, names.MEDIA_KEYS, content)
+                recipients = self.exchange.recipients()
+                await asyncio.gather(*(self._say(each, names.MEDIA_KEYS, content) for each in recipients))
             else:
                 await self._homeserver.send(self._room_id, names.MEDIA_KEYS, content)
-        except Trouble as trouble:
-            log.warning("our keys were not sent: %s", trouble.code)
+        except Exception as error:  # whatever it is, without keys there is no picture: it is tried again
+            log.warning("our keys were not sent: %s", type(error).__name__)
             self.own.failed(time.monotonic())
             return
         self._statistics.count("keys sent")

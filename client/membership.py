@@ -226,6 +226,8 @@ class Membership:
             else:
                 muted = member.audio_muted, member.video_muted
                 self._tell(MemberChanged(member.member, *muted, member.sources))
+        if self.number in self.members:
+            self._keys.roster_told()
 
     def _layers(self, layers: Mapping[str, messages.Layer]) -> None:
         for mid, layer in layers.items():

@@ -162,8 +162,11 @@ class Homeserver:
         """By Olm; False when it could not be sent. Whether it arrives nobody says."""
         try:
             return await send_olm(self._client, device, message_type, content)
-        except (ClientError, TimeoutError, OSError):
-            return False
+        except (ClientError, TimeoutError, OSError) as error:
+            log.info("a message to a device was not sent: %s", type(error).__name__)
+        except Exception as error:  # matrix-nio has no common base of what it raises at a device's odd keys
+            log.warning("a message to a device could not be made: %s", type(error).__name__)
+        return False
 
     async def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Any request of the client-server API: status and JSON."""

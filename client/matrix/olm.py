@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from aiohttp import ClientError
 from nio import AsyncClient, ToDeviceError, ToDeviceEvent
 from nio.crypto import Olm
 from nio.event_builders import ToDeviceMessage
@@ -60,13 +61,20 @@ def proved_device(client: AsyncClient, sender: str, sender_key: str, signing_key
 
 
 async def learn_devices(client: AsyncClient, user_id: str) -> None:
+    """Looks the person's devices up; a device that matrix-nio cannot take stays unknown."""
     client.olm.users_for_key_query.add(user_id)
-    await client.keys_query()
+    try:
+        await client.keys_query()
+    except (ClientError, TimeoutError, OSError) as error:
+        log.info("devices could not be looked up: %s", type(error).__name__)
+    except Exception as error:  # somebody else's query was faster, or a device's keys are none
+        log.info("devices were not learnt: %s", type(error).__name__)
 
 
 async def send_olm(client: AsyncClient, device: Device, message_type: str, content: dict[str, Any]) -> bool:
     """False when the device has no keys to encrypt for, or the homeserver did not take it."""
     known = client.olm.device_store[device.user_id].get(device.device_id)
+    # It may have come since the last look.
     if known is None:
         await learn_devices(client, device.user_id)
         known = client.olm.device_store[device.user_id].get(device.device_id)

@@ -21,13 +21,17 @@ SOURCES = ("camera", "audio", "screen", "screen_audio")
 
 
 class _MemberFile:
-    """Begins with the first key frame of a picture, where there is one."""
+    """One member's. A source that begins later than the others, such as a screen, begins another part: a
+    file has all of its tracks from its first byte on.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._path = path
+        self._part = 0
         self._held: list[ReceivedFrame] = []
         self._container: av.container.OutputContainer | None = None
         self._tracks: dict[str, av.stream.Stream] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
         self._anchors: dict[str, float] = {}
         self._last: dict[str, int] = {}
         self._begun = 0.0
@@ -35,30 +39,44 @@ class _MemberFile:
         self.left_out = 0
 
     def take(self, frame: ReceivedFrame) -> None:
+        if frame.source in ("camera", "screen") and frame.key:
+            self._sizes[frame.source] = picture_size(frame.data) or (1280, 720)
         if self._container is not None:
+            if frame.source not in self._tracks and self._known(frame.source):
+                self._begin({*self._tracks, frame.source}, frame.arrived)
             return self._write(frame)
         self._held.append(frame)
         kinds = {each.source for each in self._held}
         if {"camera", "audio"} <= kinds or frame.arrived - self._held[0].arrived > GATHER_S:
-            self._begin()
+            self._begin_with_held()
         return None
 
     def close(self) -> None:
         if self._container is None and self._held:
-            self._begin()
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+            self._begin_with_held()
+        self._end()
 
-    def _begin(self) -> None:
-        held, self._held = self._held, []
-        container = av.open(str(self.path), "w", format="webm" if self.path.suffix == ".webm" else "matroska")
+    def _known(self, source: str) -> bool:
+        """A picture can be written once its size is known, which a key frame says."""
+        return source in self._sizes or source in ("audio", "screen_audio")
+
+    def _begin_with_held(self) -> None:
+        held, self._held = sorted(self._held, key=lambda each: each.arrived), []
+        if sources := {each.source for each in held if self._known(each.source)}:
+            self._begin(sources, held[0].arrived)
+            for frame in held:
+                self._write(frame)
+
+    def _begin(self, sources: set[str], now: float) -> None:
+        self._end()
+        self._part += 1
+        path = self._path if self._part == 1 else self._path.with_stem(f"{self._path.stem}-part{self._part}")
+        container = av.open(str(path), "w", format="webm" if path.suffix == ".webm" else "matroska")
         for source in SOURCES:
-            first = next((each for each in held if each.source == source and each.key), None)
-            if first is None:
+            if source not in sources:
                 continue
-            if source in ("camera", "screen"):
-                width, height = picture_size(first.data) or (1280, 720)
+            if source in self._sizes:
+                width, height = self._sizes[source]
                 track = container.add_mux_stream("vp8", width=width, height=height, time_base=_MS)
             else:
                 # Made by the encoder, which never encodes: its header (RFC 7845) is what players want to see.
@@ -66,13 +84,17 @@ class _MemberFile:
             track.metadata["title"] = source
             self._tracks[source] = track
         self._container = container
-        self._begun = min((each.arrived for each in held), default=0.0)
-        for frame in sorted(held, key=lambda each: each.arrived):
-            self._write(frame)
+        self._begun = now
+
+    def _end(self) -> None:
+        if self._container is not None:
+            self._container.close()
+        self._container = None
+        self._tracks, self._anchors, self._last = {}, {}, {}
 
     def _write(self, frame: ReceivedFrame) -> None:
         track = self._tracks.get(frame.source)
-        if track is None or (frame.source not in self._last and not frame.key):
+        if track is None or self._container is None or (frame.source not in self._last and not frame.key):
             self.left_out += 1
             return
         # Media time runs evenly within a slot; where each slot begins the clock says.
@@ -85,7 +107,6 @@ class _MemberFile:
         packet.stream, packet.time_base = track, _MS
         packet.pts = packet.dts = at
         packet.is_keyframe = frame.key
-        assert self._container is not None
         self._container.mux_one(packet)
         self.frames += 1
 

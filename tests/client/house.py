@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from client.protocol import names
 from client.receiving import ReceivedFrame
 from client.statistics import Tile
 from control.demo.run import Demo
+from tests.client.overheard import overhear
 from tests.e2e.namespace import Namespace
 
 ADDRESS = "192.0.2.7"
@@ -87,12 +89,18 @@ class House:
     namespace: Namespace
     demo: Demo
 
+    heard: Counter[str] = field(default_factory=Counter)
+
     def play(self, scenario: Awaitable[None]) -> None:
+        """Whatever is said meanwhile has to be as docs/schemas says."""
+
         async def whole() -> None:
             async with asyncio.timeout(280):
                 await scenario
 
-        self.namespace.call(asyncio.run, whole())
+        with overhear() as heard:
+            self.namespace.call(asyncio.run, whole())
+        self.heard += heard.kinds
 
     @property
     def people(self) -> dict[str, Any]:

@@ -72,6 +72,21 @@ def test_pictures_before_the_first_key_frame_are_left_out(tmp_path: Path) -> Non
         assert len(list(container.decode(video=0))) == 10
 
 
+def test_a_picture_that_begins_later_begins_another_part(tmp_path: Path) -> None:
+    voice = [each for each in encoded(5) if each.source == "audio"]
+    later = [replace(each, arrived=each.arrived + 5.2, time=each.time + 5.2) for each in encoded()]
+    recorder = Recorder(str(tmp_path / "talk.mkv"), str)
+    for frame in [*voice, *later]:
+        recorder.take(frame)
+    recorder.close()
+    kinds = {}
+    for path in tmp_path.iterdir():
+        with av.open(str(path)) as container:
+            kinds[path.name] = [stream.type for stream in container.streams]
+            assert len(list(container.decode())) > 50
+    assert kinds == {"talk-5-5.mkv": ["audio"], "talk-5-5-part2.mkv": ["video", "audio"]}
+
+
 @pytest.mark.parametrize("path", ["meeting.txt", "no-such-folder/meeting.mkv"])
 def test_where_nothing_can_be_recorded(path: str) -> None:
     with pytest.raises(Trouble) as trouble:
