@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from benchmarks import rtpengine, sections
+from benchmarks import joins, rtpengine, sections
 from benchmarks.figures import Figures
 from benchmarks.network import Network, NotAllowed
 from benchmarks.plots import draw
@@ -27,6 +27,7 @@ SECTIONS = {
     "rtpengine": rtpengine.section,
     "micro": sections.micro,
     "tables": lambda bench: tables(bench.figures),
+    "joins": joins.section,
 }
 QUICK = ("fanout", "rooms", "micro", "tables")
 
