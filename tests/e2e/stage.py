@@ -15,6 +15,9 @@ from control.demo.run import Demo
 from tests.e2e.namespace import Namespace
 
 ADDRESS = "192.0.2.7"
+WINDOW = 1040, 600
+"""Four tiles in it get by with thumbnails, a large one wants all there is. Larger: two cores encode more for tests that
+are of something else."""
 
 
 @dataclass
@@ -26,9 +29,10 @@ class Stage:
     browsers: Browsers
     people: dict[str, Participant] = field(default_factory=dict)
 
-    async def join(self, browser: Browser, name: str, flags: str = "&join", **kwargs: str) -> Participant:
+    async def join(self, browser: Browser, name: str, flags: str = "&join") -> Participant:
         """Opens a person's page; returns when the focus has let them in."""
-        person = self.people[name] = await Participant.arrive(browser, name, self.demo.urls[name] + flags)
+        arriving = Participant.arrive(browser, name, self.demo.urls[name] + flags, size=WINDOW)
+        person = self.people[name] = await arriving
         await person.joined()
         return person
 

@@ -8,6 +8,12 @@ import { Subscriptions, type Wish } from "./subscriptions.ts";
 /** Who keeps a picture when there is too little for all. Above 0 also keeps a member on its slot pair, so that is for few. */
 const PRIORITY = { pinned: 9, large: 8, speaker: 6, screen: 4, other: 0, hidden: 0 };
 
+/**
+ * A small tile is drawn with each of its pixels as two at most: of many small pictures none needs to be pixel by pixel, and the next larger
+ * encoding costs its sender and every viewer three times as much.
+ */
+const STRETCH = Math.SQRT2;
+
 export interface Cast {
     /** Member numbers in the order in which they came. */
     others: number[];
@@ -155,8 +161,9 @@ export class Viewing {
         const { ratio } = this.#stage;
         // Before the stage has been measured: what it will be, as a rule.
         const size = rect ? { width: rect.width * ratio, height: rect.height * ratio } : large ? { width: 1280, height: 720 } : { width: 320, height: 180 };
-        const height = Math.round(Math.max(seen ? size.height : 0, floating * ratio));
-        const width = height === 0 ? 0 : Math.round(Math.max(seen ? size.width : 0, (height * 16) / 9));
+        const needed = large ? 1 : 1 / STRETCH;
+        const height = Math.round(Math.max(seen ? size.height * (rect ? needed : 1) : 0, floating * ratio));
+        const width = Math.round((height * 16) / 9);
         const pinned = sameSpot(spot, this.spotlight.pinned);
         const priority =
             height === 0 ? PRIORITY.hidden
