@@ -36,6 +36,10 @@ class ReceivedFrame:
     mid: str
 
 
+# Sources that figures are kept of. A KID that nobody proved names anybody: without a bound a sender fills
+# memory.
+TILES_MAX = 4 * limits.MEMBERS_MAX
+
 Sink = Callable[[ReceivedFrame], None]
 
 
@@ -172,6 +176,8 @@ class Receiver:
             if slot.mapped is None:
                 return self._statistics.count("frames of nobody")
             member, source = slot.mapped[0], names.SOURCES.index(slot.mapped[1])
+        if (member, source) not in self._statistics.tiles and len(self._statistics.tiles) >= TILES_MAX:
+            return self._statistics.count("frames of too many")
         tile = self._statistics.tiles.setdefault((member, source), Tile(member, source))
         if opened.verdict == Verdict.OPENED:
             tile.first_at = tile.first_at or frame.arrived

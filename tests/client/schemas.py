@@ -36,6 +36,7 @@ FOCUS = {
     f"{PREFIX}.speakers": "channel/focus/speakers",
     f"{PREFIX}.layers": "channel/focus/layers",
     f"{PREFIX}.viewers": "channel/focus/viewers",
+    f"{PREFIX}.epoch": "channel/focus/epoch",
     f"{PREFIX}.error": "channel/focus/error",
     "m.call.negotiate": "channel/focus/negotiate",
     "m.call.ping": "channel/focus/ping",
@@ -48,6 +49,8 @@ CLIENT = {
     "m.call.pong": "channel/client/pong",
     "m.call.hangup": "channel/client/hangup",
     f"{PREFIX}.missing_key": "channel/client/missing_key",
+    f"{PREFIX}.resumed": "channel/client/resumed",
+    f"{PREFIX}.prove": "channel/client/prove",
 }
 
 
