@@ -16,8 +16,8 @@ from tests.e2e.namespace import Namespace
 
 ADDRESS = "192.0.2.7"
 WINDOW = 1040, 600
-"""Four tiles in it get by with thumbnails, a large one wants all there is. Larger: two cores encode more for tests that
-are of something else."""
+"""Four tiles in it get by with thumbnails, a large one wants all there is. Larger: two cores encode more for
+tests that are of something else."""
 
 
 @dataclass
