@@ -26,6 +26,8 @@ from control.io.receivers import receiver_gauges
 from control.io.workers import WorkerLink
 from control.metrics import Counts, Gauge, SottoCollector, registry
 from control.overview import explanations, overview
+from control.protocol import names
+from control.protocol.content import error_object
 from control.protocol.dtls import DtlsIdentity
 from control.protocol.events import MatrixCallEvent, PublishRoutes
 from control.protocol.focus import Focus
@@ -61,6 +63,7 @@ class App:
             client_config(config),
             config.client.web_dir,
             self._counts.count,
+            self._resume,
         )
         self._operator = OperatorSocket(
             Path(handover.run_dir),
@@ -166,6 +169,12 @@ class App:
     def _matrix_event(self, event: MatrixCallEvent) -> None:
         if self._runtime is not None:
             self._runtime.matrix_event(event)
+
+    def _resume(self, body: str) -> tuple[int, dict[str, Any]]:
+        if self._runtime is None:
+            text = "The focus is starting: try again in a few seconds."
+            return 503, {"error": error_object(names.BUSY, text)}
+        return self._runtime.resume_untrusted(body)
 
     def _uplink(self, worker: int, message: UplinkMessage) -> None:
         if self._runtime is not None:

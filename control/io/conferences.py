@@ -10,12 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from control.io.datagrams import Datagrams
 from control.io.faults import log_fault
 from control.io.uplink_events import event_of
+from control.protocol import names
 from control.protocol.allocation import Randomness, WorkerPlace
+from control.protocol.checked import ContentError
+from control.protocol.content import error_object
 from control.protocol.dtls import DtlsIdentity
 from control.protocol.events import (
     CloseTransport,
@@ -33,12 +36,21 @@ from control.protocol.events import (
 )
 from control.protocol.focus import Focus, FocusConfig
 from control.protocol.rates import Rates
+from control.protocol.sdp import SdpError
 from fastpath_ext.packet_crypto import make_ufrag
 from fastpath_ext.uplink import Kind, UplinkError
 from fastpath_ext.values import UplinkMessage
 
 log = logging.getLogger(__name__)
 
+# What POST /resume is answered, beside 400.
+_STATUS: Final = {
+    names.RESUME_UNKNOWN: 404,
+    names.TOO_LARGE: 413,
+    names.BUSY: 429,
+    names.FULL: 503,
+    names.SHUTTING_DOWN: 503,
+}
 # Seconds. Higher: a deadline is met later. Lower: a fault at a deadline keeps the processor busy.
 _TIMER_FLOOR = 0.001
 
@@ -106,6 +118,21 @@ class ConferenceRuntime:
             return
         if event is not None:
             self.handle(event)
+
+    def resume_untrusted(self, body: str) -> tuple[int, dict[str, Any]]:
+        """Status and body of the answer to POST /resume."""
+        try:
+            said, effects = self.focus.resume_untrusted(body, self._loop.time())
+        except (ContentError, SdpError) as error:
+            self._count("resumes_refused", error.code)
+            return _STATUS.get(error.code, 400), {"error": error_object(error.code, error.message)}
+        except Exception as error:
+            self._count("internal_errors", "resume")
+            log_fault(log, "resume", error)
+            return 500, {"error": error_object(names.BUSY, "Something failed here: try again later.")}
+        self._perform_all(effects)
+        self._schedule()
+        return 200, said
 
     def freed(self, gone: PublishRoutes) -> None:
         """Rows that a former control process had left were removed."""

@@ -12,6 +12,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from control.protocol.limits import RESUME_MAX_BYTES
+from control.protocol.names import RESUME_URL
+
 log = logging.getLogger(__name__)
 
 # Files with a hash in their name never change; the page itself is asked for anew each time.
@@ -43,18 +46,21 @@ class HttpServer:
         client_config: Mapping[str, Any],
         web_dir: Path | None,
         count: Callable[[str], None] = lambda name: None,
+        resume: Callable[[str], tuple[int, dict[str, Any]]] | None = None,
     ) -> None:
         self._registry = registry
         self._ready = ready
         self._config = dict(client_config)
+        self._resume = resume
         self._web_dir = web_dir.resolve() if web_dir is not None else None
         self._compressed: dict[Path, tuple[float, bytes]] = {}
         self._headers = _security_headers(str(client_config["homeserver"]))
-        app = web.Application(client_max_size=64 * 1024)
+        app = web.Application(client_max_size=RESUME_MAX_BYTES)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config.json", self._client_config)
+        app.router.add_post(RESUME_URL, self._resume_untrusted)
         app.router.add_get("/{path:.*}", self._file)
         self._runner = web.AppRunner(app, access_log=None, logger=_discreet(count))
 
@@ -87,6 +93,22 @@ class HttpServer:
     async def _client_config(self, request: web.Request) -> web.Response:
         return web.Response(
             text=json.dumps(self._config),
+            content_type="application/json",
+            headers={"Cache-Control": "no-store", **self._headers},
+        )
+
+    async def _resume_untrusted(self, request: web.Request) -> web.Response:
+        """A member's second connection; `resume(body)` gives status and answer."""
+        if self._resume is None:
+            raise web.HTTPNotFound
+        try:
+            body = await request.text()
+        except UnicodeDecodeError:
+            raise web.HTTPBadRequest from None
+        status, said = self._resume(body)
+        return web.Response(
+            status=status,
+            text=json.dumps(said),
             content_type="application/json",
             headers={"Cache-Control": "no-store", **self._headers},
         )

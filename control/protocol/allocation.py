@@ -56,6 +56,24 @@ class RowAllocator:
         heapq.heappush(self._free, row.handle)
         self.in_use -= 1
 
+    def adopt(self, row: Row) -> None:
+        """A member of a former control process goes on holding its row. ValueError if that is taken."""
+        handle = row.handle
+        if not 0 <= handle < self._capacity:
+            raise ValueError("no such handle")
+        if handle in self._occupied:
+            self._occupied.discard(handle)
+        elif handle >= self._unused:
+            for unused in range(self._unused, handle):
+                heapq.heappush(self._free, unused)
+            self._unused = handle + 1
+        elif handle in self._free:
+            self._free.remove(handle)
+            heapq.heapify(self._free)
+        else:
+            raise ValueError("the handle is in use")
+        self.in_use += 1
+
     def free(self, handles: Collection[int]) -> None:
         """Whoever occupied these is gone, and so are the rows."""
         for handle in self._occupied.intersection(handles):

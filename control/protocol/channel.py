@@ -10,12 +10,14 @@ from control.protocol.content import (
     MissingKey,
     Negotiate,
     Pong,
+    Resumed,
     TrackSubscription,
     error_object,
 )
 from control.protocol.events import CountMetric, Effect, SendChannel
 from control.protocol.member import Member
 from control.protocol.reading import ChannelContentError, parse_channel_untrusted
+from control.protocol.resumption import settle
 from control.protocol.sdp import SdpError
 from control.protocol.telling import error_message
 
@@ -34,7 +36,10 @@ def handle_message_untrusted(conference: Conference, member: Member, text: str, 
             error_message(member, error.code, error.message, in_reply_to),
         ]
         return effects
+    member.tokens.received()
     match content:
+        case Resumed():
+            return settle(conference, member, now)
         case TrackSubscription():
             return conference.subscribe(member, content, now)
         case MetadataChanged():

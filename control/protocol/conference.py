@@ -22,6 +22,7 @@ from control.protocol.sdp_values import Fingerprint, Offer
 from control.protocol.speakers import Speakers
 from control.protocol.staging import Staging
 from control.protocol.telling import error_message
+from control.protocol.tokens import Bearer
 from control.protocol.transport import Transport, agree_untrusted
 
 _MEMBER_NUMBERS = 0xFFFF
@@ -58,7 +59,7 @@ class Conference:
         self.members: dict[int, Member] = {}
         self.speakers = Speakers()
         self.empty_since: float | None = now
-        self._settings = settings
+        self.settings = settings
         self._next_member = 1
         self.staging = Staging(self.members, self.speakers, rows.worker, number, settings.rates)
 
@@ -95,7 +96,7 @@ class Conference:
         """
         offer, agreement = agreed
         try:
-            transport = Transport(self.rows, self._settings.randomness, agreement)
+            transport = Transport(self.rows, self.settings.randomness, agreement)
         except FullError:
             message = "The focus has no room for another member: try again later."
             raise ContentError(names.FULL, message) from None
@@ -109,6 +110,7 @@ class Conference:
             transport=transport,
             messages=Budget(limits.MESSAGES_PER_SECOND, limits.MESSAGE_BURST, now),
             negotiations=Budget(limits.NEGOTIATES_PER_SECOND, limits.NEGOTIATE_BURST, now),
+            resumes=Budget(limits.RESUMES_PER_SECOND, limits.RESUME_BURST, now),
         )
         member.mute(invite.metadata)
         self._next_member += 1
@@ -120,7 +122,7 @@ class Conference:
         )
         # The worker must know the credentials before the answer can bring the first check.
         effects += self.refresh(now)
-        effects.append(call.answer(transport.answer(offer, self._settings.fingerprint)))
+        effects.append(call.answer(transport.answer(offer, self.settings.fingerprint)))
         return member, effects
 
     def leave(self, member: Member, reason: str, now: float, silent: bool = False) -> list[Effect]:
@@ -132,14 +134,25 @@ class Conference:
         self.speakers.leaves(member.number)
         for other in self.members.values():
             other.wishes.forget(member.number)
-        effects: list[Effect] = [
-            CountMetric("members_left", reason),
-            CloseTransport(member.transport.id, silent),
-        ]
+        effects: list[Effect] = [CountMetric("members_left", reason)]
+        effects += [CloseTransport(each.id, silent) for each in member.connections]
         effects += self.refresh(now)
         # Only now: a handle may not be given out again while its old row is still published.
-        member.transport.release()
+        for connection in member.connections:
+            connection.release()
         return effects
+
+    def drop_connection(self, member: Member, transport: Transport, now: float) -> list[Effect]:
+        """One of several connections of a member ends, and it no longer names it."""
+        member.version += 1
+        effects: list[Effect] = [CloseTransport(transport.id, silent=False), *self.refresh(now)]
+        transport.release()
+        return effects
+
+    def lost(self, member: Member, now: float) -> list[Effect]:
+        """Nothing comes from a member any more, and nothing else is being made."""
+        message = "Nothing came from this device for 30 s: check the network, then join again."
+        return self.end(member, names.ICE_FAILED, message, now)
 
     def end(self, member: Member, code: str, message: str, now: float) -> list[Effect]:
         """We put somebody out and say why, on both ways."""
@@ -204,9 +217,7 @@ class Conference:
         SdpError or ContentError, and nothing has changed.
         """
         transport = member.transport
-        offer, agreement = agree_untrusted(
-            new.sdp, new.metadata, self._settings.features, transport.agreement
-        )
+        offer, agreement = agree_untrusted(new.sdp, new.metadata, self.settings.features, transport.agreement)
         try:
             transport.apply(agreement)
         except FullError:
@@ -218,7 +229,7 @@ class Conference:
         effects = self.refresh(now)
         transport.drop_unused()
         member.forget_closed()
-        return transport.answer(offer, self._settings.fingerprint), effects
+        return transport.answer(offer, self.settings.fingerprint), effects
 
     # -- time --
 
@@ -230,6 +241,8 @@ class Conference:
                 times.append(deadline)
             if (ping_at := member.ping_at) is not None:
                 times.append(ping_at)
+            times += [each.deadline for each in (member.coming,) if each is not None]
+            times += [each.until for each in (member.former,) if each is not None]
             if (due := member.told.due) is not None and member.channel_open:
                 times.append(due)
         return min(times, default=None)
@@ -267,12 +280,15 @@ class Conference:
 
     def refresh(self, now: float) -> list[Effect]:
         """After any change: what follows from it."""
-        return self.staging.refresh(self._welcome(), now)
+        return self.staging.refresh(self._welcome, now)
 
-    def _welcome(self) -> dict[str, Any]:
+    def _welcome(self, member: Member) -> dict[str, Any]:
+        token = member.tokens.renew(Bearer(self.number, member.number), self.settings.randomness.random_bytes)
         return {
             "version": 1,
+            "member": member.number,
             "conference_id": self.conference_id,
             "ping_interval_ms": int(limits.PING_INTERVAL * 1000),
             "epoch": self.admission.epoch,
+            "resume": {"token": token, "url": names.RESUME_URL},
         }

@@ -130,12 +130,28 @@ class MissingKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """The member has moved over to its newest connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The body of POST /resume."""
+
+    token: str = field(repr=False)
+    sdp: str = field(repr=False)
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A type of a later version of the contract, or of somebody else's."""
 
 
 MatrixContent = Invite | Candidates | SelectAnswer | Hangup | Reject | Negotiate | MetadataChanged | Unknown
-ChannelContent = TrackSubscription | MetadataChanged | Negotiate | Pong | MissingKey | Hangup | Unknown
+ChannelContent = (
+    TrackSubscription | MetadataChanged | Negotiate | Pong | MissingKey | Resumed | Hangup | Unknown
+)
 
 
 def serialise(message_type: str, content: Mapping[str, Any]) -> str:

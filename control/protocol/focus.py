@@ -6,6 +6,7 @@ clock, no network, no randomness but what was handed in. Times are seconds of an
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from control.protocol import names
 from control.protocol.admission import TicketError
@@ -45,9 +46,12 @@ from control.protocol.invites import Invites, Refusals
 from control.protocol.media import handle_media
 from control.protocol.member import Member
 from control.protocol.rates import Rates
-from control.protocol.reading import parse_matrix_untrusted
+from control.protocol.reading import parse_matrix_untrusted, parse_resume_untrusted
+from control.protocol.resumption import handle_other, resume
+from control.protocol.resumption import handle_timeout as resume_timeout
 from control.protocol.sdp import Fingerprint, SdpError
 from control.protocol.sdp_agreement import Features
+from control.protocol.tokens import bearer_untrusted
 
 _SHUTTING_DOWN = "The focus is shutting down: join again in a minute."
 _DRAINING = "This focus takes no new conferences now: start it later, or with another focus."
@@ -88,7 +92,7 @@ class Focus:
     @property
     def members(self) -> int:
         """How many there are in all conferences."""
-        return len(self._by_transport)
+        return sum(len(conference.members) for conference in self.conferences.values())
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What follows from an event. Whatever came from outside, no exception."""
@@ -102,7 +106,8 @@ class Focus:
             self._rows[event.worker].free(event.transports, event.sources, event.sinks)
             effects = []
         elif (found := self._by_transport.get(event.transport)) is not None:
-            effects = _transport_event(*found, event, now)
+            effects = _transport_event(*found, event, event.transport, now)
+            self._take_note(*found)
             self._due[found[0]] = found[0].next_timeout()
         else:
             effects = [CountMetric("events_ignored", "transport")]
@@ -120,6 +125,8 @@ class Focus:
             if at is None or at > now:
                 continue
             effects += conference.handle_timeout(now)
+            for member in list(conference.members.values()):
+                effects += resume_timeout(conference, member, now)
             self._due[conference] = conference.next_timeout()
             if conference.forgotten(now):
                 del self.conferences[key], self._due[conference]
@@ -192,10 +199,38 @@ class Focus:
         self._stopping = True
         effects: list[Effect] = []
         if not event.silent:
-            for conference, member in list(self._by_transport.values()):
+            everybody = [(c, member) for c in self.conferences.values() for member in c.members.values()]
+            for conference, member in everybody:
                 effects += conference.end(member, names.SHUTTING_DOWN, _SHUTTING_DOWN, now)
                 self._due[conference] = conference.next_timeout()
         return effects
+
+    def resume_untrusted(self, body: str, now: float) -> tuple[dict[str, Any], list[Effect]]:
+        """The answer to POST /resume, and what else follows. ContentError or SdpError: what it refuses."""
+        request = parse_resume_untrusted(body)
+        if self._stopping:
+            raise ContentError(names.SHUTTING_DOWN, _SHUTTING_DOWN)
+        bearer = bearer_untrusted(request.token)
+        # One loop over all conferences costs less than to keep another index right.
+        for conference in self.conferences.values():
+            if bearer is None or conference.number != bearer.conference:
+                continue
+            member = conference.members.get(bearer.member)
+            if member is None or not member.tokens.admit(request.token):
+                break
+            answer, effects = resume(conference, member, request.sdp, request.metadata, now)
+            self._take_note(conference, member)
+            self._due[conference] = conference.next_timeout()
+            said = {"member": member.number, "answer": {"type": "answer", "sdp": answer}, names.METADATA: {}}
+            return said, self._forget_closed(effects)
+        raise ContentError(
+            names.RESUME_UNKNOWN, "The focus does not know this membership any more: join again."
+        )
+
+    def _take_note(self, conference: Conference, member: Member) -> None:
+        """Its connections may have changed."""
+        for connection in member.connections:
+            self._by_transport[connection.id] = conference, member
 
     def _forget_closed(self, effects: Sequence[Effect]) -> list[Effect]:
         """Whoever left, whatever the way, is told by the transport that is to be closed."""
@@ -203,12 +238,21 @@ class Focus:
             if isinstance(effect, CloseTransport) and (
                 found := self._by_transport.pop(effect.transport, None)
             ):
-                call = found[1].call
-                self._by_call.pop((call.room_id, call.user_id, call.call_id), None)
+                conference, member = found
+                call = member.call
+                if member.number not in conference.members:
+                    self._by_call.pop((call.room_id, call.user_id, call.call_id), None)
         return list(effects)
 
 
-def _transport_event(conference: Conference, member: Member, event: Event, now: float) -> list[Effect]:
+def _transport_event(
+    conference: Conference, member: Member, event: Event, transport: TransportId, now: float
+) -> list[Effect]:
+    if transport != member.transport.id:
+        return handle_other(conference, member, event, transport, now)
+    if isinstance(event, ConsentExpired | PeerClosed) and member.coming is not None:
+        member.lost = True
+        return []
     match event:
         case TransportConnected():
             return conference.connected(member, now)
@@ -227,8 +271,7 @@ def _transport_event(conference: Conference, member: Member, event: Event, now: 
         case ChannelClosed():
             return conference.channel_closed(member, now)
         case ConsentExpired():
-            message = "Nothing came from this device for 30 s: check the network, then join again."
-            return conference.end(member, names.ICE_FAILED, message, now)
+            return conference.lost(member, now)
     if isinstance(event, MediaEvent):
         return handle_media(conference, member, event, now)
     return [CountMetric("events_ignored", "type")]

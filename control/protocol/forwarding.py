@@ -13,6 +13,7 @@ from control.protocol.member import Member
 from control.protocol.rates import Rates
 from control.protocol.rows import Codec, SinkRow, SourceRow, TransportRow
 from control.protocol.sdp_agreement import SenderSection
+from control.protocol.transport import Transport
 from control.protocol.view import KINDS, View, see
 
 _CODECS = {"opus": Codec.OPUS, "vp8": Codec.VP8}
@@ -39,9 +40,12 @@ def compile_routes(
     sources: dict[int, SourceRow] = {}
     sinks: dict[int, SinkRow] = {}
     for number, member in members.items():
-        transports[member.transport.row.handle] = _transport_row(member, conference, rates)
-        for section in member.transport.agreement.senders:
-            sources[member.transport.sources[section.mid].handle] = _source_row(member, section, rates)
+        for transport in member.connections:
+            transports[transport.row.handle] = _transport_row(transport, conference, rates)
+            for section in transport.agreement.senders:
+                sources[transport.sources[section.mid].handle] = _source_row(
+                    member, transport, section, rates
+                )
         sinks.update((see(member, members) if views is None else views[number]).sinks)
     return Routes(transports, sources, sinks)
 
@@ -68,8 +72,7 @@ def _changed(old: Mapping[int, _Row], new: Mapping[int, _Row]) -> dict[int, _Row
     }
 
 
-def _transport_row(member: Member, conference: int, rates: Rates) -> TransportRow:
-    transport = member.transport
+def _transport_row(transport: Transport, conference: int, rates: Rates) -> TransportRow:
     return TransportRow(
         incarnation=transport.row.incarnation,
         conference=conference,
@@ -84,8 +87,7 @@ def _transport_row(member: Member, conference: int, rates: Rates) -> TransportRo
     )
 
 
-def _source_row(member: Member, section: SenderSection, rates: Rates) -> SourceRow:
-    transport = member.transport
+def _source_row(member: Member, transport: Transport, section: SenderSection, rates: Rates) -> SourceRow:
     return SourceRow(
         incarnation=transport.sources[section.mid].incarnation,
         transport=transport.row.handle,

@@ -109,6 +109,22 @@ CONFERENCE_LINGER: Final = 60.0
 # numbers and table rows are held for callers that never come. Lower: slow networks cannot join.
 ICE_TIMEOUT: Final = 30.0
 CHANNEL_TIMEOUT: Final = 30.0
+# A second connection of a member is given so long until its data channel opens. Higher: rows are held for
+# attempts that come to nothing. Lower: slow networks cannot resume.
+RESUME_TIMEOUT: Final = 30.0
+# The former connection goes on so long once the new one's channel is open, unless its client says that it has
+# moved. Higher: a member is sent everything twice for longer. Lower: a picture is missed by a client that
+# waits for the first key frame on a bad network.
+RESUME_OVERLAP: Final = 10.0
+# Attempts of one member to resume, at once and per second; each costs up to 15 ms. Higher: whoever holds a
+# token keeps a core busy. Lower: a client that finds its network step by step is turned away.
+RESUME_BURST: Final = 5
+RESUMES_PER_SECOND: Final = 0.2
+# Characters of a request to resume: an SDP of 64 KiB as JSON, and the metadata. Lower: large offers fail.
+RESUME_MAX_BYTES: Final = 128 * 1024
+# Bytes of randomness in a resume token. Lower: might be guessed.
+RESUME_TOKEN_BYTES: Final = 24
+
 # m.call.ping. Higher: a dead channel is noticed later. Lower: traffic.
 PING_INTERVAL: Final = 10.0
 

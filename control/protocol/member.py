@@ -13,6 +13,7 @@ from control.protocol.pace import Pace
 from control.protocol.sending import Sending
 from control.protocol.slots import Occupant
 from control.protocol.speakers import NOBODY
+from control.protocol.tokens import Tokens
 from control.protocol.transport import Transport
 from control.protocol.wishes import Wishes
 
@@ -52,6 +53,23 @@ class Told:
         self.due = None
 
 
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A second connection that is being made (resumption.py)."""
+
+    transport: Transport
+    metadata: Metadata
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The connection before: goes on while its client moves over."""
+
+    transport: Transport
+    until: float
+
+
 @dataclass(slots=True, eq=False)
 class Member:
     """State only; conference.py decides."""
@@ -62,6 +80,11 @@ class Member:
     transport: Transport
     messages: Budget
     negotiations: Budget
+    resumes: Budget
+    tokens: Tokens = field(default_factory=Tokens)
+    coming: Coming | None = None
+    former: Former | None = None
+    lost: bool = False  # its connection is gone while a second one is being made
     present: bool = False  # in the roster: the data channel has been open
     version: int = 0  # counts changes that others see on their slots, and of its own slots
     assigned: int = -1  # the version for which its slot pairs were assigned
@@ -83,6 +106,12 @@ class Member:
     @property
     def channel_open(self) -> bool:
         return self.call.state is State.OPEN
+
+    @property
+    def connections(self) -> list[Transport]:
+        """All it has in the table: the one it talks over first."""
+        others = (self.coming, self.former)
+        return [self.transport, *(each.transport for each in others if each is not None)]
 
     @property
     def sources(self) -> list[str]:

@@ -32,6 +32,7 @@ SPEAKERS: Final = f"{PREFIX}.speakers"
 LAYERS: Final = f"{PREFIX}.layers"
 VIEWERS: Final = f"{PREFIX}.viewers"
 MISSING_KEY: Final = f"{PREFIX}.missing_key"
+RESUMED: Final = f"{PREFIX}.resumed"
 PING: Final = "m.call.ping"
 PONG: Final = "m.call.pong"
 TRACK_SUBSCRIPTION: Final = "m.call.track_subscription"
@@ -59,6 +60,10 @@ SHUTTING_DOWN: Final = "shutting_down"
 ICE_FAILED: Final = "ice_failed"
 DTLS_FAILED: Final = "dtls_failed"
 REPLACED: Final = "replaced"
+RESUME_UNKNOWN: Final = "resume_unknown"
+
+# Over HTTP, relative to where config.json is.
+RESUME_URL: Final = "/resume"
 
 # Values of `reason` in m.call.hangup (MSC2746), where one fits a code of ours.
 REASONS: Final = {ICE_FAILED: "ice_failed", DTLS_FAILED: "user_media_failed", REPLACED: "replaced"}

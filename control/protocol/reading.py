@@ -35,6 +35,8 @@ from control.protocol.content import (
     Opening,
     Pong,
     Reject,
+    Resume,
+    Resumed,
     SelectAnswer,
     StreamInfo,
     TrackSubscription,
@@ -122,6 +124,22 @@ class ChannelContentError(ContentError):
         self.in_reply_to = in_reply_to
 
 
+def parse_resume_untrusted(body: str) -> Resume:
+    """Reads the body of POST /resume; ContentError when it is not as the contract says."""
+    if len(body) > limits.RESUME_MAX_BYTES:
+        raise ContentError(names.TOO_LARGE, f"The body is larger than {limits.RESUME_MAX_BYTES} bytes.")
+    try:
+        value = mapping(json.loads(body, parse_constant=_refuse_constant), "The body")
+        return Resume(
+            text(value.get("token"), "token", limits.ID_MAX), _description(value, "offer"), _metadata(value)
+        )
+    except (ValueError, RecursionError):
+        raise ContentError(names.MESSAGE_MALFORMED, "The body is not JSON.") from None
+    except ContentError as error:
+        code = names.MESSAGE_MALFORMED if error.code == names.INVITE_MALFORMED else error.code
+        raise ContentError(code, error.message) from None
+
+
 def _channel_content(message_type: str, content: Mapping[str, Any]) -> ChannelContent:
     match message_type:
         case names.TRACK_SUBSCRIPTION:
@@ -136,6 +154,8 @@ def _channel_content(message_type: str, content: Mapping[str, Any]) -> ChannelCo
             return MissingKey(
                 _member(content.get("member"), "member"), _source(content.get("source"), "source")
             )
+        case names.RESUMED:
+            return Resumed()
         case names.HANGUP:
             return Hangup("", "", _reason(content))
     return Unknown()

@@ -4,7 +4,7 @@ All of it is worked out anew by `refresh` and compared with what was last publis
 patched in several places.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +37,7 @@ class Staging:
         self._present: set[int] = set()
         self._scene = Scene(speakers.content(()), frozenset(), rates)
 
-    def refresh(self, welcome: Mapping[str, Any], now: float) -> list[Effect]:
+    def refresh(self, welcome: Callable[[Member], Mapping[str, Any]], now: float) -> list[Effect]:
         """Works out what should be and says what is new of it: first to the table, then to the members.
 
         `welcome` is for newcomers.

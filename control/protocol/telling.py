@@ -1,6 +1,6 @@
 """What members are told over the data channel: only what changed since they were told last."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,19 +50,23 @@ class Roster:
         return _chunks(list(self._entries.values()), [], reset=True)
 
 
-def tell_roster(member: Member, roster: Roster, welcome: Mapping[str, Any]) -> list[Effect]:
+def tell_roster(
+    member: Member, roster: Roster, welcome: Callable[[Member], Mapping[str, Any]]
+) -> list[Effect]:
     """What is new of who is here, once for each update of the roster, to a member whose channel is open.
 
     Before anything else that names members.
     """
-    messages: list[tuple[str, dict[str, Any]]] = []
+    messages: list[tuple[str, Mapping[str, Any]]] = []
     if not member.told.welcome:
         member.told.welcome = True
-        messages.append((names.WELCOME, {**welcome, "member": member.number}))
+        messages.append((names.WELCOME, welcome(member)))
         messages += [(names.MEMBERS, content) for content in roster.everybody()]
     else:
         messages += [(names.MEMBERS, content) for content in roster.changes()]
-    return [SendChannel(member.transport.id, message_type, content) for message_type, content in messages]
+    return [
+        SendChannel(member.transport.id, message_type, dict(content)) for message_type, content in messages
+    ]
 
 
 def tell(member: Member, scene: Scene, view: View, now: float) -> list[Effect]:

@@ -1,7 +1,7 @@
 """What one member gets to see: which source each of its slots carries, in which encoding."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from control.protocol import names
@@ -12,6 +12,7 @@ from control.protocol.rows import NONE, SinkRow, SourceKind
 from control.protocol.sdp_agreement import SenderSection, SlotSection
 from control.protocol.sending import Encoding
 from control.protocol.slots import Occupant
+from control.protocol.transport import Transport
 from control.protocol.wishes import Wish, position
 
 # What a pair carries, by the kind of slot.
@@ -56,7 +57,7 @@ def see(receiver: Member, members: Mapping[int, Member]) -> View:
     for slot in receiver.transport.agreement.slots:
         carrying = _carrying(receiver, slot, members)
         sink = receiver.transport.sinks[slot.mid].row
-        sinks[sink.handle] = _sink_row(receiver, slot, carrying)
+        sinks[sink.handle] = _sink_row(receiver, receiver.transport, slot, carrying)
         if carrying is None:
             slots.append(_said(slot, _heard(receiver, sink.handle, members) if slot.pair is None else None))
             continue
@@ -67,7 +68,25 @@ def see(receiver: Member, members: Mapping[int, Member]) -> View:
             shown[slot.mid] = Shown(sink, carrying.number, carrying.source, encodings)
             name = encodings[position(carrying.section.rids, carrying.wish.level)]
             wanted.add((carrying.number, (carrying.source, name)))
+    if receiver.former is not None:
+        # What it had before it moves over is shown there until it has moved.
+        _other_sinks(receiver, receiver.former.transport, members, sinks, shows=True)
+    if receiver.coming is not None:
+        _other_sinks(receiver, receiver.coming.transport, members, sinks, shows=False)
     return View(view_key(receiver, members), sinks, slots, shown, frozenset(wanted))
+
+
+def _other_sinks(
+    receiver: Member,
+    transport: Transport,
+    members: Mapping[int, Member],
+    sinks: dict[int, SinkRow],
+    shows: bool,
+) -> None:
+    for slot in transport.agreement.slots:
+        carrying = _carrying(receiver, slot, members) if shows else None
+        row = _sink_row(receiver, transport, slot, carrying)
+        sinks[transport.sinks[slot.mid].row.handle] = row if shows else replace(row, loudest=False)
 
 
 def occupants(members: Mapping[int, Member]) -> list[Occupant]:
@@ -150,8 +169,9 @@ def _carrying(receiver: Member, slot: SlotSection, members: Mapping[int, Member]
     return _Carrying(member, section, wish)
 
 
-def _sink_row(receiver: Member, slot: SlotSection, carrying: _Carrying | None) -> SinkRow:
-    transport = receiver.transport
+def _sink_row(
+    receiver: Member, transport: Transport, slot: SlotSection, carrying: _Carrying | None
+) -> SinkRow:
     sink = transport.sinks[slot.mid]
     source, incarnation, encoding, wish = NONE, 0, 0, Wish()
     kind = SourceKind.AUDIO if slot.kind == "audio" else SourceKind.CAMERA

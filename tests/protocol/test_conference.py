@@ -36,6 +36,7 @@ def subscription(*wishes: tuple[int, str, int]) -> dict:
 def test_the_first_messages_of_a_channel_in_order() -> None:
     (alice,) = people(world(), 1)
     assert [kind for kind, _ in alice.said] == [names.WELCOME, names.MEMBERS, names.SLOTS, names.SEND]
+    assert alice.said[0][1].pop("resume")["url"] == "/resume"
     assert alice.said[0][1] == {
         "version": 1,
         "member": 1,
