@@ -97,6 +97,7 @@ cdef extern from "fastpath/worker.h" nogil:
         uint8_t local_address[16]
         uint32_t local_interface
         uint32_t socket
+        uint64_t arrived_ns
 
     struct worker_t "worker":
         config_view config

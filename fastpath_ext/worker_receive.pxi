@@ -157,6 +157,7 @@ cdef size_t fill_local(shell *io, f.worker_t *core, p.msghdr *message, f.datagra
     cdef int size = 0
     memset(to.local_address, 0, 16)
     to.local_interface = 0
+    to.arrived_ns = 0
     cdef p.cmsghdr *control = p.CMSG_FIRSTHDR(message)
     while control != NULL:
         if control.cmsg_level == p.IPPROTO_IPV6 and control.cmsg_type == p.IPV6_PKTINFO:
@@ -170,6 +171,7 @@ cdef size_t fill_local(shell *io, f.worker_t *core, p.msghdr *message, f.datagra
         elif control.cmsg_level == p.SOL_SOCKET and control.cmsg_type == p.SO_TIMESTAMPNS:
             memcpy(&came, p.CMSG_DATA(control), sizeof(came))
             came_ns = <uint64_t>came.tv_sec * 1000000000 + <uint64_t>came.tv_nsec - core.realtime_offset_ns
+            to.arrived_ns = came_ns
             if io.oldest_ns == 0 or came_ns < io.oldest_ns:
                 io.oldest_ns = came_ns
         elif control.cmsg_level == p.IPPROTO_UDP and control.cmsg_type == p.UDP_GRO:
