@@ -100,7 +100,7 @@ class House:
 
         with overhear() as heard:
             self.namespace.call(asyncio.run, whole())
-        self.heard += heard.kinds
+            self.heard += heard.kinds
 
     @property
     def people(self) -> dict[str, Any]:
