@@ -96,7 +96,12 @@ uint32_t downlink_bps(const struct worker *worker, uint32_t transport)
 }
 
 void downlink_want(struct worker *worker, uint32_t transport, uint32_t bits_per_second)
-{ bandwidth_want(&worker->state.downlinks[transport].bandwidth, bits_per_second); }
+{
+    bandwidth_want(&worker->state.downlinks[transport].bandwidth, bits_per_second);
+    /* Also one that gets nothing yet is probed: what it wants may cost more than the rate everyone begins with. */
+    if (bits_per_second && !worker->downlinks.links[transport].listed)
+        downlink_list(worker, transport, worker->downlinks.scanned_ns);
+}
 
 bool downlink_known(const struct worker *worker, uint32_t transport)
 {
@@ -113,6 +118,8 @@ static void settle(struct worker *worker, uint32_t transport, uint64_t now_ns)
     if (bps < state->pacing.rate)
         link->run_left = 0; /* what the former rate allowed is too much now */
     pacing_rate(&state->pacing, bps, bandwidth_congested(&state->bandwidth, now_ns));
+    pacing_room(&state->pacing, downlink_known(worker, transport) &&
+                                    (uint64_t)bps * 100 >= (uint64_t)state->bandwidth.wanted * DOWNLINK_ROOMY_PERCENT);
     if (bps > link->told_bps) link->told_bps = bps;
     if ((uint64_t)bps * 100 >= (uint64_t)link->told_bps * (100 - DOWNLINK_FALL_PERCENT)) return;
     link->told_bps = bps;

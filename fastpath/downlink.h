@@ -32,6 +32,9 @@ struct rtcp_feedback;
 /* A fall of the estimate by more than this share, in percent, is told to the allocation at once. Higher: the queue at a receiver's modem grows until the
    allocation's next turn. Lower: an allocation for each tremble. */
 #define DOWNLINK_FALL_PERCENT 5u
+/* An estimate of so many percent of all that could be wanted has room: frames leave in one piece (pacing.h). Higher: less often, and estimates are hardly
+   ever far above what is sent. Lower: on links that carry just what they should. */
+#define DOWNLINK_ROOMY_PERCENT 115u
 /* Transport-wide feedback was agreed to, and none came within this time of sending: receiver reports are believed, as of one without. */
 #define DOWNLINK_SILENT_NS (3000ull * 1000000ull)
 

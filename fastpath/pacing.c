@@ -16,16 +16,20 @@ static uint64_t leaving_rate(const struct pacing *pacing)
 static int64_t bytes_in(uint64_t rate, uint64_t ns)
 { return (int64_t)(rate * (ns / 1000) / 8 * MILLI / 1000000); }
 
-/* Bytes of one run: 5 ms of the estimate (of the probe's rate in a probe), or one packet. */
+static bool is_roomy(const struct pacing *pacing)
+{ return pacing->roomy && !pacing->cluster && !pacing->draining_network; }
+
+/* Bytes of one run: 5 ms of the estimate (of the probe's rate in a probe), 20 where there is room, or one packet. */
 static int64_t run_size(const struct pacing *pacing)
 {
-    int64_t bytes = bytes_in(pacing->cluster ? pacing->probe_rate : pacing->rate, PACING_RUN_NS);
+    int64_t bytes = bytes_in(pacing->cluster ? pacing->probe_rate : pacing->rate,
+                             is_roomy(pacing) ? PACING_ROOMY_NS : PACING_RUN_NS);
     return bytes > PACING_PACKET * MILLI ? bytes : PACING_PACKET * MILLI;
 }
 
 static void fill(struct pacing *pacing, uint64_t now_ns)
 {
-    uint64_t saved = PACING_SAVED_NS;
+    uint64_t saved = is_roomy(pacing) ? PACING_ROOMY_NS : PACING_SAVED_NS;
     if (now_ns == pacing->filled_ns) return;
     if (pacing->filled_ns == 0 || now_ns - pacing->filled_ns > SECOND_NS) {
         pacing->budget = 0;

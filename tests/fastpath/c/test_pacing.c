@@ -76,6 +76,36 @@ static void nothing_is_saved_up(void)
     CHECK_EQUAL(pacing_allowed(&pacing, 10000, START + 3000 * MS), 1250);
 }
 
+/* A frame of 9 kB at 2 of 3 Mbit/s leaves at once where there is room, also when it comes in two turns; a probe and a queue in the network end that. */
+static void where_there_is_room_a_frame_leaves_in_one_piece(void)
+{
+    static const struct {
+        bool roomy, congested, probe;
+        uint32_t least, most;
+    } rows[] = {{true, false, false, 7500, 18750},
+                {false, false, false, 1, 1875},
+                {true, true, false, 1, 1875},
+                {true, false, true, 1, 3125}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct pacing pacing = {0};
+        pacing_rate(&pacing, 3000000, rows[i].congested);
+        pacing_room(&pacing, rows[i].roomy);
+        CHECK(pacing_allowed(&pacing, 9000, START) > 0);
+        if (rows[i].probe)
+            pacing_probe(&pacing, &(struct probe_request){5000000, 20000, 1}, START + 500 * MS);
+        uint32_t allowed = pacing_allowed(&pacing, 9000, START + 900 * MS);
+        CHECK(allowed >= rows[i].least && allowed <= rows[i].most);
+        pacing_spent(&pacing, 2400, START + 900 * MS);
+        uint32_t more = pacing_allowed(&pacing, 6600, START + 900 * MS + 200000);
+        CHECK_EQUAL(more > 0, rows[i].least > 1);
+    }
+    struct pacing pacing = {0};
+    pacing_rate(&pacing, 3000000, false);
+    pacing_room(&pacing, true);
+    struct told told = run(&pacing, 95000, true, 1200, MS, 1000 * MS);
+    CHECK((double)told.bytes * 8 / 3000000 < 1.6); /* the rate holds nevertheless */
+}
+
 static void a_key_frame_leaves_in_time(void)
 {
     struct pacing pacing = {0};
@@ -168,6 +198,7 @@ int main(void)
 {
     runs_are_short_and_the_rate_holds();
     nothing_is_saved_up();
+    where_there_is_room_a_frame_leaves_in_one_piece();
     a_key_frame_leaves_in_time();
     audio_never_waits_and_does_not_silence_video();
     due_is_when_something_may_leave();
