@@ -25,7 +25,7 @@ struct rtcp_feedback;
 #define DOWNLINK_UNTOLD_BPS 8000000u
 
 /* Shortest time between two looks at all receivers that something is sent to. Higher: a probe that is due begins later (feedback looks, too). Lower:
-   2,000 receivers are looked at more often, 60 ns each. */
+   2,000 receivers are looked at more often, 15 ns each. */
 #define DOWNLINK_SCAN_NS (20ull * 1000000ull)
 /* After so many looks that found nothing sent, a receiver is looked at no more until something is. */
 #define DOWNLINK_IDLE_LOOKS 100u
