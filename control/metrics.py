@@ -34,6 +34,8 @@ CONTROL_COUNTERS: Mapping[str, Definition] = {
     "channel_messages_unknown": Definition("Data channel messages of an unknown type"),
     "channels_closed": Definition("Data channels that closed while their member stayed"),
     "dtls_failures": Definition("DTLS handshakes that failed", "code"),
+    "epoch_proofs_refused": Definition("Proofs of a ticket epoch that were refused", "why"),
+    "epochs_begun": Definition("Ticket epochs that became current after the first"),
     "events_ignored": Definition("Events of transports that are gone or in another state", "what"),
     "http_malformed": Definition("HTTP requests that are none"),
     "internal_errors": Definition("Things that cannot happen; each is a bug", "where"),

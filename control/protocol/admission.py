@@ -4,13 +4,23 @@ The focus holds one verifier per epoch, the public half of a key that only those
 It learns that somebody belongs to the room, not how.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from control.protocol import limits
 from control.protocol.checked import ContentError
 from control.protocol.content import Join
-from control.protocol.names import BUSY, PROOF_HEADING, TICKET_EXPIRED, TICKET_INVALID
+from control.protocol.epochs import Epoch, Epochs
+from control.protocol.names import (
+    BUSY,
+    EPOCH_PROOF_HEADING,
+    PROOF_HEADING,
+    TICKET_EXPIRED,
+    TICKET_INVALID,
+)
 
 
 class TicketError(ContentError):
@@ -36,31 +46,56 @@ def proof_text(join: Join, user_id: str, call_id: str) -> bytes:
     return "\n".join(parts).encode()
 
 
-class Admission:
-    """The verifiers of one conference and the proofs it has seen."""
+def epoch_proof_text(
+    conference_id: str, creator: str, epoch: int, user_id: str, device_id: str, call_id: str
+) -> bytes:
+    """What a proof over the data channel signs: said by another member it is worth nothing."""
+    parts = (EPOCH_PROOF_HEADING, conference_id, creator, str(epoch), user_id, device_id, call_id)
+    return "\n".join(parts).encode()
 
-    def __init__(self) -> None:
-        self._verifiers: dict[int, Ed25519PublicKey] = {}
+
+def is_verifier(verifier: bytes) -> bool:
+    """Are these 32 bytes a public key?"""
+    try:
+        Ed25519PublicKey.from_public_bytes(verifier)
+    except ValueError:
+        return False
+    return True
+
+
+def verify(verifier: bytes, proof: bytes, text: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(verifier).verify(proof, text)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a caller has proved."""
+
+    device_id: str
+    epoch: Epoch
+
+
+class Admission:
+    """The epochs of one conference and the proofs it has seen."""
+
+    def __init__(self, first: Epoch) -> None:
+        """TicketError when the verifier is no public key."""
+        if not is_verifier(first.verifier):
+            raise TicketError(TICKET_INVALID, "The verifier is not an Ed25519 public key.", "verifier")
+        self.epochs = Epochs(first)
         self._seen: dict[tuple[str, str], int] = {}  # (user, call) -> Unix ms until when its ts is acceptable
 
-    @property
-    def epoch(self) -> int:
-        """The current epoch; -1 before the first."""
-        return max(self._verifiers, default=-1)
-
-    def install(self, epoch: int, verifier: bytes) -> None:
-        """Makes an epoch known; TicketError when the 32 bytes are no public key."""
-        try:
-            self._verifiers[epoch] = Ed25519PublicKey.from_public_bytes(verifier)
-        except ValueError:
-            raise TicketError(
-                TICKET_INVALID, "The verifier is not an Ed25519 public key.", "verifier"
-            ) from None
-
-    def check(self, join: Join, user_id: str, call_id: str, wall_ms: int) -> None:
+    def check(
+        self, join: Join, user_id: str, call_id: str, wall_ms: int, persons: Mapping[int, str]
+    ) -> Ticket:
         """TicketError unless the proof is right and new; a right one is remembered against replay.
 
-        `user_id` is the sender of the invite as the homeserver says, `wall_ms` Unix time.
+        `user_id` is the sender of the invite as the homeserver says, `wall_ms` Unix time, `persons` those who
+        are inside.
         """
         if abs(join.ts - wall_ms) > limits.TICKET_SKEW_MS:
             raise TicketError(
@@ -68,9 +103,9 @@ class Admission:
                 "The ticket's proof is too old: check this device's clock, then join again.",
                 "clock",
             )
-        verifier = self._verifiers.get(join.epoch)
-        if verifier is None:
-            if join.epoch < self.epoch:
+        acceptable = self.epochs.acceptable(join.epoch, persons)
+        if not acceptable:
+            if join.epoch < self.epochs.current.number:
                 raise TicketError(
                     TICKET_EXPIRED,
                     "The ticket is of an earlier epoch: ask a member for the current one.",
@@ -79,15 +114,16 @@ class Admission:
             raise TicketError(
                 TICKET_INVALID, "The focus does not know this epoch's ticket: join again later.", "epoch"
             )
-        try:
-            verifier.verify(join.proof, proof_text(join, user_id, call_id))
-        except InvalidSignature:
+        text = proof_text(join, user_id, call_id)
+        epoch = next((each for each in acceptable if verify(each.verifier, join.proof, text)), None)
+        if epoch is None:
             raise TicketError(
                 TICKET_INVALID,
                 "The proof does not match this conference's ticket: ask a member for it again.",
                 "proof",
-            ) from None
+            )
         self._remember((user_id, call_id), join.ts, wall_ms)
+        return Ticket(join.device_id, epoch)
 
     def _remember(self, key: tuple[str, str], ts: int, wall_ms: int) -> None:
         if self._seen.get(key, 0) >= wall_ms:

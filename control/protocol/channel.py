@@ -10,12 +10,14 @@ from control.protocol.content import (
     MissingKey,
     Negotiate,
     Pong,
+    Prove,
     Resumed,
     TrackSubscription,
     error_object,
 )
 from control.protocol.events import CountMetric, Effect, SendChannel
 from control.protocol.member import Member
+from control.protocol.proving import prove
 from control.protocol.reading import ChannelContentError, parse_channel_untrusted
 from control.protocol.resumption import settle
 from control.protocol.sdp import SdpError
@@ -38,6 +40,8 @@ def handle_message_untrusted(conference: Conference, member: Member, text: str, 
         return effects
     member.tokens.received()
     match content:
+        case Prove():
+            return prove(conference, member, content, now)
         case Resumed():
             return settle(conference, member, now)
         case TrackSubscription():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from control.protocol import limits, names
-from control.protocol.admission import Admission
+from control.protocol.admission import Admission, Ticket
 from control.protocol.allocation import FullError, Randomness, Rows
 from control.protocol.budget import Budget
 from control.protocol.call import Call, Step
@@ -45,6 +45,7 @@ class Conference:
 
     def __init__(
         self,
+        creator: str,
         conference_id: str,
         number: int,
         rows: Rows,
@@ -52,6 +53,7 @@ class Conference:
         settings: Settings,
         now: float,
     ) -> None:
+        self.creator = creator
         self.conference_id = conference_id
         self.number = number
         self.rows = rows
@@ -59,9 +61,16 @@ class Conference:
         self.members: dict[int, Member] = {}
         self.speakers = Speakers()
         self.empty_since: float | None = now
+        self.proving = False  # is an epoch on its way, or has somebody to prove the current one yet?
+        self.grace: dict[int, float] = {}  # until when members have to prove the current epoch
         self.settings = settings
         self._next_member = 1
         self.staging = Staging(self.members, self.speakers, rows.worker, number, settings.rates)
+
+    @property
+    def persons(self) -> dict[int, str]:
+        """User ids of those who are inside, by member number."""
+        return {number: each.user_id for number, each in self.members.items() if each.present}
 
     # -- coming and going --
 
@@ -88,13 +97,14 @@ class Conference:
             )
 
     def join(
-        self, invite: Invite, device_id: str, call: Call, agreed: tuple[Offer, Agreement], now: float
+        self, invite: Invite, ticket: Ticket, call: Call, agreed: tuple[Offer, Agreement], now: float
     ) -> tuple[Member, list[Effect]]:
         """Makes a member of somebody who was admitted; an older membership of the device ends.
 
         ContentError when the worker's table has no room.
         """
         offer, agreement = agreed
+        device_id = ticket.device_id
         try:
             transport = Transport(self.rows, self.settings.randomness, agreement)
         except FullError:
@@ -115,6 +125,7 @@ class Conference:
         member.mute(invite.metadata)
         self._next_member += 1
         self.members[member.number] = member
+        self.admission.epochs.prove(member.number, ticket.epoch)
         self.empty_since = None
         data = agreement.data
         effects.append(
@@ -132,6 +143,8 @@ class Conference:
         if not self.members:
             self.empty_since = now
         self.speakers.leaves(member.number)
+        self.admission.epochs.forget(member.number)
+        self.grace.pop(member.number, None)
         for other in self.members.values():
             other.wishes.forget(member.number)
         effects: list[Effect] = [CountMetric("members_left", reason)]
@@ -236,6 +249,7 @@ class Conference:
     def next_timeout(self) -> float | None:
         """When handle_timeout wants to be called."""
         times = [self.empty_since + limits.CONFERENCE_LINGER] if self.empty_since is not None else []
+        times += self.grace.values()
         for member in self.members.values():
             if (deadline := member.call.deadline) is not None:
                 times.append(deadline)
@@ -283,12 +297,13 @@ class Conference:
         return self.staging.refresh(self._welcome, now)
 
     def _welcome(self, member: Member) -> dict[str, Any]:
+        member.told.welcome_epoch = epoch = self.admission.epochs.current.number
         token = member.tokens.renew(Bearer(self.number, member.number), self.settings.randomness.random_bytes)
         return {
             "version": 1,
             "member": member.number,
             "conference_id": self.conference_id,
             "ping_interval_ms": int(limits.PING_INTERVAL * 1000),
-            "epoch": self.admission.epoch,
+            "epoch": epoch,
             "resume": {"token": token, "url": names.RESUME_URL},
         }

@@ -3,6 +3,7 @@
 What others write is read by reading.py.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -130,6 +131,15 @@ class MissingKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Prove:
+    """The member has the ticket secret of an epoch."""
+
+    epoch: int
+    verifier: bytes
+    proof: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """The member has moved over to its newest connection."""
 
@@ -150,13 +160,18 @@ class Unknown:
 
 MatrixContent = Invite | Candidates | SelectAnswer | Hangup | Reject | Negotiate | MetadataChanged | Unknown
 ChannelContent = (
-    TrackSubscription | MetadataChanged | Negotiate | Pong | MissingKey | Resumed | Hangup | Unknown
+    TrackSubscription | MetadataChanged | Negotiate | Pong | MissingKey | Prove | Resumed | Hangup | Unknown
 )
 
 
 def serialise(message_type: str, content: Mapping[str, Any]) -> str:
     """One data channel message as text."""
     return json.dumps({"type": message_type, "content": content}, separators=(",", ":"), ensure_ascii=False)
+
+
+def unpadded(data: bytes) -> str:
+    """Base64 as the contract writes it."""
+    return base64.b64encode(data).decode().rstrip("=")
 
 
 def error_object(code: str, message: str) -> dict[str, str]:

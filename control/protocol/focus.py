@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from control.protocol import names
+from control.protocol import names, proving
 from control.protocol.admission import TicketError
 from control.protocol.allocation import Randomness, WorkerPlace
 from control.protocol.call import State
@@ -107,7 +107,9 @@ class Focus:
             effects = []
         elif (found := self._by_transport.get(event.transport)) is not None:
             effects = _transport_event(*found, event, event.transport, now)
-            self._take_note(*found)
+            if not isinstance(event, MediaEvent):
+                self._take_note(*found)
+                effects += proving.settle(found[0], now)
             self._due[found[0]] = found[0].next_timeout()
         else:
             effects = [CountMetric("events_ignored", "transport")]
@@ -127,6 +129,8 @@ class Focus:
             effects += conference.handle_timeout(now)
             for member in list(conference.members.values()):
                 effects += resume_timeout(conference, member, now)
+            effects += proving.handle_timeout(conference, now)
+            effects += proving.settle(conference, now)
             self._due[conference] = conference.next_timeout()
             if conference.forgotten(now):
                 del self.conferences[key], self._due[conference]
@@ -145,6 +149,7 @@ class Focus:
         found = self._by_call.get((event.room_id, event.sender, content.call_id))
         if found is not None:
             effects = self._call_event(*found, content, now)
+            effects += proving.settle(found[0], now)
             self._due[found[0]] = found[0].next_timeout()
             return effects
         if not isinstance(content, Invite):
@@ -168,6 +173,7 @@ class Focus:
             return self._refusals.refuse(event, error.code, error.message, label, now)
         self._by_transport[member.transport.id] = conference, member
         self._by_call[event.room_id, event.sender, invite.call_id] = conference, member
+        effects += proving.settle(conference, now)
         self._due[conference] = conference.next_timeout()
         return effects
 

@@ -11,6 +11,7 @@ from control.protocol.call import Call, refusal
 from control.protocol.checked import ContentError, identifier
 from control.protocol.conference import Conference, Settings
 from control.protocol.content import Invite, Join
+from control.protocol.epochs import Epoch
 from control.protocol.events import CountMetric, Effect, MatrixCallEvent
 from control.protocol.member import Member
 from control.protocol.transport import agree_untrusted
@@ -53,7 +54,9 @@ class Invites:
             )
         conference = self._conference(join, event.sender, now)
         try:
-            conference.admission.check(join, event.sender, invite.call_id, event.wall_ms)
+            ticket = conference.admission.check(
+                join, event.sender, invite.call_id, event.wall_ms, conference.persons
+            )
         except TicketError:
             if conference.members:
                 raise
@@ -66,7 +69,7 @@ class Invites:
         call = Call(
             event.room_id, event.sender, invite.call_id, invite.party_id, self._settings.party_id, now
         )
-        member, effects = conference.join(invite, join.device_id, call, agreed, now)
+        member, effects = conference.join(invite, ticket, call, agreed, now)
         # Only now is a conference there that was opened by this invite.
         self._conferences[join.creator, join.conference_id] = conference
         return conference, member, [CountMetric("invites_accepted"), *effects]
@@ -90,11 +93,12 @@ class Invites:
             raise ContentError(
                 names.FULL, "You have begun many conferences: end some of them, or wait a minute."
             )
-        admission = Admission()
-        admission.install(join.epoch, join.opening.verifier)
+        admission = Admission(Epoch(join.epoch, join.opening.verifier))
         rows = min(self._rows, key=lambda each: each.transports.in_use)
         self._last_number += 1
-        return Conference(join.conference_id, self._last_number, rows, admission, self._settings, now)
+        return Conference(
+            join.creator, join.conference_id, self._last_number, rows, admission, self._settings, now
+        )
 
 
 class Refusals:

@@ -85,6 +85,16 @@ TICKET_SKEW_MS: Final = 5 * 60_000
 # a conference with that many joins in ten minutes turns people away.
 TICKET_REPLAYS_MAX: Final = 10_000
 
+# Epochs beside the current one that a member may have proved at one time: two, should two members propose at
+# once. Higher: one member can make the others be told more. Lower: a member that proved one that comes to
+# nothing cannot prove the other.
+EPOCHS_PER_MEMBER: Final = 2
+# Of all members', those that are told and that a newcomer's ticket is tried against (0.1 ms each).
+EPOCHS_PROPOSED_MAX: Final = 8
+# Seconds in which everybody inside has to prove an epoch that became current. Higher: who was removed stays
+# longer. Lower: members on slow homeservers, who get the secret late, have to join again.
+EPOCH_GRACE: Final = 30.0
+
 # Refusals sent to one sender, and how fast that refills. The homeserver gives the bot 0.2 messages a second
 # by default. Higher: a stranger delays the answers of others. Lower: a client in trouble is left to guess.
 REFUSAL_BURST: Final = 5

@@ -32,6 +32,8 @@ class Told:
     slots: list[dict[str, Any]] | None = None
     revision: int = 0
     send: dict[str, Any] | None = None
+    welcome_epoch: int = -1
+    epoch: dict[str, Any] | None = None
     speakers: Mapping[str, Any] = field(default_factory=lambda: NOBODY)
     viewers: Mapping[str, Any] = field(default_factory=dict)
     subscriptions_full: bool = False
@@ -48,6 +50,7 @@ class Told:
     def reset(self) -> None:
         """The channel is new: nothing was said over it."""
         self.welcome, self.slots, self.send, self.speakers, self.viewers = False, None, None, NOBODY, {}
+        self.epoch = None
         for pace in self.paces:
             pace.reset()
         self.due = None

@@ -32,6 +32,8 @@ SPEAKERS: Final = f"{PREFIX}.speakers"
 LAYERS: Final = f"{PREFIX}.layers"
 VIEWERS: Final = f"{PREFIX}.viewers"
 MISSING_KEY: Final = f"{PREFIX}.missing_key"
+PROVE: Final = f"{PREFIX}.prove"
+EPOCH: Final = f"{PREFIX}.epoch"
 RESUMED: Final = f"{PREFIX}.resumed"
 PING: Final = "m.call.ping"
 PONG: Final = "m.call.pong"
@@ -39,6 +41,7 @@ TRACK_SUBSCRIPTION: Final = "m.call.track_subscription"
 
 # First line of what a ticket proof signs.
 PROOF_HEADING: Final = f"{PREFIX}.ticket-proof"
+EPOCH_PROOF_HEADING: Final = f"{PREFIX}.epoch-proof"
 
 # Sources by their number, encodings from low to high.
 SOURCES: Final = ("audio", "camera", "screen", "screen_audio")

@@ -34,6 +34,7 @@ from control.protocol.content import (
     Negotiate,
     Opening,
     Pong,
+    Prove,
     Reject,
     Resume,
     Resumed,
@@ -153,6 +154,12 @@ def _channel_content(message_type: str, content: Mapping[str, Any]) -> ChannelCo
         case names.MISSING_KEY:
             return MissingKey(
                 _member(content.get("member"), "member"), _source(content.get("source"), "source")
+            )
+        case names.PROVE:
+            return Prove(
+                integer(content.get("epoch"), "epoch", 0, SAFE_INTEGER),
+                binary(content.get("verifier"), "verifier", 32),
+                binary(content.get("proof"), "proof", 64),
             )
         case names.RESUMED:
             return Resumed()

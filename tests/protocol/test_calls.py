@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 
 from control.protocol import limits, names
-from control.protocol.admission import Admission, TicketError
 from control.protocol.call import TRANSITIONS, Call, State, Step
-from control.protocol.content import Invite
 from control.protocol.events import (
     ChannelOpened,
     CloseTransport,
@@ -21,7 +19,6 @@ from control.protocol.events import (
     TransportConnected,
 )
 from control.protocol.focus import Focus, FocusConfig
-from control.protocol.reading import parse_matrix_untrusted
 from tests.protocol.people import (
     BOT,
     CREATOR,
@@ -567,22 +564,3 @@ def test_the_memory_of_proofs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_senders_that_are_none(sender: str) -> None:
     effects = world().matrix(names.INVITE, invite(), sender)
     assert refused(effects) == ("m.call.reject", "invite_malformed")
-
-
-def test_of_several_epochs_the_known_ones_admit() -> None:
-    admission = Admission()
-    tickets = [Ticket(epoch=epoch, secret=bytes([epoch]) * 32) for epoch in (1, 2, 3)]
-    for ticket in tickets[1:]:
-        admission.install(ticket.epoch, ticket.verifier)
-    assert admission.epoch == 3
-    codes = []
-    for number, ticket in enumerate([*tickets, Ticket(epoch=4)]):
-        invited = parse_matrix_untrusted(names.INVITE, invite(BOB, "B", f"c{number}", ticket=ticket))
-        assert isinstance(invited, Invite)
-        assert invited.join is not None
-        try:
-            admission.check(invited.join, BOB, f"c{number}", WALL_MS)
-            codes.append("")
-        except TicketError as error:
-            codes.append(error.code)
-    assert codes == ["ticket_expired", "", "", "ticket_invalid"]
