@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: help bench bench-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean
+.PHONY: help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -24,11 +24,18 @@ demo: build web ## a conference on this machine: prints one URL for each of thre
 demo-check: browsers build web ## the same for machines: three headless browsers and a table of what they saw
 	@exec $(PYTHON) -m control.demo --check
 
-test: browsers build web c-test ## every test
+test: browsers build web c-test fuzz-quick ## every test
 	@$(PYTHON) -m pytest $(TESTS)
 
 c-test: setup ## the C core's own tests, under the address and undefined-behaviour sanitizers
 	@tools/c-test.sh
+
+fuzz: ## hostile bytes for every parser and the forwarding core, TIME=60 seconds each
+	@tools/setup.sh fuzz
+	@tools/fuzz.sh
+
+fuzz-quick: setup
+	@tools/fuzz.sh quick
 
 format: setup ## put sources into the form that lint asks for
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .

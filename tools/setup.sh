@@ -2,6 +2,7 @@
 # Everything Sotto needs on this machine: system packages, .venv, the packages in it.
 #   tools/setup.sh            to build and run
 #   tools/setup.sh browsers   also the browsers and tools that the tests drive
+#   tools/setup.sh fuzz       also what the fuzzers are built with (the tests as well)
 # Does nothing that is done already; asks for root only when a system package is missing.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -27,6 +28,12 @@ need() { # need PACKAGE TEST...
 }
 header() { printf '#include <%s>\n' "$1" | cc -E ${2:+"-I$2"} - ; }
 any() { local name; for name in "$@"; do command -v "$name" && return; done; return 1; }
+newest_clang() { apt-cache depends clang 2>/dev/null | grep -oE 'clang-[0-9]+' | head -1; } # what this system calls its clang
+links_libfuzzer() {
+    local compiler
+    compiler=$(any "$1" clang | head -1) && printf 'int LLVMFuzzerTestOneInput(const char *d, long n) { return d && n < 0; }' |
+        "$compiler" -fsanitize=fuzzer,address -x c - -o /dev/null
+}
 distribution() { (. /etc/os-release 2>/dev/null && echo "${ID:-unknown}"); }
 
 find_missing() {
@@ -44,6 +51,12 @@ find_missing() {
     if [ "$(uname -m)" = x86_64 ]; then
         # Optional: without it the core encrypts with OpenSSL alone, at a third of the speed.
         apt_has libipsec-mb-dev && need libipsec-mb-dev header intel-ipsec-mb.h
+    fi
+    if [ "${1:-}" = browsers ] || [ "${1:-}" = fuzz ]; then
+        # 14 MB to fetch, 113 MB installed: libFuzzer comes with clang alone. Other systems replay the seeds instead.
+        local clang
+        clang=$(newest_clang)
+        [ -z "$clang" ] || { need "$clang" any clang "$clang"; need "libclang-rt-${clang#clang-}-dev" links_libfuzzer "$clang"; }
     fi
     if [ "${1:-}" = browsers ]; then
         case $(distribution) in
