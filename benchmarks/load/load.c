@@ -10,6 +10,8 @@
 #include <time.h>
 
 #define CONNECT_NS (10ull * 1000000000ull)
+#define JOIN_NS (10ull * 1000000ull) /* from one join to the next, on average */
+#define JOIN_MOST_NS (4000ull * 1000000ull)
 #define WARM_MORE_NS (15ull * 1000000000ull)
 #define WARM_STEP_NS (500ull * 1000000ull)
 #define DRAIN_NS (400ull * 1000000ull)
@@ -75,16 +77,37 @@ static void warm_up(struct load *load)
     free(before);
 }
 
-static bool connect_all(struct load *load)
+static bool connected(struct load *load, uint32_t count, bool sends)
 {
-    if (load->plan.head.plain) return true;
     uint64_t limit = load_clock_ns(CLOCK_MONOTONIC) + CONNECT_NS;
-    while (load->answered < load->plan.head.member_count) {
+    while (load->answered < count) {
         uint64_t now = load_clock_ns(CLOCK_MONOTONIC);
         if (now > limit) return false;
-        run(load, now + 5000000, false);
+        run(load, now + 5000000, sends);
     }
     return true;
+}
+
+/* Who sends comes first and begins; the others join one after another, as people do: thousands of estimates do not begin in one moment. */
+static bool connect_all(struct load *load)
+{
+    uint32_t count = load->plan.head.member_count, senders = 0;
+    uint64_t now = load_clock_ns(CLOCK_MONOTONIC);
+    if (!load->plan.head.plain) {
+        for (uint32_t i = 0; i < count; i++) {
+            senders += load->members[i].sends;
+            if (!load->members[i].sends) load->members[i].check_due_ns = UINT64_MAX;
+        }
+        if (!connected(load, senders, false)) return false;
+        now = load_clock_ns(CLOCK_MONOTONIC);
+        uint64_t all = (uint64_t)(count - senders) * JOIN_NS;
+        if (all > JOIN_MOST_NS) all = JOIN_MOST_NS;
+        for (uint32_t i = 0; i < count; i++)
+            if (!load->members[i].sends)
+                load->members[i].check_due_ns = now + load_random(load) % (all + 1);
+    }
+    sending_start(load, now);
+    return load->plan.head.plain || connected(load, count, true);
 }
 
 static void print_delays(const char *name, const struct delays *delays)
@@ -148,15 +171,12 @@ int main(int argc, char **argv)
         return 1;
     }
     say("connected");
-    uint64_t now = load_clock_ns(CLOCK_MONOTONIC);
-    sending_start(&load, now);
     warm_up(&load);
     receiving_begin(&load);
     wire_ring_drops(&load.wire);
     say("begin");
     uint64_t cpu = load_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-    now = load_clock_ns(CLOCK_MONOTONIC);
-    run(&load, now + head->measure_ns, true);
+    run(&load, load_clock_ns(CLOCK_MONOTONIC) + head->measure_ns, true);
     cpu = load_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     say("end");
     run(&load, load_clock_ns(CLOCK_MONOTONIC) + DRAIN_NS, false);
