@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "adaptation.h"
+#include "filling.h"
 
 int downlinks_open(struct downlinks *downlinks, uint32_t transports)
 {
@@ -133,7 +134,7 @@ static void look(struct worker *worker, uint32_t transport, uint64_t now_ns)
     struct downlink_state *state = &worker->state.downlinks[transport];
     struct probe_request request;
     if (!worker->transports[transport].transport_cc_id) return;
-    bool probes = !pacing_cluster(&state->pacing) && release_can_probe(worker, transport);
+    bool probes = !pacing_cluster(&state->pacing) && filling_possible(worker, transport);
     if (bandwidth_tick(&state->bandwidth, now_ns, probes ? &request : NULL))
         release_probe(worker, transport, &request, now_ns);
     settle(worker, transport, now_ns);

@@ -1,5 +1,5 @@
 /* When packets to one receiver leave: at once while its link is free, else in runs of at most 5 ms of its estimate (pacing.h), from its queue
- * (waiting.h). And what fills a probe.
+ * (waiting.h), filled up while it is probed (filling.h).
  *
  * A packet that finds no queue and a budget goes at once, at the cost of a few comparisons. A run is what pacing allows at one time; what it has
  * left may be taken by the packets of the next moments, so that a frame whose packets come one by one is not sent one by one.
@@ -23,9 +23,6 @@ struct worker;
 /* While a packet waits for longer, no more are taken behind it. Twice what pacing aims at, because a link that fell is drained slowly. Higher: stale
    pictures. Lower: what is dropped here is asked for again, over the same link. */
 #define RELEASE_LONGEST_NS (2 * PACING_WAIT_NS)
-/* Newest numbers of each slot among which a packet is looked for that fills a probe. Higher: more looking, 50 ns each. Lower: smaller packets. */
-#define RELEASE_PROBE_LOOK 4u
-
 /* What waits for less than this, by the estimate, is not thrown away for a key frame: it leaves sooner than anybody notices. */
 #define RELEASE_STALE_MS 100u
 
@@ -58,8 +55,6 @@ void release_later(struct worker *worker, uint32_t transport, const struct waiti
 void release_key_frame(struct worker *worker, uint32_t sink, uint64_t index, bool cut);
 /* Is a packet of this sink of before what it still needs? */
 bool release_superseded(const struct worker *worker, uint32_t sink, uint64_t index);
-/* Has it a retransmission stream to probe it on? */
-bool release_can_probe(const struct worker *worker, uint32_t transport);
 /* The receiver is to be probed. */
 void release_probe(struct worker *worker, uint32_t transport, const struct probe_request *request, uint64_t now_ns);
 /* Nothing waits any more and no probe is under way: it left, or begins anew. */
