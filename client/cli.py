@@ -61,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="leave after so long")
     parser.add_argument("--start", action="store_true", help="begin a conference when none runs")
     parser.add_argument("--focus", metavar="ID", help="the conference server's Matrix id, to begin on it")
+    parser.add_argument(
+        "--service", metavar="URL", help="the conference server's web address, to resume over it"
+    )
     parser.add_argument("--to-device", action="store_true", help="give keys from device to device")
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
 
@@ -140,6 +143,7 @@ async def _take_part(
         focus=options.focus,
         start=options.start,
         to_device=options.to_device,
+        service=options.service,
         say=terminal.say,
     )
     try:

@@ -52,13 +52,15 @@ class Conference:
         focus: str | None = None,
         start: bool = False,
         to_device: bool = False,
+        service: str | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> "Conference":
         """Returns once we are inside; Trouble says why not.
 
         `room`: id or alias of the conference room. `send`: what we send, nothing by default. `start`: begin
         a conference when none runs, on `focus` (a Matrix id) or on the one that served the last.
-        `to_device`: give our keys by Olm instead of the room's timeline. `say` is told what is being done.
+        `to_device`: give our keys by Olm instead of the room's timeline. `service`: the conference server's
+        web address, over which a lost connection is made anew. `say` is told what is being done.
         """
         say("logging in")
         server = await Homeserver.open(homeserver, user, password=password, token=token)
@@ -70,6 +72,7 @@ class Conference:
             conference_room = ConferenceRoom(server, room_id)
             await conference_room.load()
             self = cls(server, conference_room, send)
+            self._membership.service = service
             await self._enter(start, focus, to_device, say)
         except BaseException:
             if self is not None:
@@ -138,13 +141,7 @@ class Conference:
 
     def mute(self, audio: bool, video: bool) -> None:
         """A muted source sends nothing."""
-        senders = self._membership.senders
-        if senders.microphone is not None:
-            senders.microphone.muted = audio
-        if senders.camera is not None:
-            senders.camera.muted = video
-        metadata = messages.stream_metadata(self._entry.stream_id, audio, video)
-        self._membership.say(messages.metadata_changed(metadata))
+        self._membership.mute(audio, video)
 
     async def raise_hand(self, up: bool = True) -> None:
         """Said to the room, not to the server."""

@@ -12,10 +12,11 @@ from client.matrix.call import FocusCall
 from client.matrix.direct import direct_room
 from client.matrix.homeserver import Homeserver
 from client.matrix.room import ConferenceRoom
+from client.protocol import limits
 from client.protocol.events import Announcement
 from client.protocol.messages import Hangup, stream_metadata
 from client.transport.link import Link
-from client.transport.sdp import Answer, AnswerUnusable, Offerer, read_answer_untrusted
+from client.transport.sdp import Answer, AnswerUnusable, Offerer, Transport, read_answer_untrusted
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +72,14 @@ class Entry:
         self.offerer: Offerer | None = None
         self.call: FocusCall | None = None
 
+    def new_offerer(self, transport: Transport) -> Offerer:
+        """For a connection of its own, with as many slots as the one before has."""
+        pairs = limits.FIRST_SLOT_PAIRS if self.offerer is None else self.offerer.pairs
+        return Offerer(transport, self.stream_id, self._sources, pairs)
+
     async def call_focus(self, entitled: Pass, link: Link, say: Say) -> Answer:
         """One attempt; Trouble with the focus's code when it refuses."""
-        transport = await link.gather()
-        self.offerer = Offerer(transport, self.stream_id, self._sources)
+        self.offerer = self.new_offerer(await link.gather())
         focus = entitled.conference.focus
         say(f"calling {focus}")
         room_id = await direct_room(self._homeserver, focus)

@@ -29,6 +29,7 @@ from client.protocol import limits, messages, names
 from client.protocol.checked import Malformed
 from client.protocol.reading import read_message_untrusted
 from client.receiving import Receiver, Sink
+from client.resuming import resume
 from client.rtp import rtcp
 from client.rtp.packet import PacketError
 from client.sending import CameraSender, MicrophoneSender, Senders
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 
 # How often holes, reports and missing keys are looked at. Lower: more work; higher: later repairs.
 TICK_S = 0.02
+
+
+_LOST = Ended("channel_failed", "The connection to the server was lost.")
 
 
 class Membership:
@@ -58,8 +62,15 @@ class Membership:
         self.over = asyncio.Event()
         self.senders = Senders(self._send_packet)
         self.gestures: Gestures | None = None
+        self.service: str | None = None  # the address that config.json comes from
         self._keys: KeyLink | None = None
         self._link: Link | None = None
+        self._next: Link | None = None  # a second connection that is being made
+        self._resume: messages.Resume | None = None
+        self._moving: asyncio.Task[None] | None = None
+        self._moved = asyncio.Event()
+        self._metadata = messages.stream_metadata(entry.stream_id)
+        self._silence_s = limits.CHANNEL_SILENCE_S
         self._receiver: Receiver | None = None
         self._sinks: list[Sink] = []
         self._heard_at = time.monotonic()
@@ -74,8 +85,25 @@ class Membership:
         self._keys = keys
 
     def new_link(self) -> Link:
-        self._link = Link(self._rtp, self._rtcp, self._message, self._lost)
+        """The first, or another attempt at it."""
+        self._link = self._make_link()
         return self._link
+
+    def _make_link(self) -> Link:
+        def rtp(data: bytes) -> None:
+            self._rtp(data, link)
+
+        def message(data: str) -> None:
+            # Nothing counts that comes over the channel of a connection that was left.
+            if link is self._link or link is self._next:
+                self._message(data, link)
+
+        def lost() -> None:
+            if link is self._link:
+                self._lost()
+
+        link = Link(rtp, self._rtcp, message, lost)
+        return link
 
     def add_sink(self, sink: Sink) -> None:
         self._sinks.append(sink)
@@ -105,7 +133,7 @@ class Membership:
             self._ask_for_keys()
             if self.gestures is not None:
                 self.gestures.tick(now)
-            if now - self._heard_at > limits.CHANNEL_SILENCE_S:
+            if now - self._heard_at > self._silence_s:
                 self._lost()
 
     def say(self, message: str) -> None:
@@ -122,8 +150,19 @@ class Membership:
         """By the focus, over the data channel or in the direct-message room."""
         self.end(Ended(hangup.code, hangup.message or f"The server ended the call: {hangup.reason}."))
 
+    def mute(self, audio: bool, video: bool) -> None:
+        if self.senders.microphone is not None:
+            self.senders.microphone.muted = audio
+        if self.senders.camera is not None:
+            self.senders.camera.muted = video
+        self._metadata = messages.stream_metadata(self._entry.stream_id, audio, video)
+        self.say(messages.metadata_changed(self._metadata))
+
     async def close(self) -> None:
         await self.senders.stop()
+        if self._moving is not None:
+            self._moving.cancel()
+            await asyncio.gather(self._moving, return_exceptions=True)
         if self._keys is not None:
             self._keys.close()
         if self.gestures is not None:
@@ -135,8 +174,9 @@ class Membership:
 
     # --- what the focus says ---
 
-    def _message(self, data: str) -> None:
-        self._heard_at = time.monotonic()
+    def _message(self, data: str, link: Link) -> None:
+        if link is self._link:
+            self._heard_at = time.monotonic()
         try:
             message = read_message_untrusted(data)
         except Malformed as error:
@@ -144,7 +184,7 @@ class Membership:
             return self.statistics.count("messages malformed")
         match message:
             case messages.Welcome():
-                self._welcome(message)
+                self._welcome(message, link)
             case messages.Ping():
                 self.say(messages.pong())
             case messages.Negotiated(sdp, code, text):
@@ -180,12 +220,14 @@ class Membership:
             case messages.Viewers(viewers):
                 self.viewers = viewers
 
-    def _welcome(self, welcome: messages.Welcome) -> None:
+    def _welcome(self, welcome: messages.Welcome, link: Link) -> None:
         """We have a number: from here on there are keys, a receiver and senders. Nothing said before
         holds."""
         self.slots, self.layers, self.viewers = {}, {}, {}
+        self._resume = welcome.resume
+        self._silence_s = max(5.0, 2.5 * welcome.ping_interval_s)
         if self.welcomed.is_set():
-            return
+            return self._move(welcome, link)
         assert self._keys is not None
         self.number = welcome.member
         self._keys.start(welcome.member)
@@ -200,6 +242,7 @@ class Membership:
         self._agree()
         self.welcomed.set()
         self._tell(Joined(welcome.member, welcome.conference_id))
+        return None
 
     def _roster(self, told: messages.Members) -> None:
         assert self._keys is not None
@@ -264,13 +307,13 @@ class Membership:
             return self._tell(Complaint("answer_unusable", str(error)))
         return self._agree()
 
-    def _agree(self) -> None:
+    def _agree(self, second: bool = False) -> None:
         """What was answered becomes slots and senders; again after each second offer."""
         assert self._link is not None
         assert self._link.answer is not None
         assert self._receiver is not None
         assert self._keys is not None
-        self._receiver.answered(self._link.answer)
+        self._receiver.answered(self._link.answer, second)
         if self._source is None or self.senders.camera or self.senders.microphone:
             return
         assert self._entry.offerer is not None
@@ -284,14 +327,60 @@ class Membership:
             else:
                 self.senders.microphone = MicrophoneSender(section, self._source, sealer, self._send_packet)
 
+    # --- another connection ---
+
     def _lost(self) -> None:
-        self.end(Ended("channel_failed", "The connection to the server was lost."))
+        """The channel is dead, which is not a leave: media may go on while a second connection is made."""
+        if self._moving is not None and not self._moving.done():
+            return None
+        if self._resume is None or self.service is None or self.ended is not None:
+            return self.end(_LOST)
+        self._tell(Complaint("channel_failed", "The connection to the server is lost; making another."))
+        self._moving = asyncio.create_task(self._make_another(self.service, self._resume), name="resume")
+        return None
+
+    async def _make_another(self, service: str, ticket: messages.Resume) -> None:
+        def attempt() -> Link:
+            self._next = self._make_link()
+            return self._next
+
+        first = self._link
+        self._moved.clear()
+        begun = time.monotonic()
+
+        def wanted() -> bool:
+            return self.ended is None and time.monotonic() - begun < limits.RESUME_S
+
+        link = await resume(service, ticket, self._entry, self._metadata, attempt, wanted)
+        # Its welcome, which moves us, may be behind the opening of the channel.
+        try:
+            async with asyncio.timeout(limits.CONNECT_S if link is not None else 0):
+                await self._moved.wait()
+        except TimeoutError:
+            return self.end(_LOST)
+        await asyncio.sleep(limits.MOVE_S)
+        self.say(messages.resumed())
+        if first is not None:
+            await first.close()
+        return None
+
+    def _move(self, welcome: messages.Welcome, link: Link) -> None:
+        """A welcome over the second connection: from now on it is the one."""
+        if link is not self._next or welcome.member != self.number:
+            return
+        self._link, self._next = link, None
+        self._heard_at = time.monotonic()
+        self.statistics.count("resumed")
+        self._moved.set()
+        self._agree(second=True)
+        if self.senders.camera is not None:
+            self.senders.camera.key_frame()
 
     # --- media ---
 
-    def _rtp(self, data: bytes) -> None:
+    def _rtp(self, data: bytes, link: Link) -> None:
         if self._receiver is not None:
-            self._receiver.rtp_untrusted(data)
+            self._receiver.rtp_untrusted(data, link is self._link)
 
     def _rtcp(self, data: bytes) -> None:
         try:

@@ -86,8 +86,14 @@ class Receiver:
 
     # --- what the focus says ---
 
-    def answered(self, answer: Answer) -> None:
-        """Sections that are there already keep what they know."""
+    def answered(self, answer: Answer, second: bool = False) -> None:
+        """Sections that are there already keep what they know; those of a second connection are others, and
+        what comes over the first is still taken.
+        """
+        if second:
+            self._by_mid = {}
+            self._arrivals.clear()
+            self._unwrap_feedback = Unwrapper(16)
         for mid, section in answer.sections.items():
             if section.direction != "sendonly" or section.ssrc is None or mid in self._by_mid:
                 continue
@@ -115,14 +121,16 @@ class Receiver:
 
     # --- what it sends ---
 
-    def rtp_untrusted(self, data: bytes) -> None:
+    def rtp_untrusted(self, data: bytes, current: bool = True) -> None:
+        """`current`: not over a connection that was left."""
         now = time.monotonic()
         try:
             packet = read_rtp_untrusted(data)
         except PacketError:
             return self._statistics.count("rtp malformed")
         if (
-            self._feedback_id is not None
+            current
+            and self._feedback_id is not None
             and len(number := packet.extensions.get(self._feedback_id, b"")) == 2
         ):
             self._arrivals.setdefault(

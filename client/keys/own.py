@@ -70,7 +70,7 @@ class OwnKeys:
         Keys of the last seconds are: people who join together see each other at once, and the step follows.
         """
         recent = self._count > 0 and now - self._last_sent <= limits.KEY_COALESCE_S
-        if self._count > 0 or self._wanted is None:
+        if self._count > 0:
             self._want(Change.STEP)
         return max(1, self._count if recent else self._count + 1)
 
@@ -125,6 +125,8 @@ class OwnKeys:
             self._not_before = now + limits.KEY_RETRY_S
 
     def _want(self, change: Change) -> None:
+        if not self._sources:
+            return  # who sends nothing has no keys
         self._wanted = change if self._wanted is None else max(self._wanted, change)
 
     def _make(self, change: Change) -> dict[int, BaseKey]:

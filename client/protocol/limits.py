@@ -58,6 +58,10 @@ FOCUS_JOIN_S: Final = 20.0
 ANSWER_S: Final = 25.0
 CONNECT_S: Final = 15.0
 INVITE_LIFETIME_MS: Final = 60_000
+# A second connection, seconds: the first receives for so long beside it, so that pictures are there before it
+# goes, and attempts end after so long (consent is over by then).
+MOVE_S: Final = 2.0
+RESUME_S: Final = 120.0
 # Nothing, not even a ping (every 10 s), came over the data channel for so long: it is dead.
 CHANNEL_SILENCE_S: Final = 35.0
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from client.protocol import names
@@ -15,6 +15,15 @@ class Welcome:
     conference_id: str
     ping_interval_s: float
     epoch: int
+    resume: "Resume | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """With what, and where, a second connection of this member is asked for."""
+
+    token: str = field(repr=False)
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +212,10 @@ def pong() -> str:
 
 def missing_key(number: int, source: str) -> str:
     return write(names.MISSING_KEY, {"member": number, "source": source})
+
+
+def resumed() -> str:
+    return write(names.RESUMED, {})
 
 
 def hangup(reason: str = "user_hangup") -> str:

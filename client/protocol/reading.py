@@ -18,6 +18,7 @@ from client.protocol.messages import (
     Message,
     Negotiated,
     Ping,
+    Resume,
     Send,
     Slot,
     Slots,
@@ -99,7 +100,12 @@ def _welcome(content: Mapping[str, Any]) -> Welcome:
         conference_id=text(content.get("conference_id"), "conference_id"),
         ping_interval_s=integer(content.get("ping_interval_ms"), "ping_interval_ms", 1) / 1000,
         epoch=integer(content.get("epoch"), "epoch"),
+        resume=None if content.get("resume") is None else _resume(mapping(content["resume"], "resume")),
     )
+
+
+def _resume(content: Mapping[str, Any]) -> Resume:
+    return Resume(text(content.get("token"), "resume.token"), text(content.get("url"), "resume.url"))
 
 
 def _members(content: Mapping[str, Any]) -> Members:

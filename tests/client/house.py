@@ -103,6 +103,11 @@ class House:
             self.heard += heard.kinds
 
     @property
+    def service(self) -> str:
+        """The focus's web address."""
+        return next(iter(self.demo.urls.values())).partition("?")[0]
+
+    @property
     def people(self) -> dict[str, Any]:
         told: dict[str, Any] = json.loads((self.demo.folder / "people.json").read_text())
         return told
@@ -172,7 +177,16 @@ async def all_see_all(guests: Sequence[Guest]) -> None:
     def done() -> bool:
         return all(one.sees_and_hears(other) for one in guests for other in guests if one is not other)
 
-    await until(done, "everybody sees and hears everybody")
+    try:
+        await until(done, "everybody sees and hears everybody")
+    except AssertionError as late:
+        raise AssertionError("\n".join([str(late), *(_account(each) for each in guests)])) from None
+
+
+def _account(guest: Guest) -> str:
+    figures = guest.conference.statistics
+    tiles = [f"{key}: {tile.state}, {tile.opened}, {tile.refused}" for key, tile in figures.tiles.items()]
+    return f"{guest.name} {guest.number}: {tiles}, {figures.counts}, {figures.sent}"
 
 
 @contextmanager

@@ -65,9 +65,9 @@ def overhear() -> Iterator[Overheard]:
         heard.event(">", told.type, told.content)
         await take(self, event)
 
-    def hearing(self: Membership, data: str) -> None:
+    def hearing(self: Membership, data: str, link: Link) -> None:
         heard.message(">", data, schemas.FOCUS)
-        message(self, data)
+        message(self, data, link)
 
     def saying(self: Link, text: str) -> bool:
         heard.message("<", text, schemas.CLIENT)

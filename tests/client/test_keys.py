@@ -93,6 +93,15 @@ def test_a_refused_sending_is_repeated_and_nothing_used_before() -> None:
     assert used.keys == again.keys
 
 
+def test_who_sends_nothing_has_no_keys() -> None:
+    own = OwnKeys((), bytes)
+    own.start()
+    own.member_joined(1)
+    own.member_left()
+    assert own.due == NEVER
+    assert own.poll(100) is None
+
+
 def test_step_255_is_followed_by_a_new_key() -> None:
     time = Timeline()
     time.own.start()

@@ -46,7 +46,8 @@ def test_every_schema_is_of_a_message() -> None:
         *schemas.FOCUS.values(),
         *schemas.CLIENT.values(),
     }
-    assert known | {"common", "http/config"} == set(schemas.names())
+    http = {"http/config", "http/resume", "http/resume_answer"}
+    assert known | http | {"common"} == set(schemas.names())
 
 
 # --- the server ---
@@ -149,9 +150,10 @@ def test_what_the_client_says_on_the_data_channel() -> None:
         messages.negotiate("v=0\r\n", metadata),
         messages.pong(),
         messages.missing_key(5, "camera"),
+        messages.resumed(),
         messages.hangup(),
     ]
-    assert {json.loads(each)["type"] for each in said} == set(schemas.CLIENT)
+    assert {json.loads(each)["type"] for each in said} | {f"{PREFIX}.prove"} == set(schemas.CLIENT)
     for each in said:
         assert schemas.problems_of_message(json.loads(each), schemas.CLIENT) == []
         assert len(each.encode()) < 16 * 1024

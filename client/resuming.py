@@ -1,0 +1,84 @@
+"""A second connection of the same member, asked for over HTTP (docs/protocol.md section 3.3)."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urljoin
+
+import aiohttp
+
+from client.errors import Trouble
+from client.joining import Entry
+from client.protocol import limits, names
+from client.protocol.checked import Malformed, mapping, text
+from client.protocol.messages import Resume
+from client.protocol.reading import read_error_untrusted
+from client.transport.link import Link
+from client.transport.sdp import AnswerUnusable, read_answer_untrusted
+
+log = logging.getLogger(__name__)
+
+# No other attempt can succeed with this token.
+_FINAL = frozenset({"resume_unknown", "sdp_unsupported", "sdp_malformed", "message_malformed", "too_large"})
+
+
+def waits() -> Iterator[float]:
+    """Before each attempt: all clients of a focus come back at once otherwise."""
+    yield random.uniform(0, 2)  # noqa: S311 - spreads load, keeps no secret
+    yield from (1, 2, 4)
+    while True:
+        yield 8
+
+
+async def resume(
+    service: str,
+    ticket: Resume,
+    entry: Entry,
+    metadata: dict[str, Any],
+    new_link: Callable[[], Link],
+    wanted: Callable[[], bool],
+) -> Link | None:
+    """The second connection, once its data channel is open; None when there is none to be had.
+
+    `service`: the address that config.json comes from. `wanted`: whether the first one still lasts, or may.
+    """
+    for wait in waits():
+        await asyncio.sleep(wait)
+        if not wanted():
+            return None
+        link = new_link()
+        try:
+            await _attempt(service, ticket, entry, metadata, link)
+            return link
+        except (Trouble, TimeoutError, OSError, aiohttp.ClientError, Malformed, AnswerUnusable) as failed:
+            await link.close()
+            log.info("resuming failed: %s", failed if isinstance(failed, Trouble) else type(failed).__name__)
+            if isinstance(failed, Trouble) and failed.code in _FINAL:
+                return None
+        except BaseException:
+            await link.close()
+            raise
+    return None
+
+
+async def _attempt(service: str, ticket: Resume, entry: Entry, metadata: dict[str, Any], link: Link) -> None:
+    offerer = entry.new_offerer(await link.gather())
+    body = {
+        "token": ticket.token,
+        "offer": {"type": "offer", "sdp": offerer.offer()},
+        names.METADATA: metadata,
+    }
+    timeout = aiohttp.ClientTimeout(total=limits.CONNECT_S)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as http,
+        http.post(urljoin(service, ticket.url), json=body) as response,
+    ):
+        answer = mapping(await response.json(content_type=None), "the answer")
+    if "error" in answer:
+        raise Trouble(*read_error_untrusted(answer["error"]))
+    sdp = text(mapping(answer.get("answer"), "answer").get("sdp"), "sdp", limits.MESSAGE_MAX_CHARS)
+    agreed = read_answer_untrusted(sdp, offerer.lines)
+    entry.offerer = offerer
+    await link.connect(agreed)
