@@ -100,7 +100,8 @@ export function Avatar({ name, id }: { name: string; id: string }) {
         .toUpperCase();
     return (
         <div class="avatar" aria-hidden="true">
-            <span style={{ background: `hsl(${hash % 360} 28% 34%)` }}>{initials}</span>
+            {/* Drawn by the style sheet: it is a picture of the name, and no text of the page. */}
+            <span data-initials={initials} style={{ background: `hsl(${hash % 360} 28% 34%)` }} />
         </div>
     );
 }

@@ -37,13 +37,16 @@ export function Tile(props: TileProps) {
     const label = screen ? `${name}'s screen` : name;
     const action = large ? "Press for the grid" : "Press to enlarge";
     const hint = GRADES[state.grade];
+    // What can be read on the tile comes first and in the same order: people who steer by voice say what they see.
     const spoken = [
         label,
+        lock.label,
+        state.paused ? PAUSED : "",
+        hand > 0 ? `${hand} in line with a raised hand` : "",
         speaking ? "speaking" : "",
-        hand > 0 ? `hand raised, number ${hand} in line` : "",
         muted.audio ? "microphone off" : "",
         muted.video ? "camera off" : "",
-        state.paused ? PAUSED : hint,
+        state.paused ? "" : hint,
         lock.text,
     ].filter(Boolean);
     const press = (event: KeyboardEvent) => {
@@ -66,21 +69,6 @@ export function Tile(props: TileProps) {
         >
             {!state.visible && <Avatar name={own ? id : name} id={id} />}
             <Picture track={track} mirrored={own && !screen} hidden={!state.visible} />
-            {state.paused && (
-                <p class="why" aria-hidden="true">
-                    <Icon name="pause" size={18} /> {PAUSED}
-                </p>
-            )}
-            {reaction && (
-                <span class="reaction" aria-hidden="true">
-                    {reaction}
-                </span>
-            )}
-            {hand > 0 && (
-                <span class="hand" aria-hidden="true" title={`Hand raised, number ${hand} in line`}>
-                    <Icon name="hand" size={18} /> {hand}
-                </span>
-            )}
             <div class="caption" aria-hidden="true">
                 {speaking && (
                     <span class="voice" title="Speaking">
@@ -97,7 +85,7 @@ export function Tile(props: TileProps) {
                         <Icon name="cameraOff" size={16} />
                     </span>
                 )}
-                <span class="name">{label}</span>
+                <span class="name">{label}</span>{" "}
                 {hint && (
                     <span class={`bars ${state.grade}`} title={hint}>
                         <Icon name="bars" size={16} />
@@ -107,7 +95,22 @@ export function Tile(props: TileProps) {
                     <Icon name={lock.icon} size={16} />
                     {lock.label && <span>{lock.label}</span>}
                 </span>
-            </div>
+            </div>{" "}
+            {state.paused && (
+                <p class="why" aria-hidden="true">
+                    <Icon name="pause" size={18} /> {PAUSED}
+                </p>
+            )}{" "}
+            {hand > 0 && (
+                <span class="hand" aria-hidden="true" title={`Hand raised, number ${hand} in line`}>
+                    <Icon name="hand" size={18} /> {hand}
+                </span>
+            )}
+            {reaction && (
+                <span class="reaction" aria-hidden="true">
+                    {reaction}
+                </span>
+            )}
         </div>
     );
 }
