@@ -31,6 +31,14 @@ cdef extern from "fastpath/counters.h" nogil:
         COUNTER_delay_more
         COUNTER_delay_sum_us
 
+cdef extern from "fastpath/holding.h" nogil:
+    enum:
+        HOLDING_LIMIT_NS
+    struct holding_t "holding":
+        pass
+    void holding_note(holding_t *holding, uint64_t worked_ns, uint64_t slept_ns)
+    uint64_t holding_ns(const holding_t *holding, uint64_t limit_ns)
+
 cdef extern from "fastpath/addresses.h" nogil:
     struct endpoint:
         uint8_t family

@@ -26,6 +26,7 @@ cdef extern from "<time.h>" nogil:
         CLOCK_MONOTONIC
         CLOCK_REALTIME
 
+    int nanosleep(const timespec *duration, timespec *left)
     int clock_gettime(int clock, timespec *now)
 
 cdef extern from "<signal.h>" nogil:

@@ -45,7 +45,9 @@ class Worker(Forwarder):
         backend: str | None = None,
         *,
         gro: bool = True,
+        hold_us: int | None = None,
     ) -> None:
-        """`backend`: "openssl", "ipsec-mb" or None for the fastest that works; OSError if it does not."""
+        """`backend`: "openssl", "ipsec-mb" or None for the fastest that works; OSError if it does not.
+        `hold_us`: the longest that a busy worker gathers before it forwards; None = HOLDING_LIMIT_NS."""
     def run(self) -> None:
         """Forwards until SIGTERM or DOWNLINK_STOP. Python's other handlers run within 250 ms."""

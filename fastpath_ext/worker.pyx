@@ -155,13 +155,16 @@ cdef class Worker(Forwarder):
 
     cdef shell io
 
-    def __init__(self, int config_fd, int state_fd, int uplink_fd, udp_fds, backend=None, *, gro=True):
+    def __init__(
+        self, int config_fd, int state_fd, int uplink_fd, udp_fds, backend=None, *, gro=True, hold_us=None
+    ):
         Forwarder.__init__(self, config_fd, state_fd, backend=backend)
         if not 0 < len(udp_fds) <= MAX_SOCKETS:
             raise ValueError(f"1 to {MAX_SOCKETS} UDP sockets")
         if shell_open(&self.io) != 0:
             raise MemoryError
         self.io.uplink = uplink_fd
+        self.io.hold_limit_ns = f.HOLDING_LIMIT_NS if hold_us is None else int(hold_us) * 1000
         for fd in udp_fds:
             shell_add_socket(&self.io, fd, gro)
 

@@ -67,10 +67,25 @@ cdef int wait(shell *io, f.worker_t *core, p.pollfd *fds) noexcept nogil:
 
 
 cdef void count_turn(shell *io, f.worker_t *core, uint64_t began_ns) noexcept nogil:
-    io.busy_ns += clock_ns(p.CLOCK_MONOTONIC) - began_ns
+    cdef uint64_t done_ns = clock_ns(p.CLOCK_MONOTONIC)
+    if io.done_ns != 0:
+        f.holding_note(&io.holding, done_ns - began_ns, began_ns - io.done_ns)
+    io.done_ns = done_ns
+    io.busy_ns += done_ns - began_ns
     f.worker_count(core, f.COUNTER_loop_turns, 1)
     f.worker_count(core, f.COUNTER_loop_busy_us, io.busy_ns // 1000)
     io.busy_ns %= 1000
+
+
+# Under load the next turn begins no sooner than holding says, so that more comes, and leaves, together.
+cdef void hold(shell *io, uint64_t began_ns) noexcept nogil:
+    cdef uint64_t least_ns = f.holding_ns(&io.holding, io.hold_limit_ns)
+    cdef p.timespec left
+    if io.done_ns >= began_ns + least_ns:
+        return
+    left.tv_sec = 0
+    left.tv_nsec = <long>(began_ns + least_ns - io.done_ns)
+    p.nanosleep(&left, NULL)
 
 
 # Returns LOOP_STOPPED, LOOP_GOES_ON when Python should look for its signals, or a negative errno.
@@ -105,6 +120,8 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
         count_turn(io, core, now_ns)
         if stop_asked:
             stop = True
+        else:
+            hold(io, now_ns)
         if now_ns - io.checked_ns > CHECK_NS or ready < 0:
             io.checked_ns = now_ns
             core.realtime_offset_ns = clock_ns(p.CLOCK_REALTIME) - clock_ns(p.CLOCK_MONOTONIC)

@@ -21,6 +21,9 @@ cdef struct shell:
     uint32_t socket_count
     int uplink
     uint64_t checked_ns  # when Python's signals and the clocks were last looked at
+    f.holding_t holding
+    uint64_t done_ns  # when the last turn ended, 0 = there was none
+    uint64_t hold_limit_ns
     uint64_t busy_ns  # at work since the counter last took whole microseconds
     uint64_t oldest_ns  # when the first datagram since the last flush came to the kernel, 0 = none did
     # receiving, LIMIT_RX_BATCH of each
