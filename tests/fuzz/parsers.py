@@ -12,6 +12,7 @@ import contextlib
 import importlib.util
 import json
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -390,37 +391,31 @@ def guided(target: str, seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(seeds(target)):
         (folder / f"seed{number}").write_bytes(data)
-    atheris.instrument_all()
     atheris.Setup(
         [sys.argv[0], f"-max_total_time={int(seconds)}", "-max_len=20000", str(folder)], TARGETS[target]
     )
     atheris.Fuzz()
 
 
-def main() -> None:
-    import subprocess
+_GUIDED = """
+import atheris
+with atheris.instrument_imports(include=["control.protocol", "client"]):
+    from tests.fuzz import parsers
+parsers.guided({!r}, {})
+"""
 
+
+def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--seconds", type=float, default=60)
     arguments.add_argument("--only", choices=TARGETS)
-    arguments.add_argument("--guided", action="store_true")
     chosen = arguments.parse_args()
-    if chosen.guided:
-        guided(chosen.only, chosen.seconds)
     for target in [chosen.only] if chosen.only else TARGETS:
         print(f"    {target:16} {run(target, seconds=chosen.seconds / 2)} changed inputs", flush=True)
         if importlib.util.find_spec("atheris"):
-            command = [
-                sys.executable,
-                "-m",
-                "tests.fuzz.parsers",
-                "--guided",
-                "--only",
-                target,
-                "--seconds",
-                str(chosen.seconds / 2),
-            ]
+            command = [sys.executable, "-c", _GUIDED.format(target, chosen.seconds / 2)]
             done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+            print(f"    {target:16} {done.stderr.strip().rpartition(chr(10))[2]}", flush=True)
             if done.returncode != 0:
                 sys.exit(done.stderr[-5000:])
 
