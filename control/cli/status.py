@@ -14,6 +14,7 @@ from rich.text import Text
 
 from control.cli.asking import Server
 from control.cli.main import AS_JSON, CONFIG, Failure, load_or_exit
+from control.config import Config
 
 Overview = Mapping[str, Any]
 SAMPLE_S = 1.0
@@ -25,13 +26,18 @@ FAINT_AGE_S = 2.0
 @CONFIG
 @AS_JSON
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--page", is_flag=True, help="Print the address of the status page, with its token.")
 @click.option("--log-level", help="Set the log level of the running server, such as debug or nio=warning.")
-def status(path: Path, as_json: bool, watch: bool, log_level: str | None) -> None:
+def status(path: Path, as_json: bool, watch: bool, page: bool, log_level: str | None) -> None:
     """What goes on now: conferences, people, rates, loss, layers, load, drops by reason.
 
     People are numbers here; `sotto explain @name:server` is about one person.
     """
-    server = Server(load_or_exit(path))
+    config = load_or_exit(path)
+    server = Server(config)
+    if page:
+        click.echo(page_address(config, server))
+        return
     if log_level is not None:
         module, _, level = log_level.rpartition("=")
         server.post("/log-level", level=level, module=module)
@@ -58,6 +64,16 @@ def status(path: Path, as_json: bool, watch: bool, log_level: str | None) -> Non
             if not watch:
                 return
             before = now
+
+
+def page_address(config: Config, server: Server) -> str:
+    """Where a browser on this machine finds the status page."""
+    from control.io.status_page import token_file
+
+    server.get("/status")  # a server that is gone has no page
+    host, port = config.http_address
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/status?token={token_file(server.folder).read_text()}"
 
 
 def screen(before: Overview, now: Overview) -> Group:

@@ -12,6 +12,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from control.io.status_page import StatusPage
+
 from control.protocol.limits import RESUME_MAX_BYTES
 from control.protocol.names import RESUME_URL
 
@@ -47,6 +49,7 @@ class HttpServer:
         web_dir: Path | None,
         count: Callable[[str], None] = lambda name: None,
         resume: Callable[[str], tuple[int, dict[str, Any]]] | None = None,
+        status: StatusPage | None = None,
     ) -> None:
         self._registry = registry
         self._ready = ready
@@ -61,6 +64,8 @@ class HttpServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config.json", self._client_config)
         app.router.add_post(RESUME_URL, self._resume_untrusted)
+        if status is not None:
+            status.add_to(app)
         app.router.add_get("/{path:.*}", self._file)
         self._runner = web.AppRunner(app, access_log=None, logger=_discreet(count))
 
