@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import quote
 
@@ -11,6 +13,8 @@ from client.gestures import Gestures
 from client.happenings import Ended, Happening
 from client.joining import Entry, Pass, enter
 from client.keylink import KeyLink
+from client.keys.epochs import Epochs
+from client.keys.ticket import Ticket
 from client.matrix.homeserver import Homeserver
 from client.matrix.room import ConferenceRoom
 from client.media.record import Recorder
@@ -21,6 +25,10 @@ from client.receiving import Sink
 from client.statistics import Statistics
 
 log = logging.getLogger(__name__)
+
+
+# How often it is looked whether it is our turn to propose an epoch.
+EPOCH_TICK_S = 0.2
 
 
 class Conference:
@@ -96,6 +104,11 @@ class Conference:
     def number(self) -> int:
         """Our member number."""
         return self._membership.number
+
+    @property
+    def epoch(self) -> int:
+        """Of the ticket that admits now."""
+        return self._membership.epoch
 
     @property
     def members(self) -> Mapping[int, messages.Member]:
@@ -223,10 +236,52 @@ class Conference:
             membership.members,
             self._happenings.put_nowait,
         )
-        self._room.serve_tickets(self._pass.ticket, membership.rank)
-        for work in (membership.run(), self._watch_homeserver()):
+        self._follow_epochs(self._pass)
+        for work in (membership.run(), self._watch_homeserver(), self._propose_epochs()):
             self._tasks.append(asyncio.create_task(work, name="conference"))
         say(f"inside as member {membership.number}")
+
+    def _follow_epochs(self, entitled: Pass) -> None:
+        membership, who = self._membership, self._homeserver.device
+        assert self._entry.call is not None
+        call_id = self._entry.call.call_id
+
+        def prove(ticket: Ticket) -> bytes:
+            return ticket.prove_epoch(who.user_id, who.device_id, call_id)
+
+        epochs = Epochs(entitled.ticket, membership.epoch, prove, secrets.token_bytes)
+        membership.epochs = epochs
+
+        def arrived(ticket: Ticket) -> None:
+            epochs.ticket_arrived(ticket, time.monotonic())
+            membership.prove()
+
+        def ask() -> None:
+            work = self._room.request_ticket(entitled.conference.conference_id)
+            self._tasks.append(asyncio.create_task(work, name="ticket"))
+
+        def member_changed(room_id: str, user_id: str) -> None:
+            inside = any(each.user_id == user_id for each in membership.members.values())
+            if room_id == self._room.room_id and inside and not self._homeserver.joined(room_id, user_id):
+                membership.somebody_left()
+
+        membership.ask_for_ticket = ask
+        self._homeserver.inbox.on_member.append(member_changed)
+        self._room.serve_tickets(lambda: epochs.ticket, membership.rank, arrived)
+        membership.prove()
+
+    async def _propose_epochs(self) -> None:
+        while (epochs := self._membership.epochs) is not None:
+            await asyncio.sleep(EPOCH_TICK_S)
+            ticket = epochs.poll(time.monotonic())
+            if ticket is not None:
+                try:
+                    await self._room.send_ticket(ticket)
+                except Trouble as trouble:
+                    log.warning("a new epoch was not proposed: %s", trouble.code)
+                    continue
+                epochs.ticket_arrived(ticket, time.monotonic())
+                self._membership.prove()
 
     async def _watch_homeserver(self) -> None:
         trouble = await self._homeserver.lost

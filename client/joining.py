@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 Say = Callable[[str], None]
 
 # Refusals after which another ticket or another conference is looked for, so often at most.
-ATTEMPTS = 4
+ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True)

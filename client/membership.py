@@ -22,6 +22,7 @@ from client.happenings import (
 )
 from client.joining import Entry
 from client.keylink import KeyLink
+from client.keys.epochs import Epochs
 from client.keys.exchange import Device
 from client.keys.frames import Verdict
 from client.media.sources import Source
@@ -62,6 +63,9 @@ class Membership:
         self.over = asyncio.Event()
         self.senders = Senders(self._send_packet)
         self.gestures: Gestures | None = None
+        self.epochs: Epochs | None = None
+        self.epoch = 0  # of the ticket, as the welcome told it
+        self.ask_for_ticket: Callable[[], None] = lambda: None
         self.service: str | None = None  # the address that config.json comes from
         self._keys: KeyLink | None = None
         self._link: Link | None = None
@@ -113,6 +117,11 @@ class Membership:
     def keys_arrived(self, member: int) -> None:
         if self._receiver is not None:
             self._receiver.keys_arrived(member)
+
+    def somebody_left(self) -> None:
+        """The conference, or its room."""
+        if self.epochs is not None:
+            self.epochs.somebody_left(time.monotonic(), self.rank())
 
     def rank(self) -> int:
         """Our place among those inside, by number; -1 while the roster does not name us."""
@@ -219,12 +228,19 @@ class Membership:
                 self._layers(layers)
             case messages.Viewers(viewers):
                 self.viewers = viewers
+            case messages.Epoch():
+                self.epoch = message.epoch
+                if self.epochs is not None:
+                    if self.epochs.told(message):
+                        self.ask_for_ticket()
+                    self.prove()
 
     def _welcome(self, welcome: messages.Welcome, link: Link) -> None:
         """We have a number: from here on there are keys, a receiver and senders. Nothing said before
         holds."""
         self.slots, self.layers, self.viewers = {}, {}, {}
         self._resume = welcome.resume
+        self.epoch = welcome.epoch
         self._silence_s = max(5.0, 2.5 * welcome.ping_interval_s)
         if self.welcomed.is_set():
             return self._move(welcome, link)
@@ -255,6 +271,7 @@ class Membership:
                 if self.gestures is not None:
                     self.gestures.left(number)
                 self._tell(MemberLeft(number, member.user_id))
+                self.somebody_left()
         for member in told.present:
             known = self.members.get(member.member)
             self.members[member.member] = member
@@ -326,6 +343,11 @@ class Membership:
                 self.senders.camera = CameraSender(section, self._source, sealer, self._send_packet)
             else:
                 self.senders.microphone = MicrophoneSender(section, self._source, sealer, self._send_packet)
+
+    def prove(self) -> None:
+        """Epochs whose ticket has come."""
+        for proof in self.epochs.proofs() if self.epochs is not None else ():
+            self.say(messages.prove(proof.epoch, proof.verifier, proof.signature))
 
     # --- another connection ---
 

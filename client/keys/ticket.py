@@ -47,6 +47,12 @@ class Ticket:
         )
         return self._key().sign("\n".join(lines).encode())
 
+    def prove_epoch(self, user_id: str, device_id: str, call_id: str) -> bytes:
+        """Signature for P.prove, worth something over the channel of this call alone."""
+        epoch = str(self.epoch)
+        lines = names.EPOCH_HEADING, self.conference_id, self.creator, epoch, user_id, device_id, call_id
+        return self._key().sign("\n".join(lines).encode())
+
     def join(self, user_id: str, device_id: str, call_id: str, ts: int, opens: bool) -> dict[str, object]:
         """The `join` object of an invite; `opens` in the creator's."""
         content: dict[str, object] = {

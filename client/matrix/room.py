@@ -37,7 +37,8 @@ class ConferenceRoom:
         self._rank: Callable[[], int] | None = None
         self._answering: asyncio.Task[None] | None = None
         self._answered_at = -limits.TICKET_PAUSE_S
-        self._ours: Ticket | None = None
+        self._ours: Callable[[], Ticket] | None = None
+        self._arrived: Callable[[Ticket], None] | None = None
         homeserver.inbox.on_event.append(self._heard)
 
     async def load(self) -> None:
@@ -105,14 +106,14 @@ class ConferenceRoom:
     # --- tickets ---
 
     def best_ticket(self, conference: Announcement) -> Ticket | None:
-        """The creator's own before others', then the newest; none that was refused."""
+        """Of the highest epoch; the creator's own before others', then the newest; none that was refused."""
         usable = [
-            (sender == conference.creator, ts, ticket)
+            (ticket.epoch, sender == conference.creator, ts, ticket)
             for ticket, sender, ts in self._tickets
             if (ticket.conference_id, ticket.creator) == (conference.conference_id, conference.creator)
             and ticket.secret not in self._refused
         ]
-        return max(usable, key=lambda each: each[:2])[2] if usable else None
+        return max(usable, key=lambda each: each[:3])[3] if usable else None
 
     def refuse(self, ticket: Ticket) -> None:
         self._refused.add(ticket.secret)
@@ -123,8 +124,7 @@ class ConferenceRoom:
             if (ticket := self.best_ticket(conference)) is not None:
                 return ticket
             say("asking those inside for the ticket" + (" again" if attempt else ""))
-            content = {"conference_id": conference.conference_id, "device_id": self._homeserver.device_id}
-            await self._homeserver.send(self.room_id, names.TICKET_REQUEST, content)
+            await self.request_ticket(conference.conference_id)
             deadline = time.monotonic() + limits.TICKET_ANSWER_S
             while (left := deadline - time.monotonic()) > 0 and self.best_ticket(conference) is None:
                 if self.running() != conference:
@@ -142,10 +142,18 @@ class ConferenceRoom:
             raise Trouble("room_not_encrypted", "The room is not encrypted: a ticket cannot be sent to it.")
         await self._homeserver.send(self.room_id, names.TICKET, ticket.content())
 
-    def serve_tickets(self, ticket: Ticket, rank: Callable[[], int]) -> None:
+    def serve_tickets(
+        self, ticket: Callable[[], Ticket], rank: Callable[[], int], arrived: Callable[[Ticket], None]
+    ) -> None:
         """From now on answer those who ask. `rank`: our place among those inside, by number; -1: not our
         turn."""
-        self._ours, self._rank = ticket, rank
+        self._ours, self._rank, self._arrived = ticket, rank, arrived
+        for known, _, _ in self._tickets:
+            arrived(known)
+
+    async def request_ticket(self, conference_id: str) -> None:
+        content = {"conference_id": conference_id, "device_id": self._homeserver.device_id}
+        await self._homeserver.send(self.room_id, names.TICKET_REQUEST, content)
 
     # --- what is said in the room ---
 
@@ -180,11 +188,13 @@ class ConferenceRoom:
         ticket = read_ticket_untrusted(event.content)
         self._tickets.append((ticket, event.sender, event.ts))
         del self._tickets[:-64]
-        if self._ours is not None and ticket.conference_id == self._ours.conference_id and not event.own:
+        if self._ours is not None and ticket.conference_id == self._ours().conference_id and not event.own:
             self._cancel_answer()
+        if self._arrived is not None:
+            self._arrived(ticket)
 
     def _request(self, conference_id: str) -> None:
-        if self._ours is None or self._rank is None or conference_id != self._ours.conference_id:
+        if self._ours is None or self._rank is None or conference_id != self._ours().conference_id:
             return
         if self._answering is None or self._answering.done():
             self._answering = asyncio.create_task(self._answer(), name="ticket")
@@ -200,7 +210,7 @@ class ConferenceRoom:
         self._answered_at = time.monotonic()
         try:
             # From here on it is sent, whoever else answers.
-            await asyncio.shield(asyncio.ensure_future(self.send_ticket(self._ours)))
+            await asyncio.shield(asyncio.ensure_future(self.send_ticket(self._ours())))
         except Trouble as trouble:
             log.warning("the ticket was not sent: %s", trouble.code)
 

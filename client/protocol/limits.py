@@ -44,6 +44,9 @@ TICKET_ANSWER_S: Final = 5.0
 TICKET_ROUNDS: Final = 5
 TICKET_RANK_S: Final = 3.0
 TICKET_PAUSE_S: Final = 2.0
+# One new epoch follows another after so long at the soonest; tickets of so many are remembered.
+EPOCH_S: Final = 10.0
+EPOCHS_KNOWN: Final = 32
 # Clocks of homeservers and of a conference's creator may differ by so much.
 CLOCK_SKEW_MS: Final = 60_000
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from client.protocol import names
+from client.protocol.checked import unpadded
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,27 @@ class Viewers:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposed:
+    """An epoch on its way; proved by so many of so many persons."""
+
+    epoch: int
+    verifier: bytes
+    proved: int
+    of: int
+    yours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """`proved`: have we; if not, we have `grace_s` left. `proposed`: the foremost first."""
+
+    epoch: int
+    proved: bool
+    grace_s: float | None
+    proposed: tuple[Proposed, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Negotiated:
     """The answer to our offer, or why there is none."""
 
@@ -147,6 +169,7 @@ Message = (
     | Speakers
     | Layers
     | Viewers
+    | Epoch
     | Negotiated
     | Ping
     | FocusError
@@ -212,6 +235,10 @@ def pong() -> str:
 
 def missing_key(number: int, source: str) -> str:
     return write(names.MISSING_KEY, {"member": number, "source": source})
+
+
+def prove(epoch: int, verifier: bytes, proof: bytes) -> str:
+    return write(names.PROVE, {"epoch": epoch, "verifier": unpadded(verifier), "proof": unpadded(proof)})
 
 
 def resumed() -> str:

@@ -6,9 +6,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from client.protocol import limits, names
-from client.protocol.checked import Malformed, boolean, integer, mapping, member, number, sequence, text
+from client.protocol.checked import (
+    Malformed,
+    binary,
+    boolean,
+    integer,
+    mapping,
+    member,
+    number,
+    sequence,
+    text,
+)
 from client.protocol.messages import (
     Encoding,
+    Epoch,
     FocusError,
     Hangup,
     Layer,
@@ -18,6 +29,7 @@ from client.protocol.messages import (
     Message,
     Negotiated,
     Ping,
+    Proposed,
     Resume,
     Send,
     Slot,
@@ -60,6 +72,8 @@ def read_message_untrusted(data: str) -> Message:
             return Layers({_mid(mid): _layer(each) for mid, each in _entries(content, "slots")})
         case names.VIEWERS:
             return Viewers({_source(name): _viewing(each) for name, each in _entries(content, "sources")})
+        case names.EPOCH:
+            return _epoch(content)
         case names.NEGOTIATE:
             return _negotiated(content)
         case names.PING:
@@ -195,6 +209,26 @@ def _viewing(value: object) -> Viewing:
         integer(entry.get("viewers"), "viewers"),
         number(entry.get("lost_mean"), "lost_mean", 0, 1),
         number(entry.get("lost_worst"), "lost_worst", 0, 1),
+    )
+
+
+def _epoch(content: Mapping[str, Any]) -> Epoch:
+    grace = content.get("grace_ms")
+    proposed = sequence(content.get("proposed"), "proposed", _SLOTS_MAX)
+    return Epoch(
+        integer(content.get("epoch"), "epoch"),
+        boolean(content.get("proved"), "proved"),
+        None if grace is None else integer(grace, "grace_ms") / 1000,
+        tuple(
+            Proposed(
+                integer(each.get("epoch"), "epoch"),
+                binary(each.get("verifier"), "verifier", 32),
+                integer(each.get("proved"), "proved"),
+                integer(each.get("of"), "of"),
+                boolean(each.get("yours"), "yours"),
+            )
+            for each in (mapping(one, "a proposal") for one in proposed)
+        ),
     )
 
 

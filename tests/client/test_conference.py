@@ -114,8 +114,12 @@ def test_keys_step_when_somebody_joins_and_change_when_somebody_leaves(where: Ho
                 lambda: max(bob.tile(alice).epochs) == max(alice.tile(bob).epochs) == 1,
                 "keys that carol never had are in use",
             )
+            await until(lambda: alice.conference.epoch == bob.conference.epoch == 1, "a new ticket")
             before = bob.tile(alice).opened
             await until(lambda: bob.tile(alice).opened > before + 10, "the picture goes on")
+            dave = await where.enter(inside, "dave", None)  # admitted by the new ticket
+            await until(lambda: dave.sees_and_hears(alice), "dave sees alice")
+            assert dave.conference.epoch == 1
             # Not a frame was lost over the change of keys, as they came before they were used.
             assert bob.states(alice, "audio")[-1] == "decrypting"
             assert carol.happened[-1] == Ended("left", "We left.")

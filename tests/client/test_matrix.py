@@ -133,7 +133,7 @@ async def test_a_conference_is_found_with_a_ticket(synapse: Synapse) -> None:
         await inside.load()
         assert inside.running() is None
         announcement, ticket = await inside.announce("@sotto:localhost")
-        inside.serve_tickets(ticket, lambda: 0)
+        inside.serve_tickets(lambda: ticket, lambda: 0, lambda each: None)
         outside = ConferenceRoom(bob, room_id)
         await outside.load()
         assert outside.running() == announcement
@@ -160,7 +160,7 @@ async def test_the_next_answers_when_the_first_does_not(
         silent, second, asking = (ConferenceRoom(each, room_id) for each in (alice, bob, carol))
         announcement, ticket = await silent.announce("@sotto:localhost")
         await asking.load()
-        second.serve_tickets(ticket, lambda: 1)
+        second.serve_tickets(lambda: ticket, lambda: 1, lambda each: None)
         sent: list[RoomEvent] = []
         carol.inbox.on_event.append(sent.append)
         assert await asking.find_ticket(announcement, lambda text: None) == ticket

@@ -1,0 +1,114 @@
+"""Epochs of the ticket: proved, proposed in turn, served. And the server's judgement of our proofs."""
+
+from __future__ import annotations
+
+from client.keys.epochs import Epochs
+from client.keys.ticket import Ticket
+from client.protocol import messages
+from client.protocol.messages import Epoch, Proposed
+from control.protocol import names
+from tests.protocol.people import CONFERENCE_ID, CREATOR, Person, invite, world
+
+FIRST = Ticket(CONFERENCE_ID, CREATOR, 0, bytes(range(32)))
+
+
+def later(epoch: int, secret: bytes = b"l" * 32) -> Ticket:
+    return Ticket(CONFERENCE_ID, CREATOR, epoch, secret)
+
+
+def made(ticket: Ticket = FIRST, current: int = 0) -> Epochs:
+    return Epochs(ticket, current, lambda each: b"proof of %d" % each.epoch, lambda size: b"n" * size)
+
+
+def test_tickets_of_later_epochs_are_proved_once() -> None:
+    epochs = made()
+    assert epochs.proofs() == []
+    epochs.ticket_arrived(later(1), 5)
+    epochs.ticket_arrived(later(1), 6)
+    epochs.ticket_arrived(FIRST, 7)
+    epochs.ticket_arrived(Ticket("another-conference-elsewhere", CREATOR, 9, b"x" * 32), 8)
+    (proof,) = epochs.proofs()
+    assert (proof.epoch, proof.verifier, proof.signature) == (1, later(1).verifier, b"proof of 1")
+    assert epochs.ticket == FIRST  # until the focus says that another is current
+    assert not epochs.told(Epoch(1, True, None, ()))
+    assert epochs.ticket == later(1)
+
+
+def test_of_two_with_one_number_the_foremost_is_served() -> None:
+    epochs = made()
+    epochs.ticket_arrived(later(1, b"a" * 32), 5)
+    epochs.ticket_arrived(later(1, b"b" * 32), 5)
+    assert len(epochs.proofs()) == 2
+    ahead = Proposed(1, later(1, b"b" * 32).verifier, 2, 3, True)
+    behind = Proposed(1, later(1, b"a" * 32).verifier, 1, 3, True)
+    epochs.told(Epoch(0, True, None, (ahead, behind)))
+    epochs.told(Epoch(1, True, None, ()))
+    assert epochs.ticket == later(1, b"b" * 32)
+
+
+def test_who_joined_with_a_proposed_ticket_proves_it() -> None:
+    epochs = made(later(3), current=2)
+    assert [each.epoch for each in epochs.proofs()] == [3]
+
+
+def test_who_lacks_the_current_ticket_asks_for_it() -> None:
+    epochs = made()
+    assert epochs.told(Epoch(4, False, 30.0, ()))
+    epochs.ticket_arrived(later(4), 5)
+    assert [each.epoch for each in epochs.proofs()] == [4]
+    assert not epochs.told(Epoch(4, False, 29.0, ()))
+    assert [each.epoch for each in epochs.proofs()] == [4]
+
+
+def test_the_first_proposes_at_once_the_next_in_turn_and_nobody_if_somebody_did() -> None:
+    first, second, third = made(), made(), made()
+    for rank, epochs in enumerate((first, second, third)):
+        epochs.somebody_left(100, rank)
+    proposed = first.poll(100)
+    assert proposed == Ticket(CONFERENCE_ID, CREATOR, 1, b"n" * 32)
+    assert second.poll(102.9) is None
+    assert second.poll(103) is not None
+    third.ticket_arrived(proposed, 104)
+    assert third.poll(200) is None
+    # Whoever is not in the roster has no turn.
+    fourth = made()
+    fourth.somebody_left(100, -1)
+    assert fourth.poll(1e9) is None
+
+
+def test_under_churn_one_epoch_in_ten_seconds() -> None:
+    epochs = made()
+    epochs.somebody_left(100, 0)
+    ticket = epochs.poll(100)
+    assert ticket is not None
+    epochs.ticket_arrived(ticket, 100)
+    epochs.somebody_left(101, 0)
+    assert epochs.poll(109) is None
+    again = epochs.poll(110)
+    assert again is not None
+    assert again.epoch == 2
+
+
+def test_the_server_takes_our_proofs() -> None:
+    where = world()
+    people = []
+    for number, user_id in enumerate((CREATOR, "@bob:example.org", "@carol:example.org")):
+        person = Person(where, user_id, f"DEV{number}", f"call{number}")
+        content = invite(user_id, person.device_id, person.call_id)
+        content[names.JOIN] = FIRST.join(
+            user_id, person.device_id, person.call_id, content[names.JOIN]["ts"], number == 0
+        )
+        person.send_invite(content)
+        people.append(person.connect())
+    ticket = later(1)
+    for person in people[:2]:
+        proof = ticket.prove_epoch(person.user_id, person.device_id, person.call_id)
+        person.say_text(messages.prove(1, ticket.verifier, proof))
+        assert person.last(names.ERROR) is None
+    where.pass_time(1)
+    told = people[2].last(f"{names.PREFIX}.epoch")
+    assert told is not None
+    assert (told["epoch"], told["proved"]) == (1, False)
+    where.pass_time(40)
+    assert people[2].last(names.HANGUP) is not None
+    assert people[0].last(names.HANGUP) is None
