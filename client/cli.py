@@ -62,9 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", action="store_true", help="begin a conference when none runs")
     parser.add_argument("--focus", metavar="ID", help="the conference server's Matrix id, to begin on it")
     parser.add_argument(
-        "--service", metavar="URL", help="the conference server's web address, to resume over it"
+        "--service", metavar="URL", help="the conference server's web address: its defaults, and resuming"
     )
-    parser.add_argument("--to-device", action="store_true", help="give keys from device to device")
+    parser.add_argument(
+        "--to-device", action="store_true", default=None, help="give keys from device to device"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
 
 

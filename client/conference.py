@@ -22,6 +22,7 @@ from client.media.sources import Source
 from client.membership import Membership
 from client.protocol import limits, messages, names
 from client.receiving import Sink
+from client.service import ask
 from client.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Conference:
         send: Source | None = None,
         focus: str | None = None,
         start: bool = False,
-        to_device: bool = False,
+        to_device: bool | None = None,
         service: str | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> "Conference":
@@ -68,8 +69,13 @@ class Conference:
         `room`: id or alias of the conference room. `send`: what we send, nothing by default. `start`: begin
         a conference when none runs, on `focus` (a Matrix id) or on the one that served the last.
         `to_device`: give our keys by Olm instead of the room's timeline. `service`: the conference server's
-        web address, over which a lost connection is made anew. `say` is told what is being done.
+        web address; it says what of these it wants, and there a lost connection is made anew. `say` is told
+        what is being done.
         """
+        if service is not None:
+            told = await ask(service)
+            focus = focus or told.focus
+            to_device = told.to_device if to_device is None else to_device
         say("logging in")
         server = await Homeserver.open(homeserver, user, password=password, token=token)
         self: Conference | None = None
@@ -81,7 +87,7 @@ class Conference:
             await conference_room.load()
             self = cls(server, conference_room, send)
             self._membership.service = service
-            await self._enter(start, focus, to_device, say)
+            await self._enter(start, focus, bool(to_device), say)
         except BaseException:
             if self is not None:
                 await self._close()

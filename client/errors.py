@@ -18,6 +18,7 @@ _EXITS: Final = {
     "homeserver_refused": EXIT_HOMESERVER,
     "room_unknown": EXIT_HOMESERVER,
     "room_not_encrypted": EXIT_HOMESERVER,
+    "service_unreachable": EXIT_NO_MEDIA,
     "focus_absent": EXIT_REFUSED,
     "no_answer": EXIT_REFUSED,
     "no_conference": EXIT_NO_CONFERENCE,

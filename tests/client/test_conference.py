@@ -259,6 +259,9 @@ def test_what_goes_wrong_is_said(where: House) -> None:
         with pytest.raises(Trouble) as login:
             await Conference.join(url, who["user_id"], password="wrong", room=where.people["room_id"])
         assert login.value.code == "login_refused"
+        with pytest.raises(Trouble) as service:
+            await where.join("alice", None, service="http://127.0.0.1:9/")
+        assert service.value.code == "service_unreachable"
         with pytest.raises(Trouble) as room:
             await Conference.join(url, who["user_id"], password=who["password"], room="!no:localhost")
         assert room.value.code == "room_unknown"

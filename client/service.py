@@ -1,0 +1,36 @@
+"""What a conference server says about itself over HTTP (docs/protocol.md section 6)."""
+
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+import aiohttp
+
+from client.errors import Trouble
+from client.protocol import limits
+from client.protocol.checked import Malformed, mapping, user_id
+
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`focus` is its Matrix id; `to_device`: how it wants members to give each other their keys."""
+
+    focus: str
+    to_device: bool
+
+
+async def ask(address: str) -> Service:
+    """Trouble "service_unreachable" when nothing of the kind answers there."""
+    timeout = aiohttp.ClientTimeout(total=limits.CONNECT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as http,
+            http.get(urljoin(address, CONFIG)) as response,
+        ):
+            config = mapping(await response.json(content_type=None), "the configuration")
+        return Service(user_id(config.get("focus"), "focus"), config.get("key_transport") == "to-device")
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, Malformed) as error:
+        raise Trouble(
+            "service_unreachable", f"There is no conference server at {address}: {type(error).__name__}."
+        ) from None
