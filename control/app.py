@@ -8,6 +8,7 @@ import ipaddress
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,23 @@ from control.handover import EXIT_HOPELESS, Handover
 from control.io.conferences import ConferenceRuntime
 from control.io.http import HttpServer
 from control.io.matrix import BACKOFF_MAX_S, BACKOFF_MIN_S, MatrixBot
-from control.io.matrix_account import AccountError, HomeserverUnavailable, SyncPosition, open_account
+from control.io.matrix_account import (
+    AccountError,
+    HomeserverUnavailable,
+    SyncPosition,
+    kept_login,
+    open_account,
+)
 from control.io.operator import OperatorSocket
 from control.io.receivers import receiver_gauges
+from control.io.status_page import StatusPage
 from control.io.workers import WorkerLink
 from control.metrics import Counts, Gauge, SottoCollector, registry
 from control.overview import explanations, overview
 from control.protocol import names
 from control.protocol.content import error_object
 from control.protocol.dtls import DtlsIdentity
-from control.protocol.events import MatrixCallEvent, PublishRoutes
+from control.protocol.events import ConsentExpired, MatrixCallEvent, PublishRoutes, TransportId
 from control.protocol.focus import Focus
 from fastpath_ext.counters import DESCRIPTIONS
 from fastpath_ext.values import UplinkMessage
@@ -42,6 +50,10 @@ SYNC_STALE_S = 90.0
 HEARTBEAT_STALE_S = 2.0
 
 
+# Events that wait for the homeserver to answer at the start. Higher: memory. Lower: hangups are lost.
+UNSENT_MAX = 1000
+
+
 class App:
     """All parts of one control process."""
 
@@ -49,11 +61,13 @@ class App:
         self._config = config
         self._silent = silent
         self._counts = Counts()
-        self._links = [WorkerLink(given, self._uplink, self._freed) for given in handover.workers]
+        self._links = [WorkerLink(given, self._uplink, self._freed, self._lost) for given in handover.workers]
         self._bot: MatrixBot | None = None
         self._runtime: ConferenceRuntime | None = None
         self._problem: str | None = "starting"
         self._fault = False
+        self._device: str | None = None
+        self._unsent: deque[tuple[str, str, dict[str, Any]]] = deque(maxlen=UNSENT_MAX)
         collector = SottoCollector(
             self._counts, DESCRIPTIONS, lambda: [link.counters.values() for link in self._links], self._gauges
         )
@@ -64,10 +78,11 @@ class App:
             config.client.web_dir,
             self._counts.count,
             self._resume,
+            StatusPage(Path(handover.run_dir), self._overview),
         )
         self._operator = OperatorSocket(
             Path(handover.run_dir),
-            lambda: overview(self._focus, self._links, self._counts, self._not_ready()),
+            self._overview,
             lambda user_id: explanations(self._focus, self._links, user_id),
             self._drain,
         )
@@ -75,6 +90,9 @@ class App:
     @property
     def _focus(self) -> Focus | None:
         return self._runtime.focus if self._runtime is not None else None
+
+    def _overview(self) -> dict[str, Any]:
+        return overview(self._focus, self._links, self._counts, self._not_ready())
 
     def _drain(self, wanted: bool) -> None:
         if self._focus is not None:
@@ -93,10 +111,9 @@ class App:
             )
             return EXIT_HOPELESS
         try:
+            self._go_on()
             client = await self._log_in()
-            self._start_conferences(client)
-            assert self._bot is not None
-            await self._bot.run()
+            await self._start_bot(client).run()
         except AccountError as error:
             log.error("the bot cannot log in: %s", error)
             return EXIT_HOPELESS
@@ -130,26 +147,51 @@ class App:
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, BACKOFF_MAX_S)
 
-    def _start_conferences(self, client: AsyncClient) -> None:
-        self._bot = MatrixBot(
+    def _go_on(self) -> None:
+        """With the conferences of a former control process, before the homeserver answers."""
+        kept = kept_login(self._config.homeserver.user_id, self._config.server.data_dir)
+        if kept is not None and any(link.memory is not None and link.memory.notes for link in self._links):
+            self._start_conferences(kept.user_id, kept.device_id)
+
+    def _start_bot(self, client: AsyncClient) -> MatrixBot:
+        if self._device not in (None, client.device_id):
+            # Rare: the kept login was refused. The next process begins with the new one.
+            raise RuntimeError("the bot has a new device")
+        self._bot = bot = MatrixBot(
             client,
             SyncPosition(self._config.server.data_dir),
             self._matrix_event,
             self._counts.count,
             self._config.server.allowed_servers,
         )
+        if self._runtime is None:
+            self._start_conferences(client.user_id, client.device_id)
+        for event in self._unsent:
+            bot.send(*event)
+        self._unsent.clear()
+        self._problem = None
+        return bot
+
+    def _start_conferences(self, user_id: str, device_id: str) -> None:
+        self._device = device_id
         self._runtime = ConferenceRuntime(
-            user_id=client.user_id,
-            party_id=client.device_id,
+            user_id=user_id,
+            party_id=device_id,
             places=[link.place(self._config.media.advertise) for link in self._links],
             workers=self._links,
             identity=DtlsIdentity(),
-            send_matrix=self._bot.send,
+            send_matrix=self._send_matrix,
             count=self._counts.count,
             allowed_servers=self._config.server.allowed_servers,
             rates=self._config.media.rates,
+            memories=[link.memory for link in self._links],
         )
-        self._problem = None
+
+    def _send_matrix(self, room_id: str, event_type: str, content: dict[str, Any]) -> None:
+        if self._bot is not None:
+            self._bot.send(room_id, event_type, content)
+        else:
+            self._unsent.append((room_id, event_type, content))
 
     async def _stop(self) -> None:
         """Members are told before the bot's connection closes; media is the supervisor's to end.
@@ -183,6 +225,10 @@ class App:
     def _freed(self, gone: PublishRoutes) -> None:
         if self._runtime is not None:  # otherwise it will begin without them
             self._runtime.freed(gone)
+
+    def _lost(self, transport: TransportId) -> None:
+        if self._runtime is not None:
+            self._runtime.handle(ConsentExpired(transport))
 
     def _not_ready(self) -> str | None:
         """Why a conference could not be joined now."""

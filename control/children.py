@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from control.config import Config
 from control.handover import VARIABLE, Estate, Handover, MediaSocket, WorkerHandover
+from control.io.memory import make_memory
 from control.io.sockets import bind_media, uplink_pair
 from control.processes import Process, spawn
 from fastpath_ext.counters import Counters
@@ -131,7 +132,7 @@ class WorkerChild:
         """Only where nobody goes on."""
         for one in self._sockets:
             one.close()
-        for fd in self.own.fds[:4]:
+        for fd in self.own.fds[: -len(self._sockets)]:
             os.close(fd)
 
     def _given(self, predecessor_fd: int) -> Handover:
@@ -149,13 +150,21 @@ def new_worker(index: int, cpu: int, command: Sequence[str], config: Config, bas
         table = Table.create(MAX_TRANSPORTS, MAX_SOURCES, MAX_SINKS)
         config_fd, state_fd = (os.dup(fd) for fd in table.fds)
         control_end, worker_end = uplink_pair()
+        memory_fd = make_memory()
     except BaseException:
         for one in sockets:
             one.close()
         raise
     media = tuple(MediaSocket(one.fileno(), *one.getsockname()[:2]) for one in sockets)
     own = WorkerHandover(
-        index, cpu, config_fd, state_fd, worker_end.detach(), media, peer_fd=control_end.detach()
+        index,
+        cpu,
+        config_fd,
+        state_fd,
+        worker_end.detach(),
+        media,
+        peer_fd=control_end.detach(),
+        memory_fd=memory_fd,
     )
     return WorkerChild(own, sockets, command, base)
 
@@ -163,6 +172,8 @@ def new_worker(index: int, cpu: int, command: Sequence[str], config: Config, bas
 def inherited_worker(estate: Estate, command: Sequence[str], base: Handover) -> WorkerChild:
     """One that a former supervisor left, with its processes as far as they live. LayoutError."""
     own = estate.worker
+    if own.memory_fd < 0:  # of a build that had none
+        own = dataclasses.replace(own, memory_fd=make_memory())
     worker = WorkerChild(own, [socket.socket(fileno=one.fd) for one in own.sockets], command, base)
     for child, pid in ((worker.active, estate.active), (worker.standby, estate.standby)):
         try:

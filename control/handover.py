@@ -40,11 +40,14 @@ class WorkerHandover:
     """Control sees where they are bound, but has no descriptor: fd is -1."""
     peer_fd: int = -1
     """Control's end of the pair, for a worker that keeps it for the next supervisor; -1 for control."""
+    memory_fd: int = -1
+    """What control notes of its conferences for the next control; a worker only keeps it. -1: nothing."""
 
     @property
     def fds(self) -> tuple[int, ...]:
         """Its descriptors, in a fixed order."""
-        every = self.config_fd, self.state_fd, self.uplink_fd, self.peer_fd, *(s.fd for s in self.sockets)
+        own = self.config_fd, self.state_fd, self.uplink_fd, self.peer_fd, self.memory_fd
+        every = (*own, *(s.fd for s in self.sockets))
         return tuple(fd for fd in every if fd >= 0)
 
     @classmethod
@@ -109,9 +112,10 @@ class Estate:
         """With other descriptors, if they came over a socket. ValueError, KeyError, TypeError."""
         worker = WorkerHandover.from_values(values["worker"])
         if fds is not None:
-            config, state, uplink, peer, *sockets = fds
+            config, state, uplink, peer, *others = fds
+            memory = others.pop(0) if worker.memory_fd >= 0 else -1
             renumbered = tuple(
-                MediaSocket(fd, one.host, one.port) for fd, one in zip(sockets, worker.sockets, strict=True)
+                MediaSocket(fd, one.host, one.port) for fd, one in zip(others, worker.sockets, strict=True)
             )
-            worker = WorkerHandover(worker.index, worker.cpu, config, state, uplink, renumbered, peer)
+            worker = WorkerHandover(worker.index, worker.cpu, config, state, uplink, renumbered, peer, memory)
         return cls(worker, int(values["active"]), int(values["standby"]))

@@ -61,6 +61,7 @@ CONTROL_COUNTERS: Mapping[str, Definition] = {
     "members_left": Definition("Members that left", "reason"),
     "missing_keys": Definition("Media keys that members reported missing", "source"),
     "negotiations_refused": Definition("Renegotiations refused", "code"),
+    "notes_useless": Definition("Notes of a former control process that could not be read"),
     "resumes_begun": Definition("Second connections of members that were begun"),
     "resumes_ended": Definition("Second connections, by how they ended", "how"),
     "resumes_refused": Definition("Requests to resume that were refused", "code"),

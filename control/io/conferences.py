@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from control.io.datagrams import Datagrams
 from control.io.faults import log_fault
+from control.io.memory import Memory
 from control.io.uplink_events import event_of
 from control.protocol import names
 from control.protocol.allocation import Randomness, WorkerPlace
@@ -58,6 +59,7 @@ _TIMER_FLOOR = 0.001
 class Worker(Protocol):
     """What is needed of a worker; control.io.workers.WorkerLink."""
 
+    def claim(self, routes: PublishRoutes) -> None: ...
     def publish(self, routes: PublishRoutes) -> None: ...
     def send_dtls(self, transport: int, incarnation: int, datagram: bytes) -> bool: ...
 
@@ -77,10 +79,12 @@ class ConferenceRuntime:
         count: Callable[[str, str], None],
         allowed_servers: Iterable[str] = (),
         rates: Rates = Rates(),  # noqa: B008 - a value
+        memories: Sequence[Memory | None] = (),
     ) -> None:
         """`user_id` and `party_id` are the bot's; `places` and `workers` are by worker number.
 
         `send_matrix(room, type, content)` queues an event; `count(name, label)` counts.
+        `memories`, by worker: what a former control process noted is gone on with.
         """
         config = FocusConfig(
             user_id,
@@ -100,6 +104,12 @@ class ConferenceRuntime:
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
+        self._memories = tuple(memories)
+        self._noting: asyncio.Handle | None = None
+        for worker, memory in enumerate(self._memories):
+            if memory is not None and memory.notes:
+                self._read_back(worker, memory)
+        self._schedule()
 
     def matrix_event(self, event: MatrixCallEvent) -> None:
         """An m.call.* event of a direct-message room."""
@@ -130,6 +140,7 @@ class ConferenceRuntime:
             self._count("internal_errors", "resume")
             log_fault(log, "resume", error)
             return 500, {"error": error_object(names.BUSY, "Something failed here: try again later.")}
+        self._note_soon()
         self._perform_all(effects)
         self._schedule()
         return 200, said
@@ -159,11 +170,17 @@ class ConferenceRuntime:
         self.handle(Shutdown(silent))
         if self._timer is not None:
             self._timer.cancel()
+        if self._noting is not None:
+            self._noting.cancel()
+        if self._memories:
+            self._note()
         await self._datagrams.stop()
 
     def _decide(self, event: Event) -> None:
         def work() -> None:
-            self._perform_all(self.focus.handle(event, self._loop.time()))
+            effects = self.focus.handle(event, self._loop.time())
+            self._note_soon()
+            self._perform_all(effects)
 
         self._guarded(type(event).__name__, work)
 
@@ -172,11 +189,39 @@ class ConferenceRuntime:
         self._busy = True
         try:
             self._guarded("timeout", lambda: self._perform_all(self.focus.handle_timeout(self._loop.time())))
+            self._note_soon()
             while self._waiting:
                 self._decide(self._waiting.popleft())
         finally:
             self._busy = False
         self._schedule()
+
+    def _read_back(self, worker: int, memory: Memory) -> None:
+        def work() -> None:
+            effects = self.focus.read_back(worker, memory.notes, self._loop.time())
+            for effect in effects:
+                if isinstance(effect, PublishRoutes):
+                    self._workers[worker].claim(effect)
+            memory.notes = {}
+            self._note_soon()
+            self._perform_all(effects)
+
+        self._guarded("read_back", work)
+
+    def _note_soon(self) -> None:
+        """All that one turn of the loop changed is noted at its end, and before it is in the table."""
+        if self._memories and self._noting is None and self.focus.has_news:
+            self._noting = self._loop.call_soon(self._note)
+
+    def _note(self) -> None:
+        self._noting = None
+
+        def work() -> None:
+            for memory, notes in zip(self._memories, self.focus.notes(), strict=True):
+                if memory is not None:
+                    memory.note(notes)
+
+        self._guarded("note", work)
 
     def _schedule(self) -> None:
         at = self.focus.next_timeout()

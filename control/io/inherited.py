@@ -4,6 +4,8 @@ They keep their media while they call anew, under new handles; then their old co
 the worker's consent in it.
 """
 
+from collections.abc import Iterable, Mapping
+
 from control.protocol.events import PublishRoutes
 from fastpath_ext.table import Table
 
@@ -18,6 +20,8 @@ class Inherited:
         self._table = table
         self.left = set(table.transport_handles)
         """Transports that are still there."""
+        self._claimed: dict[int, int] = {}
+        """Transports of members that the conferences go on with, and their incarnations."""
         self._sources = set(table.source_handles)
         self._sinks = set(table.sink_handles)
 
@@ -25,6 +29,34 @@ class Inherited:
     def occupied(self) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
         """Handles of transports, sources and sinks that are not free yet."""
         return frozenset(self.left), frozenset(self._sources), frozenset(self._sinks)
+
+    def claim(self, transports: Mapping[int, int], sources: Iterable[int], sinks: Iterable[int]) -> None:
+        """The conferences go on with these: transports with their incarnations, handles of the others."""
+        self._claimed |= transports
+        self.left -= transports.keys()
+        self._sources -= set(sources)
+        self._sinks -= set(sinks)
+
+    def lost(self, now_ns: int) -> list[tuple[int, int]]:
+        """Handle and incarnation of claimed transports whose member is gone, each once.
+
+        The worker told of it, but perhaps when nobody listened.
+        """
+        held = {handle: self._table.transport(handle) for handle in self._claimed}
+        self._claimed = {
+            handle: incarnation
+            for handle, incarnation in self._claimed.items()
+            if (row := held[handle]) is not None and row.incarnation == incarnation
+        }
+        gone = [(h, incarnation) for h, incarnation in self._claimed.items() if self._is_gone(h, now_ns)]
+        for handle, _ in gone:
+            del self._claimed[handle]
+        return gone
+
+    @property
+    def watches(self) -> bool:
+        """Is there anything that may end yet?"""
+        return bool(self.left or self._claimed)
 
     def expired(self, worker: int, now_ns: int) -> PublishRoutes | None:
         """The removal of every inherited transport whose member is gone, with its sources and sinks."""

@@ -75,6 +75,11 @@ async def open_account(
     return client
 
 
+def kept_login(user_id: str, data_dir: Path) -> Login | None:
+    """That of the last start, if there is one; the homeserver may not accept it any more."""
+    return _read_login(data_dir / "matrix" / "login.json", user_id)
+
+
 async def _log_in(
     client: AsyncClient, kept: Path, user_id: str, password: str | None, access_token: str | None
 ) -> None:

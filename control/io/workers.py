@@ -11,9 +11,10 @@ from aioice.ice import get_host_addresses
 from control.handover import WorkerHandover
 from control.io.faults import log_fault
 from control.io.inherited import Inherited
+from control.io.memory import Memory
 from control.io.table import TableWriter
 from control.protocol.allocation import WorkerPlace
-from control.protocol.events import PublishRoutes
+from control.protocol.events import PublishRoutes, TransportId
 from fastpath_ext import uplink
 from fastpath_ext.counters import Counters
 from fastpath_ext.table import Table
@@ -36,15 +37,18 @@ class WorkerLink:
         given: WorkerHandover,
         on_message: Callable[[int, UplinkMessage], None],
         on_freed: Callable[[PublishRoutes], None] = lambda _: None,
+        on_lost: Callable[[TransportId], None] = lambda _: None,
     ) -> None:
         """`on_message(index, message)` for each message of the worker; kinds are uplink.Kind. LayoutError.
 
-        `on_freed` is told which rows of a former control process were removed.
+        `on_freed` is told which rows of a former control process were removed, `on_lost` of transports that
+        were claimed and whose member is gone.
         """
         self.index = given.index
         self.table = Table.attach(given.config_fd, given.state_fd)
         self.counters = Counters(given.state_fd)
         self.writer = TableWriter(self.table, self.wake)
+        self.memory = Memory(given.memory_fd) if given.memory_fd >= 0 else None
         self.unread = 0
         """Messages that were malformed, or that made `on_message` fail; each is a bug."""
         self.unsent = 0
@@ -54,6 +58,7 @@ class WorkerLink:
         self._given = given
         self._on_message = on_message
         self._on_freed = on_freed
+        self._on_lost = on_lost
         self._socket = socket.socket(fileno=given.uplink_fd)
         self._socket.setblocking(False)
 
@@ -69,12 +74,19 @@ class WorkerLink:
         asyncio.get_running_loop().remove_reader(self._socket)
         self.writer.close()
         self._socket.close()
+        if self.memory is not None:
+            self.memory.close()
 
     def place(self, advertise: Sequence[str]) -> WorkerPlace:
         """What it has room for, and the addresses clients are told, `advertise` instead of its own."""
         return WorkerPlace(
             _candidates(self._given, advertise), *self.table.capacities, self._inherited.occupied
         )
+
+    def claim(self, routes: PublishRoutes) -> None:
+        """These rows, of a former control process, are of members that go on: their consent is watched."""
+        transports = {handle: row.incarnation for handle, row in routes.transports.items()}
+        self._inherited.claim(transports, routes.sources, routes.sinks)
 
     def publish(self, routes: PublishRoutes) -> None:
         self.writer.apply(routes)
@@ -96,8 +108,10 @@ class WorkerLink:
         if gone is not None:
             self.publish(gone)
             self._on_freed(gone)
+        for handle, incarnation in self._inherited.lost(time.monotonic_ns()):
+            self._on_lost(TransportId(self.index, handle, incarnation))
         self._sweep = None
-        if self._inherited.left:
+        if self._inherited.watches:
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_inherited)
 
     def _send(self, message: bytes) -> bool:

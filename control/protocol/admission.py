@@ -87,7 +87,8 @@ class Admission:
         if not is_verifier(first.verifier):
             raise TicketError(TICKET_INVALID, "The verifier is not an Ed25519 public key.", "verifier")
         self.epochs = Epochs(first)
-        self._seen: dict[tuple[str, str], int] = {}  # (user, call) -> Unix ms until when its ts is acceptable
+        self.version = 0  # counts proofs
+        self.seen: dict[tuple[str, str], int] = {}  # (user, call) -> Unix ms until when its ts is acceptable
 
     def check(
         self, join: Join, user_id: str, call_id: str, wall_ms: int, persons: Mapping[int, str]
@@ -126,12 +127,13 @@ class Admission:
         return Ticket(join.device_id, epoch)
 
     def _remember(self, key: tuple[str, str], ts: int, wall_ms: int) -> None:
-        if self._seen.get(key, 0) >= wall_ms:
+        if self.seen.get(key, 0) >= wall_ms:
             raise TicketError(
                 TICKET_INVALID, "This ticket's proof was used before: join again with a new call.", "replayed"
             )
-        if len(self._seen) >= limits.TICKET_REPLAYS_MAX:
-            self._seen = {each: until for each, until in self._seen.items() if until >= wall_ms}
-        if len(self._seen) >= limits.TICKET_REPLAYS_MAX:
+        if len(self.seen) >= limits.TICKET_REPLAYS_MAX:
+            self.seen = {each: until for each, until in self.seen.items() if until >= wall_ms}
+        if len(self.seen) >= limits.TICKET_REPLAYS_MAX:
             raise TicketError(BUSY, "Too many people join at the moment: try again in a few minutes.", "busy")
-        self._seen[key] = ts + limits.TICKET_SKEW_MS
+        self.version += 1
+        self.seen[key] = ts + limits.TICKET_SKEW_MS

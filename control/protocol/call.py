@@ -1,7 +1,7 @@
 """One member's signalling leg: a call of MSC2746 version "1" in a direct-message room."""
 
 from enum import Enum
-from typing import Final
+from typing import Final, Self
 
 from control.protocol import limits, names
 from control.protocol.content import (
@@ -65,6 +65,13 @@ class Call:
         self.deadline: float | None = now + limits.ICE_TIMEOUT
         self._own_party_id = own_party_id
         self._answer: SendMatrix | None = None
+
+    @classmethod
+    def of_before(cls, room_id: str, user_id: str, call_id: str, party_id: str, own_party_id: str) -> Self:
+        """One that a former control process had brought to an open channel, which is lost with it."""
+        call = cls(room_id, user_id, call_id, party_id, own_party_id, 0.0)
+        call.state, call.deadline = State.SECURED, None
+        return call
 
     @property
     def secured(self) -> bool:

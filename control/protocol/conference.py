@@ -64,7 +64,7 @@ class Conference:
         self.proving = False  # is an epoch on its way, or has somebody to prove the current one yet?
         self.grace: dict[int, float] = {}  # until when members have to prove the current epoch
         self.settings = settings
-        self._next_member = 1
+        self.next_member = 1
         self.staging = Staging(self.members, self.speakers, rows.worker, number, settings.rates)
 
     @property
@@ -88,7 +88,7 @@ class Conference:
     def check_room(self, user_id: str, device_id: str) -> None:
         """ContentError when a device cannot come in."""
         others = len(self.members) - (self.find(user_id, device_id) is not None)
-        if others >= limits.MEMBERS_MAX or self._next_member > _MEMBER_NUMBERS:
+        if others >= limits.MEMBERS_MAX or self.next_member > _MEMBER_NUMBERS:
             raise ContentError(names.FULL, "The conference is full: join again when somebody has left.")
         own = sum(each.user_id == user_id and each.device_id != device_id for each in self.members.values())
         if own >= limits.MEMBERS_PER_USER:
@@ -114,7 +114,7 @@ class Conference:
         if older := self.find(call.user_id, device_id):
             effects += self.end(older, names.REPLACED, "This device joined again with a new call.", now)
         member = Member(
-            number=self._next_member,
+            number=self.next_member,
             device_id=device_id,
             call=call,
             transport=transport,
@@ -123,7 +123,7 @@ class Conference:
             resumes=Budget(limits.RESUMES_PER_SECOND, limits.RESUME_BURST, now),
         )
         member.mute(invite.metadata)
-        self._next_member += 1
+        self.next_member += 1
         self.members[member.number] = member
         self.admission.epochs.prove(member.number, ticket.epoch)
         self.empty_since = None

@@ -1,9 +1,9 @@
 """Which ticket epoch is current, and which are on their way to it (docs/protocol.md section 2).
 
 Somebody leaves: a member makes a new secret and gives it to those who are in the room; each proves it. It
-becomes current when a majority has. A person counts once however many devices it has, and only those count who
-proved the epoch that is current now: so whoever was removed and still knows the old secret is outvoted by those
-who stay.
+becomes current when a majority has. A person counts once however many devices it has, and only those count
+who proved the epoch that is current now: so whoever was removed and still knows the old secret is outvoted
+by those who stay.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,16 +34,19 @@ class Epochs:
 
     def __init__(self, current: Epoch) -> None:
         self.current = current
+        self.version = 0  # counts changes
         self._proved: dict[int, tuple[Epoch, ...]] = {}  # by member; the newest last
 
     def prove(self, member: int, epoch: Epoch) -> None:
         """A proof of the current epoch, or of a later one, was right."""
+        self.version += 1
         before = [each for each in self._proved.get(member, ()) if each != epoch]
         others = [each for each in (*before, epoch) if each != self.current][-limits.EPOCHS_PER_MEMBER :]
         has_current = epoch == self.current or self.current in before
         self._proved[member] = (*([self.current] if has_current else []), *others)
 
     def forget(self, member: int) -> None:
+        self.version += 1
         self._proved.pop(member, None)
 
     def has_proved(self, member: int, epoch: Epoch) -> bool:
@@ -77,6 +80,7 @@ class Epochs:
         foremost = next(iter(self.proposals(persons)), None)
         if foremost is None or 2 * foremost.proved <= foremost.of:
             return False
+        self.version += 1
         self.current = current = foremost.epoch
         self._proved = {
             member: tuple(each for each in proved if each == current or each.number > current.number)

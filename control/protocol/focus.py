@@ -4,7 +4,7 @@ handle(event, now) -> effects; next_timeout() and handle_timeout(now) for what h
 clock, no network, no randomness but what was handed in. Times are seconds of any monotonic clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from control.protocol.events import (
     CloseTransport,
     ConsentExpired,
     CountMetric,
+    Dominant,
     DtlsFailed,
     Effect,
     Event,
@@ -38,6 +39,7 @@ from control.protocol.events import (
     PeerClosed,
     RowsFreed,
     Shutdown,
+    Speaking,
     TransportConnected,
     TransportId,
     WorkerStarted,
@@ -47,6 +49,7 @@ from control.protocol.media import handle_media
 from control.protocol.member import Member
 from control.protocol.rates import Rates
 from control.protocol.reading import parse_matrix_untrusted, parse_resume_untrusted
+from control.protocol.remembering import Note, Notes, read_back
 from control.protocol.resumption import handle_other, resume
 from control.protocol.resumption import handle_timeout as resume_timeout
 from control.protocol.sdp import Fingerprint, SdpError
@@ -86,6 +89,9 @@ class Focus:
         self._by_call: dict[tuple[str, str, str], tuple[Conference, Member]] = {}  # room, user, call_id
         # Asked of a conference only when something happened in it: there may be hundreds.
         self._due: dict[Conference, float | None] = {}
+        # What the next control process has to know: by worker, and which conferences something happened in.
+        self._notes = [Notes() for _ in config.places]
+        self._touched: dict[Conference, bool] = {}  # is it still there?
         self._stopping = False
         self.draining = False  # no new conferences; those that go on go on
 
@@ -110,10 +116,46 @@ class Focus:
             if not isinstance(event, MediaEvent):
                 self._take_note(*found)
                 effects += proving.settle(found[0], now)
-            self._due[found[0]] = found[0].next_timeout()
+            if isinstance(event, MediaEvent) and not isinstance(event, Speaking | Dominant):
+                self._due[found[0]] = found[0].next_timeout()
+            else:
+                self._touch(found[0])
         else:
             effects = [CountMetric("events_ignored", "transport")]
         return self._forget_closed(effects)
+
+    def read_back(self, worker: int, notes: Mapping[str, Any], now: float) -> list[Effect]:
+        """Goes on with the conferences of a worker as a former control process noted them.
+
+        Before anything else is handled. Members' media goes on; they bring new connections for the rest.
+        """
+        found, useless = read_back(notes, self._rows[worker], self._settings, now)
+        effects: list[Effect] = [CountMetric("notes_useless")] * useless
+        for conference in found:
+            self.conferences[conference.creator, conference.conference_id] = conference
+            self._invites.last_number = max(self._invites.last_number, conference.number)
+            for member in conference.members.values():
+                call = member.call
+                self._by_call[call.room_id, call.user_id, call.call_id] = conference, member
+                self._take_note(conference, member)
+            effects += conference.refresh(now)
+            effects += proving.settle(conference, now)
+            self._touch(conference)
+        return effects
+
+    def notes(self) -> list[list[Note]]:
+        """By worker, what is to be noted since this was asked last."""
+        touched, self._touched = self._touched, {}
+        found: list[list[Note]] = [[] for _ in self._notes]
+        for conference, exists in touched.items():
+            worker = conference.rows.worker
+            found[worker] += self._notes[worker].changes(conference, exists)
+        return found
+
+    @property
+    def has_news(self) -> bool:
+        """Would notes() say something?"""
+        return bool(self._touched)
 
     def next_timeout(self) -> float | None:
         """When handle_timeout wants to be called; None when never."""
@@ -131,9 +173,10 @@ class Focus:
                 effects += resume_timeout(conference, member, now)
             effects += proving.handle_timeout(conference, now)
             effects += proving.settle(conference, now)
-            self._due[conference] = conference.next_timeout()
+            self._touch(conference)
             if conference.forgotten(now):
                 del self.conferences[key], self._due[conference]
+                self._touched[conference] = False
         return self._forget_closed(effects)
 
     def _matrix(self, event: MatrixCallEvent, now: float) -> list[Effect]:
@@ -150,7 +193,7 @@ class Focus:
         if found is not None:
             effects = self._call_event(*found, content, now)
             effects += proving.settle(found[0], now)
-            self._due[found[0]] = found[0].next_timeout()
+            self._touch(found[0])
             return effects
         if not isinstance(content, Invite):
             return [CountMetric("matrix_events_ignored", "call")]
@@ -174,7 +217,7 @@ class Focus:
         self._by_transport[member.transport.id] = conference, member
         self._by_call[event.room_id, event.sender, invite.call_id] = conference, member
         effects += proving.settle(conference, now)
-        self._due[conference] = conference.next_timeout()
+        self._touch(conference)
         return effects
 
     def _call_event(
@@ -198,7 +241,7 @@ class Focus:
         for conference in self.conferences.values():
             if conference.rows.worker == worker and conference.speakers.silence(now):
                 effects += conference.heard(now)
-                self._due[conference] = conference.next_timeout()
+                self._touch(conference)
         return effects
 
     def _shutdown(self, event: Shutdown, now: float) -> list[Effect]:
@@ -208,7 +251,7 @@ class Focus:
             everybody = [(c, member) for c in self.conferences.values() for member in c.members.values()]
             for conference, member in everybody:
                 effects += conference.end(member, names.SHUTTING_DOWN, _SHUTTING_DOWN, now)
-                self._due[conference] = conference.next_timeout()
+                self._touch(conference)
         return effects
 
     def resume_untrusted(self, body: str, now: float) -> tuple[dict[str, Any], list[Effect]]:
@@ -226,12 +269,16 @@ class Focus:
                 break
             answer, effects = resume(conference, member, request.sdp, request.metadata, now)
             self._take_note(conference, member)
-            self._due[conference] = conference.next_timeout()
+            self._touch(conference)
             said = {"member": member.number, "answer": {"type": "answer", "sdp": answer}, names.METADATA: {}}
             return said, self._forget_closed(effects)
         raise ContentError(
             names.RESUME_UNKNOWN, "The focus does not know this membership any more: join again."
         )
+
+    def _touch(self, conference: Conference) -> None:
+        self._due[conference] = conference.next_timeout()
+        self._touched[conference] = True
 
     def _take_note(self, conference: Conference, member: Member) -> None:
         """Its connections may have changed."""

@@ -31,7 +31,7 @@ class Invites:
         self._rows = rows
         self._allowed_servers = allowed_servers
         self._conferences = conferences
-        self._last_number = 0
+        self.last_number = 0
 
     def admit_untrusted(
         self, event: MatrixCallEvent, invite: Invite, now: float
@@ -95,9 +95,9 @@ class Invites:
             )
         admission = Admission(Epoch(join.epoch, join.opening.verifier))
         rows = min(self._rows, key=lambda each: each.transports.in_use)
-        self._last_number += 1
+        self.last_number += 1
         return Conference(
-            join.creator, join.conference_id, self._last_number, rows, admission, self._settings, now
+            join.creator, join.conference_id, self.last_number, rows, admission, self._settings, now
         )
 
 

@@ -1,9 +1,10 @@
 """One member's connection as control knows it: what was agreed, and what was given to it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Self
 
-from control.protocol.allocation import FullError, Randomness, Row, Rows
+from control.protocol.allocation import FullError, Randomness, Row, RowAllocator, Rows
 from control.protocol.content import Metadata
 from control.protocol.events import TransportId
 from control.protocol.rows import ExtensionIds, HopKeys, IceCredentials
@@ -19,6 +20,21 @@ class Sink:
     row: Row
     ssrc: int
     rtx_ssrc: int  # 0 = none
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTransport:
+    """Everything that makes a transport's rows what they are."""
+
+    row: Row
+    keys: HopKeys | None = field(repr=False)
+    sources: dict[str, Row]
+    sinks: dict[str, Sink]
+    ssrcs: tuple[int, ...]
+    rtcp_ssrc: int
+    ice: tuple[IceCredentials, ...] = field(repr=False)
+    cname: str
+    agreement: Agreement = field(repr=False)
 
 
 def agree_untrusted(
@@ -55,6 +71,50 @@ class Transport:
             self.release()
             raise
 
+    @classmethod
+    def of_before(cls, rows: Rows, randomness: Randomness, held: HeldTransport) -> Self:
+        """As a former control process left it; ValueError, with nothing taken, when rows of it are taken."""
+        transport = cls.__new__(cls)
+        transport._rows = rows
+        transport._randomness = randomness
+        transport.row = held.row
+        transport.id = TransportId(rows.worker, held.row.handle, held.row.incarnation)
+        transport.keys = held.keys
+        transport.sources, transport.sinks = dict(held.sources), dict(held.sinks)
+        transport._ssrcs = set(held.ssrcs)
+        transport.rtcp_ssrc = held.rtcp_ssrc
+        transport.ice = held.ice
+        transport.agreement = held.agreement
+        transport._cname = held.cname
+        transport._take_over(held.agreement)
+        wanted = [(rows.transports, held.row)]
+        wanted += [(rows.sources, row) for row in held.sources.values()]
+        wanted += [(rows.sinks, sink.row) for sink in held.sinks.values()]
+        adopted: list[tuple[RowAllocator, Row]] = []
+        try:
+            for allocator, row in wanted:
+                allocator.adopt(row)
+                adopted.append((allocator, row))
+        except ValueError:
+            for allocator, row in adopted:
+                allocator.give_back(row)
+            raise
+        return transport
+
+    def held(self) -> HeldTransport:
+        """For the next control process."""
+        return HeldTransport(
+            self.row,
+            self.keys,
+            self.sources,
+            self.sinks,
+            tuple(self._ssrcs),
+            self.rtcp_ssrc,
+            self.ice,
+            self._cname,
+            self.agreement,
+        )
+
     def apply(self, agreement: Agreement) -> None:
         """Take a new agreement over; FullError, with nothing changed, when the worker's table has no room."""
         for sender in agreement.senders:
@@ -78,6 +138,9 @@ class Transport:
         if agreement.ice_restart:
             # Both sides' credentials change (RFC 8445 9); the old ones serve until the new path works.
             self.ice = (self._credentials(agreement), self.ice[0])
+        self._take_over(agreement)
+
+    def _take_over(self, agreement: Agreement) -> None:
         self.agreement = agreement
         # What it sends now, by source; sections that are inactive do not count.
         self.senders = {each.source: each for each in agreement.senders if each.active}

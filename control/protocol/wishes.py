@@ -54,6 +54,15 @@ class Wishes:
                 complete = False
         return complete
 
+    def all(self) -> list[tuple[Track, Wish | None]]:
+        """Those that were said."""
+        return list(self._wishes.items())
+
+    def put(self, track: Track, wish: Wish | None) -> None:
+        """One that was said to a former control process."""
+        self.version += 1
+        self._wishes[track] = wish
+
     def forget(self, number: int) -> None:
         """A member left; its number never comes back."""
         self._wishes = {track: wish for track, wish in self._wishes.items() if track[0] != number}

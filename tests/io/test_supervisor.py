@@ -272,9 +272,9 @@ def test_what_each_process_holds(start: StartServer):
         held = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
         segments = [link for link in held if link.startswith("/memfd:sotto-")]
         if name == "control":
-            assert len(segments) >= 4
+            assert len(segments) >= 6
         else:
-            assert len(segments) == 2, held
+            assert len(segments) == 3, held
             assert len(os.sched_getaffinity(pid)) == 1
             # A worker is the core and its shell: nothing of Matrix, of DTLS or of an event loop.
             for library in ("uvloop", "_ssl", "cryptography", "libav", "_asyncio"):

@@ -1,0 +1,204 @@
+"""What the next control process has to know so that conferences go on: noted as it changes, and read back.
+
+Of the media nothing is noted: it goes on by the rows of the table, and the rows of what is read back are the
+same. DTLS and SCTP are not: members bring second connections (resumption.py).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from control.protocol import limits
+from control.protocol.admission import Admission
+from control.protocol.allocation import Rows
+from control.protocol.budget import Budget
+from control.protocol.call import Call
+from control.protocol.conference import Conference, Settings
+from control.protocol.epochs import Epochs
+from control.protocol.member import Member
+from control.protocol.plain import from_plain, to_plain
+from control.protocol.slots import Occupant
+from control.protocol.tokens import Tokens
+from control.protocol.transport import HeldTransport, Transport
+from control.protocol.wishes import Wish
+
+Note = tuple[str, Any]  # key, value as JSON; None = gone
+
+
+@dataclass(frozen=True, slots=True)
+class _Conference:
+    creator: str
+    conference_id: str
+    next_member: int
+    dominant: int | None
+    seen: tuple[tuple[str, str, int], ...]  # proofs: user, call, until when
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """One wish."""
+
+    member: int
+    source: str
+    wish: Wish | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    device_id: str
+    room_id: str
+    user_id: str
+    call_id: str
+    party_id: str
+    present: bool
+    muted: tuple[str, ...]
+    pairs: tuple[tuple[int, Occupant], ...]
+    wishes: tuple[_Said, ...]
+    tokens: tuple[bytes, ...] = field(repr=False)
+
+
+class Notes:
+    """What was noted of the conferences of one worker."""
+
+    def __init__(self) -> None:
+        self._noted: dict[int, dict[str, object]] = {}  # by conference number: what each note was made of
+
+    def changes(self, conference: Conference, exists: bool = True) -> list[Note]:
+        """What is to be noted anew of a conference in which something happened."""
+        before = self._noted.get(conference.number, {})
+        now: dict[str, object] = {}
+        found: list[Note] = []
+        for key, made_of, make in _items(conference) if exists else ():
+            now[key] = made_of
+            if before.get(key) != made_of:
+                found.append((key, make()))
+        found += [(key, None) for key in before if key not in now]
+        if exists:
+            self._noted[conference.number] = now
+        else:
+            self._noted.pop(conference.number, None)
+        return found
+
+
+def _items(conference: Conference) -> Iterable[tuple[str, object, Callable[[], Any]]]:
+    """Key, what it depends on, and how it is made."""
+    number, admission = conference.number, conference.admission
+    made_of = (
+        conference.next_member,
+        conference.speakers.dominant,
+        admission.version,
+        admission.epochs.version,
+    )
+    yield f"c{number}", made_of, lambda: _conference(conference)
+    for member in conference.members.values():
+        if not member.present:
+            continue  # its DTLS would be lost: it has to call again
+        transport = member.transport
+        yield (
+            f"m{number}.{member.number}",
+            (
+                member.wishes.version,
+                tuple(member.muted),
+                tuple(member.pairs.items()),
+                member.tokens.hashes,
+            ),
+            lambda member=member: _member(member),  # type: ignore[misc]
+        )
+        yield (
+            f"t{number}.{member.number}",
+            (transport.id, transport.agreement.revision, transport.ice, transport.keys is None),
+            lambda transport=transport: to_plain(transport.held()),  # type: ignore[misc]
+        )
+
+
+def _conference(conference: Conference) -> Any:
+    seen = tuple((user, call, until) for (user, call), until in conference.admission.seen.items())
+    value = _Conference(
+        conference.creator,
+        conference.conference_id,
+        conference.next_member,
+        conference.speakers.dominant,
+        seen,
+    )
+    return {**to_plain(value), "epochs": conference.admission.epochs.to_values()}
+
+
+def _member(member: Member) -> Any:
+    call = member.call
+    return to_plain(
+        _Member(
+            member.device_id,
+            call.room_id,
+            call.user_id,
+            call.call_id,
+            call.party_id,
+            member.present,
+            tuple(member.muted),
+            tuple(member.pairs.items()),
+            tuple(_Said(*track, wish) for track, wish in member.wishes.all()),
+            member.tokens.hashes,
+        )
+    )
+
+
+def read_back(
+    notes: Mapping[str, Any], rows: Rows, settings: Settings, now: float
+) -> tuple[list[Conference], int]:
+    """The conferences of one worker as they were noted, and how many notes were of no use."""
+    found: dict[int, Conference] = {}
+    useless = 0
+    for key, value in notes.items():
+        if key.startswith("c"):
+            try:
+                found[int(key[1:])] = _read_conference(int(key[1:]), value, rows, settings, now)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                useless += 1
+    for key, value in sorted(notes.items()):
+        if not key.startswith("m"):
+            continue
+        try:
+            number, _, member = key[1:].partition(".")
+            _read_member(found[int(number)], int(member), value, notes[f"t{number}.{member}"], rows, now)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            useless += 1
+    return list(found.values()), useless
+
+
+def _read_conference(number: int, value: Any, rows: Rows, settings: Settings, now: float) -> Conference:
+    read = from_plain(_Conference, value)
+    epochs = Epochs.from_values(value["epochs"])
+    admission = Admission(epochs.current)
+    admission.epochs = epochs
+    admission.seen = {(user, call): until for user, call, until in read.seen}
+    conference = Conference(read.creator, read.conference_id, number, rows, admission, settings, now)
+    conference.next_member = read.next_member
+    if read.dominant is not None:
+        conference.speakers.takes_floor(read.dominant)
+    return conference
+
+
+def _read_member(
+    conference: Conference, number: int, value: Any, transport: Any, rows: Rows, now: float
+) -> None:
+    settings = conference.settings
+    read: _Member = from_plain(_Member, value)
+    held: HeldTransport = from_plain(HeldTransport, transport)
+    call = Call.of_before(read.room_id, read.user_id, read.call_id, read.party_id, settings.party_id)
+    member = Member(
+        number=number,
+        device_id=read.device_id,
+        call=call,
+        transport=Transport.of_before(rows, settings.randomness, held),
+        messages=Budget(limits.MESSAGES_PER_SECOND, limits.MESSAGE_BURST, now),
+        negotiations=Budget(limits.NEGOTIATES_PER_SECOND, limits.NEGOTIATE_BURST, now),
+        resumes=Budget(limits.RESUMES_PER_SECOND, limits.RESUME_BURST, now),
+        tokens=Tokens(read.tokens),
+        present=read.present,
+        muted=set(read.muted),
+        pairs=dict(read.pairs),
+    )
+    for said in read.wishes:
+        member.wishes.put((said.member, said.source), said.wish)
+    member.assigned = member.version  # as it was noted, even where it would be assigned otherwise today
+    conference.members[number] = member
+    conference.empty_since = None
