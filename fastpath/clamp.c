@@ -119,8 +119,12 @@ static void retarget(struct clamp_encoding *state, uint32_t wanted, uint64_t now
     uint64_t elapsed = now_ns - state->moved_ns;
     if (elapsed > GROWTH_MOST_NS) elapsed = GROWTH_MOST_NS;
     state->moved_ns = now_ns;
-    if (!before || wanted < percent(before, 100 - LOWERED_PERCENT)) state->lowered_ns = now_ns;
-    if (before && wanted > before) {
+    if (!before || wanted < percent(before, 100 - LOWERED_PERCENT)) {
+        state->lowered_ns = now_ns;
+        state->starting = !before;
+    }
+    if (state->starting && now_ns - state->lowered_ns >= CLAMP_START_NS) state->starting = 0;
+    if (before && wanted > before && !state->starting) {
         bool far = wanted > percent(before, CLAMP_FAR_PERCENT);
         uint64_t growth = (uint64_t)before * (far ? CLAMP_GROWTH_FAR_PERCENT : CLAMP_GROWTH_PERCENT) /
                           100 * (elapsed / 1000) / (SECOND_NS / 1000);
@@ -146,6 +150,8 @@ static bool must_tell(const struct clamp_encoding *state, uint32_t max, uint64_t
     if (!state->told_bps != !state->target_bps || (state->target_bps && state->step != state->told_step))
         return true;
     if (state->target_bps < percent(state->told_bps, 100 - CLAMP_TELL_PERCENT)) return true;
+    if (state->starting && state->target_bps > percent(state->told_bps, CLAMP_FAR_PERCENT))
+        return true;
     uint64_t since_ns = now_ns - state->told_ns;
     uint32_t rise = since_ns >= CLAMP_TELL_NS ? CLAMP_TELL_PERCENT : CLAMP_FAR_PERCENT - 100;
     if (since_ns >= CLAMP_TELL_NS && state->target_bps == max) rise = 0;

@@ -5,7 +5,8 @@
  * moves it to a lower encoding (`entry_bps` is the least share that may stay). The lowest encoding shuts nobody out: it is not held
  * below its floor, and who cannot take that loses frames, then the picture.
  *
- * Lowered at once, raised slowly (CLAMP_GROWTH_PERCENT a second). Nobody views it: off after CLAMP_OFF_NS. Somebody does: on at once.
+ * Lowered at once, raised slowly (CLAMP_GROWTH_PERCENT a second). Nobody views it: off after CLAMP_OFF_NS. Somebody does: on at once, and for
+ * CLAMP_START_NS, or until it is lowered, it follows its viewers' share upwards at once, too: there is no picture yet that could tremble.
  * Below what the encoder can do at full size the picture gets smaller and slower by steps; a screen gets slower before it gets smaller.
  *
  * Pure; states are plain data for the source's and the transport's row. Rates in bit/s. */
@@ -32,6 +33,9 @@
 #define CLAMP_GROWTH_PERCENT 30u
 #define CLAMP_FAR_PERCENT 130u
 #define CLAMP_GROWTH_FAR_PERCENT 100u
+/* What was switched on follows the share at once for so long, and a rise to CLAMP_FAR_PERCENT is told at once. Higher: the first probes after a click
+   are messages and, where the size changes, key frames. Lower: an estimate that is found out only after the click brings full resolution later. */
+#define CLAMP_START_NS (2000ull * 1000000ull)
 /* An encoding without viewers stops after this. Higher: uplink spent in vain. Lower: a look aside and back costs a key frame. At most 5 s. */
 #define CLAMP_OFF_NS (3000ull * 1000000ull)
 /* The data channel hears of another bitrate at most so often, unless it fell by more than CLAMP_TELL_PERCENT or a step or on/off
@@ -79,7 +83,8 @@ struct clamp_encoding {  /* zeroed = never viewed */
     uint16_t viewers, left_out; /* who bids and is considered, and who wanted it and has too small a share */
     uint8_t step, told_step; /* see clamp_order */
     uint8_t told;            /* 1 once anything was told */
-    uint8_t reserved[5];
+    uint8_t starting;        /* 1 = switched on at lowered_ns, and not lowered since */
+    uint8_t reserved[4];
 };
 _Static_assert(sizeof(struct clamp_encoding) == 56, "layout");
 

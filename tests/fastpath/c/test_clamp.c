@@ -90,6 +90,43 @@ static void test_thumbnails_have_a_floor(void)
     }
 }
 
+static void test_what_was_switched_on_follows_at_once(void)
+{
+    struct clamp_source source = {0};
+    struct clamp_viewer viewer = {.share_bps = 600 * KBIT, .max_encoding = F, .bid = F, .encoding = T};
+    uint64_t now = 100 * SECOND;
+    static const struct {
+        const char *what;
+        unsigned after_ms, share, target, scale;
+        bool told;
+    } TABLE[] = {
+        {"a click, and little is known of the link", 0, 600, 570, 150, true},
+        {"nothing new", 100, 600, 570, 150, false},
+        {"a probe found more", 200, 1200, 1140, 100, true},
+        {"and the next one all of it: told at once", 50, 4000, 1700, 100, true},
+        {"down is down", 300, 1000, 950, 100, true},
+        {"and up again slowly, as with any picture that is seen", 100, 4000, 1045, 100, false},
+    };
+    for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
+        now += TABLE[i].after_ms * MS;
+        viewer.share_bps = TABLE[i].share * KBIT;
+        bool told = clamp_update(&source, &CAMERA, &viewer, 1, now) & 1 << F;
+        struct clamp_order order = clamp_order(&source, &CAMERA, F);
+        if (order.bps != TABLE[i].target * KBIT || told != TABLE[i].told)
+            fprintf(stderr, "%s: %u bit/s, told %d\n", TABLE[i].what, order.bps, told);
+        CHECK_EQUAL(order.bps, TABLE[i].target * KBIT);
+        CHECK_EQUAL(order.scale_percent, TABLE[i].scale);
+        CHECK_EQUAL(told, TABLE[i].told);
+        if (told) clamp_told(&source, F, now);
+    }
+    source = (struct clamp_source){0}; /* a link that opens only later */
+    viewer.share_bps = 600 * KBIT;
+    clamp_update(&source, &CAMERA, &viewer, 1, now);
+    viewer.share_bps = 4000 * KBIT;
+    clamp_update(&source, &CAMERA, &viewer, 1, now + CLAMP_START_NS);
+    CHECK(source.encodings[F].target_bps < 1200 * KBIT);
+}
+
 static void test_down_at_once_up_slowly(void)
 {
     struct clamp_source source = {0};
@@ -285,6 +322,7 @@ int main(void)
     test_full_resolution_is_held_to_the_lowest_worthy_share();
     test_the_share_is_configurable();
     test_thumbnails_have_a_floor();
+    test_what_was_switched_on_follows_at_once();
     test_down_at_once_up_slowly();
     test_nobody_views_it();
     test_a_look_aside_costs_nothing();
