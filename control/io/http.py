@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from control.io.status_page import StatusPage
-
 from control.protocol.limits import RESUME_MAX_BYTES
 from control.protocol.names import RESUME_URL
 
