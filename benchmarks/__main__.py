@@ -21,6 +21,8 @@ SECTIONS = {
     "fanout": sections.fanout,
     "rooms": sections.rooms,
     "saturated": sections.saturated,
+    "holding": sections.holding,
+    "uneven": sections.uneven,
     "receivers": sections.receivers,
     "workers": sections.workers,
     "memory": sections.memory,

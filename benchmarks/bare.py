@@ -6,11 +6,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.network import Network, member_address, server_core
+from benchmarks.network import DEVICE, HOP_LINK, SERVER_ADDRESS, Network, member_address, server_core
 from benchmarks.plan import CLIENT_PORT, Plan
 from benchmarks.server import LOAD, ROOT, niced, start_generator
 
-BARE = ROOT / "build/bench/bare"
+BARE, RAW = ROOT / "build/bench/bare", ROOT / "build/bench/raw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ def measure(
     size: int = 1112,
     bursts: float = 240.0,
     seconds: float = 2.0,
+    raw: bool = False,
 ) -> Loop:
     """Runs `bare` in the server's namespace while a generator without members takes what it sends."""
     with tempfile.NamedTemporaryFile(suffix=".plan") as file:
@@ -37,9 +38,10 @@ def measure(
         taker = start_generator(network, [str(LOAD), file.name])
         try:
             done = subprocess.run(
-                ["ip", "netns", "exec", network.server, *niced(server_core()), str(BARE),
+                ["ip", "netns", "exec", network.server, *niced(server_core()), str(RAW if raw else BARE),
                  mode, member_address(0), str(CLIENT_PORT),
-                 str(receivers), str(packets), str(size), str(bursts), str(seconds)],
+                 str(receivers), str(packets), str(size), str(bursts), str(seconds),
+                 *([DEVICE, SERVER_ADDRESS, HOP_LINK] if raw else [])],
                 check=True, capture_output=True, text=True,
             )  # fmt: skip
         finally:

@@ -1,8 +1,8 @@
 """Joins a second of one core: people call, check, shake hands, open the data channel and get their slots.
 
-Control runs in a thread of its own, so that its CPU time is told apart from that of those who join; the worker
-is a process as ever. The homeserver is left out: invites are handed to the core as the bot would hand them, and
-what it says in Matrix is kept in a list. All join one conference: each later one is told to those before it.
+Control runs in a thread of its own, so that its CPU time is told apart from that of those who join; the
+worker is a process as ever. The homeserver is left out: invites are handed to the core as the bot would hand
+them, and what it says in Matrix is kept in a list. All join one conference: each is told to those before it.
 """
 
 import asyncio

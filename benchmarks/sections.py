@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from benchmarks import bare, workloads
 from benchmarks.figures import Figures
 from benchmarks.network import Network
-from benchmarks.plan import Plan
+from benchmarks.plan import Encoding, Plan
 from benchmarks.server import ROOT, Run, measure
 from benchmarks.workloads import Workload, make, sized_for
 
@@ -25,8 +25,9 @@ class Bench:
     curves: dict[str, list[tuple[float, float, str]]] = field(default_factory=dict)
     """Points (x, y, label) of the plots."""
 
-    def run(self, plan: Plan, what: str) -> Run:
-        done = measure(self.network, plan, warm_s=self.warm_s, measure_s=self.measure_s)
+    def run(self, plan: Plan, what: str, hold_us: int | None = None) -> Run:
+        """Holding as the worker does it by itself, or up to `hold_us`."""
+        done = measure(self.network, plan, warm_s=self.warm_s, measure_s=self.measure_s, hold_us=hold_us)
         delay = max(done.delay_ms("p99"), done.delay_ms("p99", "audio"))
         self.say(
             f"{what}: {done.us:.2f} us, {done.busy:.0%}, {done.datagrams / done.seconds / 1000:.0f} k/s, run "
@@ -137,6 +138,40 @@ def rooms(bench: Bench) -> None:
             if bench.quick and not segments:
                 return
     bench.network.device_segments(True)
+
+
+def holding(bench: Bench) -> None:
+    """What gathering costs in delay and gains in CPU, on a worker that is three quarters busy."""
+    bench.network.device_segments(True)
+    _, start = at_load(bench, workloads.MEETING_20, 0.75, 8.0)
+    conferences, speed = sized_for(workloads.MEETING_20, start)
+    for hold_us in (0, 1000, 3000, 5000):
+        run = bench.run(make(workloads.MEETING_20, conferences, speed=speed), f"held {hold_us} us", hold_us)
+        bench.figures.add(
+            f"held_{hold_us}_us_per_packet", run.us, "us/packet", note=f"run {run.mean_run:.1f}"
+        )
+        bench.figures.add(f"held_{hold_us}_delay_p99_ms", run.delay_ms("p99", "audio"), "ms")
+        bench.point("holding", hold_us / 1000, run.us, "us of CPU a packet")
+        bench.point("holding", hold_us / 1000, run.delay_ms("p99", "audio"), "delay p99 of audio, ms")
+
+
+def uneven(bench: Bench) -> None:
+    """Frames as packetisers cut them, one byte apart; what packet sockets would give instead of UDP's."""
+    bench.network.device_segments(True)
+    plan = Plan()
+    for conference in range(4):
+        sender = plan.member(conference)
+        camera = plan.video(sender, Encoding(frame_bytes=8 * 1060 + 5, payload_max=1072, vary_percent=1))
+        for _ in range(100):
+            plan.watch(plan.member(conference), camera)
+    run = bench.run(plan, "packets one byte apart")
+    bench.figures.add("fanout_uneven_us", run.us, "us/packet", note=f"run {run.mean_run:.1f}")
+    for packets in (8, 2, 1):
+        bursts = 960 / packets
+        udp = bare.measure(bench.network, "gso", packets=packets, bursts=bursts)
+        raw = bare.measure(bench.network, "packet", packets=packets, bursts=bursts, raw=True)
+        bench.figures.add(f"limit_runs_of_{packets}_us", udp.us, "us/packet")
+        bench.figures.add(f"limit_raw_runs_of_{packets}_us", raw.us, "us/packet", note="packet socket")
 
 
 def receivers(bench: Bench) -> None:

@@ -21,8 +21,8 @@ LOAD = ROOT / "build/bench/load"
 PROGRAM = """
 import sys
 from fastpath_ext.worker import Worker
-fds = list(map(int, sys.argv[1:]))
-Worker(fds[0], fds[1], fds[2], fds[3:]).run()
+hold, *fds = map(int, sys.argv[1:])
+Worker(fds[0], fds[1], fds[2], fds[3:], hold_us=None if hold < 0 else hold).run()
 """
 
 
@@ -75,14 +75,15 @@ class Run:
 class Process:
     """One worker."""
 
-    def __init__(self, network: Network, table: Table, number: int) -> None:
+    def __init__(self, network: Network, table: Table, number: int, hold_us: int | None = None) -> None:
         self.table = table
         with network.inside(network.server):
             self.sockets = bind_media(["::"], 0)
         self.uplink, worker_end = uplink_pair()
+        hold = -1 if hold_us is None else hold_us
         fds = [*table.fds, worker_end.fileno(), *(one.fileno() for one in self.sockets)]
         self.process = subprocess.Popen(
-            [*niced(server_core(number)), sys.executable, "-c", PROGRAM, *map(str, fds)],
+            [*niced(server_core(number)), sys.executable, "-c", PROGRAM, str(hold), *map(str, fds)],
             pass_fds=fds,
             cwd=ROOT,
         )
@@ -144,9 +145,16 @@ def system_share(pid: int) -> tuple[int, int]:
     return int(fields[11]), int(fields[12])
 
 
-def measure(network: Network, plan: Plan, *, warm_s: float = 1.0, measure_s: float = 3.0) -> Run:
+def measure(
+    network: Network,
+    plan: Plan,
+    *,
+    warm_s: float = 1.0,
+    measure_s: float = 3.0,
+    hold_us: int | None = None,
+) -> Run:
     """Starts workers and generator, waits for the run, stops both."""
-    processes = [Process(network, table, number) for number, table in enumerate(plan.tables())]
+    processes = [Process(network, table, number, hold_us) for number, table in enumerate(plan.tables())]
     try:
         with tempfile.NamedTemporaryFile(suffix=".plan") as file:
             servers = [(SERVER_ADDRESS, one.port) for one in processes]
