@@ -4,6 +4,7 @@ Signalling, ICE, DTLS, SCTP, the table and SRTP are the true ones; only Matrix i
 """
 
 import asyncio
+import json
 import os
 import socket
 import struct
@@ -18,14 +19,15 @@ from pylibsrtp import Policy, Session
 
 from control.handover import MediaSocket, WorkerHandover
 from control.io.conferences import ConferenceRuntime
+from control.io.memory import make_memory
 from control.io.sockets import uplink_pair
 from control.io.workers import WorkerLink
 from control.protocol import names
 from control.protocol.dtls import DtlsIdentity
-from control.protocol.events import MatrixCallEvent
+from control.protocol.events import ConsentExpired, MatrixCallEvent
 from fastpath_ext.table import Table
 from tests.io.members import Member, World, wall_ms
-from tests.protocol.people import CREATOR, Ticket, invite, offer
+from tests.protocol.people import CREATOR, Ticket, invite, metadata, offer
 from tests.synthetic import Block, Got, read_rtcp, read_rtp
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,21 +45,35 @@ AUDIO_SSRC, VIDEO_SSRC = 0xABCD, 0xBEE0
 class Place(World):
     """A runtime with a worker process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, capacities: tuple[int, int, int] = (16, 64, 256)) -> None:
         super().__init__()
-        self.table = Table.create(16, 64, 256)
+        self.table = Table.create(*capacities)
+        self.memory_fd = make_memory()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.socket.bind(("127.0.0.1", 0))
         control, worker = uplink_pair()
+        self.control_end = control
+        self.worker_end = worker
+        self.start_control()
+        self.start_worker()
+
+    def start_control(self) -> None:
+        """The first one, or after `kill_control` the next one."""
         port = self.socket.getsockname()[1]
         given = WorkerHandover(
             0,
             0,
             *(os.dup(fd) for fd in self.table.fds),
-            control.detach(),
+            self.control_end.dup().detach(),
             (MediaSocket(-1, "127.0.0.1", port),),
+            memory_fd=os.dup(self.memory_fd),
         )
-        self.link = WorkerLink(given, lambda index, message: self.runtime.uplink(index, message))
+        self.link = WorkerLink(
+            given,
+            lambda index, message: self.runtime.uplink(index, message),
+            lambda gone: self.runtime.freed(gone),
+            lambda transport: self.runtime.handle(ConsentExpired(transport)),
+        )
         self.link.start()
         self.runtime = ConferenceRuntime(
             user_id="@sotto:example.org",
@@ -67,9 +83,14 @@ class Place(World):
             identity=DtlsIdentity(),
             send_matrix=self.sent,
             count=self.count,
+            memories=[self.link.memory],
         )
-        self.worker_end = worker
-        self.start_worker()
+
+    async def kill_control(self) -> None:
+        """As far as one process can: nothing is said to anybody, and nothing more is noted or published."""
+        self.runtime._memories = ()
+        self.link.close()
+        await self.runtime.stop(silent=True)
 
     def start_worker(self) -> None:
         """The first one, or after `kill_worker` the next one on the same table."""
@@ -119,8 +140,25 @@ class Device(Member):
         )
         kind, answered = self.world.last_matrix(self.name)
         assert kind == names.ANSWER
+        return self.take(answered["answer"]["sdp"])
+
+    async def resume(self, former: "Device", shape: dict[str, Any] | None = None) -> "Device":
+        """As a second connection of a device, up to its data channel."""
+        sdp = offer(**(shape or {}), fingerprint=self.dtls.fingerprint())
+        body = {
+            "token": former.last(names.WELCOME)["resume"]["token"],
+            "offer": {"type": "offer", "sdp": sdp},
+            "sdp_stream_metadata": metadata(),
+        }
+        status, said = self.world.runtime.resume_untrusted(json.dumps(body))
+        assert (status, said["member"]) == (200, former.last(names.WELCOME)["member"]), said
+        await (await self.take(said["answer"]["sdp"]).connect()).open()
+        await self.until(names.SEND)
+        return self
+
+    def take(self, answer: str) -> "Device":
         mid = ""
-        for line in answered["answer"]["sdp"].splitlines():
+        for line in answer.splitlines():
             name, _, value = line.removeprefix("a=").partition(":")
             mid = value if name == "mid" else mid
             if name == "ssrc":
