@@ -243,7 +243,8 @@ class Conference:
             self._happenings.put_nowait,
         )
         self._follow_epochs(self._pass)
-        for work in (membership.run(), self._watch_homeserver(), self._propose_epochs()):
+        conference_id = self._pass.conference.conference_id
+        for work in (membership.run(), self._watch_homeserver(), self._propose_epochs(conference_id)):
             self._tasks.append(asyncio.create_task(work, name="conference"))
         say(f"inside as member {membership.number}")
 
@@ -262,32 +263,28 @@ class Conference:
             epochs.ticket_arrived(ticket, time.monotonic())
             membership.prove()
 
-        def ask() -> None:
-            work = self._room.request_ticket(entitled.conference.conference_id)
-            self._tasks.append(asyncio.create_task(work, name="ticket"))
-
         def member_changed(room_id: str, user_id: str) -> None:
             inside = any(each.user_id == user_id for each in membership.members.values())
             if room_id == self._room.room_id and inside and not self._homeserver.joined(room_id, user_id):
                 membership.somebody_left()
 
-        membership.ask_for_ticket = ask
         self._homeserver.inbox.on_member.append(member_changed)
         self._room.serve_tickets(lambda: epochs.ticket, membership.rank, arrived)
         membership.prove()
 
-    async def _propose_epochs(self) -> None:
+    async def _propose_epochs(self, conference_id: str) -> None:
         while (epochs := self._membership.epochs) is not None:
             await asyncio.sleep(EPOCH_TICK_S)
-            ticket = epochs.poll(time.monotonic())
-            if ticket is not None:
-                try:
+            now = time.monotonic()
+            try:
+                if epochs.lacking(now):
+                    await self._room.request_ticket(conference_id)
+                if (ticket := epochs.poll(now)) is not None:
                     await self._room.send_ticket(ticket)
-                except Trouble as trouble:
-                    log.warning("a new epoch was not proposed: %s", trouble.code)
-                    continue
-                epochs.ticket_arrived(ticket, time.monotonic())
-                self._membership.prove()
+                    epochs.ticket_arrived(ticket, now)
+                    self._membership.prove()
+            except Trouble as trouble:  # such as when we are no longer in the room
+                log.warning("a ticket was not sent or asked for: %s", trouble.code)
 
     async def _watch_homeserver(self) -> None:
         trouble = await self._homeserver.lost

@@ -65,7 +65,6 @@ class Membership:
         self.gestures: Gestures | None = None
         self.epochs: Epochs | None = None
         self.epoch = 0  # of the ticket, as the welcome told it
-        self.ask_for_ticket: Callable[[], None] = lambda: None
         self.service: str | None = None  # the address that config.json comes from
         self._keys: KeyLink | None = None
         self._link: Link | None = None
@@ -231,8 +230,7 @@ class Membership:
             case messages.Epoch():
                 self.epoch = message.epoch
                 if self.epochs is not None:
-                    if self.epochs.told(message):
-                        self.ask_for_ticket()
+                    self.epochs.told(message)
                     self.prove()
 
     def _welcome(self, welcome: messages.Welcome, link: Link) -> None:

@@ -36,6 +36,7 @@ class Epochs:
         self._highest = max(current, ticket.epoch)
         self._newest_at = -NEVER
         self._propose_at = NEVER
+        self._proved, self._asked_at = True, -NEVER
         self._know(ticket)
         if ticket.epoch != current:
             self._say(ticket)
@@ -53,19 +54,27 @@ class Epochs:
         self._know(ticket)
         self._say(ticket)
 
-    def told(self, epoch: Epoch) -> bool:
-        """P.epoch. True when we lack the ticket of the current epoch: ask for it."""
+    def told(self, epoch: Epoch) -> None:
+        """P.epoch."""
         for each in reversed(epoch.proposed):
             self._foremost[each.epoch] = each.verifier
         self.current = epoch.epoch
         self._highest = max(self._highest, self.current)
         self._known = {key: ticket for key, ticket in self._known.items() if key[0] >= self.current}
+        self._proved = epoch.proved
         if epoch.proved:
-            return False
+            return
         ours = [ticket for (number, _), ticket in self._known.items() if number == self.current]
         for ticket in ours:
             self._say(ticket)
-        return not ours
+
+    def lacking(self, now: float) -> bool:
+        """Whether to ask the room for the ticket of the current epoch, which we have not."""
+        have = self._proved or any(number == self.current for number, _ in self._known)
+        if have or now - self._asked_at < limits.TICKET_ANSWER_S:
+            return False
+        self._asked_at = now
+        return True
 
     def somebody_left(self, now: float, rank: int) -> None:
         """The conference or its room. `rank`: our place among those inside; the first proposes at once."""

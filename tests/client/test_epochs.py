@@ -30,7 +30,8 @@ def test_tickets_of_later_epochs_are_proved_once() -> None:
     (proof,) = epochs.proofs()
     assert (proof.epoch, proof.verifier, proof.signature) == (1, later(1).verifier, b"proof of 1")
     assert epochs.ticket == FIRST  # until the focus says that another is current
-    assert not epochs.told(Epoch(1, True, None, ()))
+    epochs.told(Epoch(1, True, None, ()))
+    assert not epochs.lacking(9)
     assert epochs.ticket == later(1)
 
 
@@ -53,10 +54,13 @@ def test_who_joined_with_a_proposed_ticket_proves_it() -> None:
 
 def test_who_lacks_the_current_ticket_asks_for_it() -> None:
     epochs = made()
-    assert epochs.told(Epoch(4, False, 30.0, ()))
+    assert not epochs.lacking(3)
+    epochs.told(Epoch(4, False, 30.0, ()))
+    assert [epochs.lacking(now) for now in (4, 5, 10)] == [True, False, True]
     epochs.ticket_arrived(later(4), 5)
     assert [each.epoch for each in epochs.proofs()] == [4]
-    assert not epochs.told(Epoch(4, False, 29.0, ()))
+    epochs.told(Epoch(4, False, 29.0, ()))
+    assert not epochs.lacking(20)
     assert [each.epoch for each in epochs.proofs()] == [4]
 
 
