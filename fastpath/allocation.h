@@ -10,7 +10,8 @@
  * they lose detail.
  *
  * Down at once. Up when the better deal has been affordable, with a margin, all the time for ALLOCATION_HOLD_NS; each raise that fails within
- * ALLOCATION_FAIL_NS doubles that time. A changed wish (a click) starts without waiting. What somebody more important waits
+ * ALLOCATION_FAIL_NS doubles that time, until twice what its next step needs is there. A link that falls below what it carried before the raise is not the raise's
+ * failure. A changed wish (a click) starts without waiting. What somebody more important waits
  * for is not given to others meanwhile.
  *
  * `share_bps` is what the sink could have of its source; the sources' clamps (clamp.h) are made of the shares of those who `bid`. A bid comes
@@ -87,8 +88,8 @@ struct allocation_state { /* of one sink; zeroed = new. To be zeroed when the si
     uint8_t wish; /* of the last time: 1 | focus << 1 | hidden << 2 | max_encoding << 3; 0 = new */
     uint8_t failures;
     uint8_t fresh; /* 1 = wish changed within ALLOCATION_FRESH_NS and nothing was lowered since */
-    uint8_t promised; /* 1 = what it bids for it has waited for already */
-    uint8_t reserved;
+    uint8_t promised;    /* 1 = what it bids for it has waited for already */
+    uint8_t raised_from; /* step of its ladder before the last raise */
 };
 _Static_assert(sizeof(struct allocation_state) == 48, "layout");
 

@@ -123,6 +123,17 @@ static uint64_t hold_of(const struct allocation_state *state)
     return ALLOCATION_HOLD_NS << (state->failures < ALLOCATION_FAILURES_MAX ? state->failures : ALLOCATION_FAILURES_MAX);
 }
 
+/* Fell it for the raise? Not when the clamp makes the encoding cheaper, and not when it ends well below where the raise began: that the link carried. */
+static bool blames_raise(const struct request *request, uint8_t step, uint64_t now_ns)
+{
+    const struct allocation_state *state = request->state;
+    uint8_t encoding = step_encoding(request, request->before);
+    bool followed = encoding > 0 && step_encoding(request, step) == encoding &&
+                    request->wish->entry_bps[encoding];
+    return !state->fresh && state->raised_ns && now_ns - state->raised_ns < ALLOCATION_FAIL_NS &&
+           !followed && step + 1u >= state->raised_from;
+}
+
 static void failed(struct allocation_state *state, uint64_t now_ns)
 {
     state->calm_ns = now_ns;
@@ -142,8 +153,7 @@ static uint8_t lower(struct request *request, uint32_t share, uint64_t now_ns)
     struct allocation_state *state = request->state;
     uint8_t step = request->before;
     while (step > 0 && !may_stay(request, step, share)) step--;
-    if (!state->fresh && state->raised_ns && now_ns - state->raised_ns < ALLOCATION_FAIL_NS)
-        failed(state, now_ns);
+    if (blames_raise(request, step, now_ns)) failed(state, now_ns);
     state->fresh = 0;
     state->waiting_ns = state->raised_ns = 0;
     /* Lowered for the cost and not for the entry: the clamp will follow, and the first time it may go back at once then. */
@@ -166,6 +176,23 @@ static void bid_review(struct request *request, uint8_t best, uint64_t now_ns)
     }
 }
 
+/* The highest step whose need is within `bps`; the one it has when there is none. */
+static uint8_t goal_within(const struct request *request, uint32_t bps, uint8_t best, uint32_t margin)
+{
+    uint8_t step = request->step_count;
+    while (step > request->before && !(request->cost[step] && raise_need(request, step, best, margin) <= bps))
+        step--;
+    return step > request->before ? step : request->before;
+}
+
+static void raise_to(struct request *request, uint8_t goal, uint64_t now_ns)
+{
+    struct allocation_state *state = request->state;
+    if (goal == request->before) return;
+    if (!state->fresh) state->raised_ns = now_ns;
+    state->raised_from = request->before;
+}
+
 static uint8_t raise_or_stay(struct request *request, uint32_t free_share, uint64_t now_ns, int64_t *kept_free)
 {
     struct allocation_state *state = request->state;
@@ -174,10 +201,7 @@ static uint8_t raise_or_stay(struct request *request, uint32_t free_share, uint6
     uint8_t best = best_bid(request, free_share, margin);
     bid_review(request, best, now_ns);
     uint8_t standing = state->bid == ALLOCATION_NOTHING ? 0 : state->bid;
-    uint8_t goal = before;
-    for (uint8_t step = request->step_count; step > before && goal == before; step--)
-        if (request->cost[step] && raise_need(request, step, best, margin) <= free_share)
-            goal = step;
+    uint8_t goal = goal_within(request, free_share, best, margin);
     if (goal == before && best <= standing) {
         state->waiting_ns = 0;
         if (standing > has && free_share > request->cost[before]) /* for the clamp to do its work */
@@ -185,7 +209,8 @@ static uint8_t raise_or_stay(struct request *request, uint32_t free_share, uint6
         return before;
     }
     if (!state->waiting_ns) state->waiting_ns = now_ns ? now_ns : 1;
-    uint64_t waited = now_ns - state->waiting_ns, hold = hold_of(state);
+    uint8_t sure = goal_within(request, free_share / 2, best, margin); /* there is far more than when it failed */
+    uint64_t waited = now_ns - state->waiting_ns, hold = sure > before ? ALLOCATION_HOLD_NS : hold_of(state);
     bool granted = goal > before && standing > has && step_encoding(request, goal) == standing &&
                    state->promised;
     if (!state->fresh && !granted && waited < hold) {
@@ -193,11 +218,13 @@ static uint8_t raise_or_stay(struct request *request, uint32_t free_share, uint6
             *kept_free += (int64_t)request->cost[goal] - (int64_t)request->cost[before];
         return before;
     }
-    if (best > standing) bid_for(state, best, true, now_ns);
-    if (goal > before) {
-        if (!state->fresh) state->raised_ns = now_ns;
-        state->waiting_ns = 0;
+    if (best > standing) {
+        bid_for(state, best, true, now_ns);
+        if (goal == before)
+            return raise_or_stay(request, free_share, now_ns, kept_free); /* keeps free what it bids for */
     }
+    raise_to(request, goal, now_ns);
+    if (goal > before) state->waiting_ns = 0;
     return goal;
 }
 

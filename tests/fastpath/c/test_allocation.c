@@ -184,6 +184,35 @@ static void test_each_failed_raise_waits_longer(void)
     CHECK(waited[0] <= 17);
 }
 
+static void test_what_the_network_does_is_no_failure_of_a_raise(void)
+{
+    struct receiver receiver;
+    receiver_open(&receiver, "F");
+    decide(&receiver, 600);
+    receiver.now += 20 * SECOND;
+    for (unsigned attempt = 0; attempt < 4; attempt++) {
+        CHECK_DEAL(wait_at(&receiver, 1300, 1700), "f1");
+        CHECK_DEAL(wait_at(&receiver, 160, 100), "t2"); /* the link carried m2 before the raise */
+        CHECK_EQUAL(receiver.states[0].failures, 0);
+        CHECK_DEAL(wait_at(&receiver, 600, 1700), "m2");
+    }
+}
+
+static void test_a_link_that_opened_wide_is_not_held_against_it(void)
+{
+    struct receiver receiver;
+    receiver_open(&receiver, "F");
+    decide(&receiver, 600);
+    receiver.now += 20 * SECOND;
+    for (unsigned attempt = 0; attempt < 4; attempt++) {
+        for (unsigned waited = 0; strcmp(wait_at(&receiver, 1300, 100), "f1") != 0; waited++)
+            CHECK(waited < 1000);
+        CHECK_DEAL(wait_at(&receiver, 600, 100), "m2");
+    }
+    CHECK(receiver.states[0].failures >= 3); /* 12 s and more */
+    CHECK_DEAL(wait_at(&receiver, 4000, 1700), "f2");
+}
+
 static void test_one_fall_in_many_steps_is_one_failure(void)
 {
     struct receiver receiver;
@@ -463,6 +492,8 @@ int main(void)
     test_down_at_once_up_after_a_while();
     test_up_needs_a_margin_without_a_break();
     test_each_failed_raise_waits_longer();
+    test_what_the_network_does_is_no_failure_of_a_raise();
+    test_a_link_that_opened_wide_is_not_held_against_it();
     test_one_fall_in_many_steps_is_one_failure();
     test_a_click_does_not_wait();
     test_a_trembling_estimate_moves_little();

@@ -117,6 +117,37 @@ static void test_it_goes_on_without_control_and_over_a_kill(void)
     meeting_close(&meeting);
 }
 
+static void test_between_full_and_thumbnail_there_is_the_middle(void)
+{
+    struct meeting meeting;
+    meeting_open(&meeting);
+    for (uint32_t member = 0; member < 2; member++) scene_member(meeting.scene, member);
+    meeting_camera(&meeting, 0, 0, "1");
+    meeting_watch(&meeting, 1, 0, F, true);
+    scene_publish(meeting.scene);
+    scene_connect(meeting.scene);
+    meeting_estimate(&meeting, 1, 900 * KBIT);
+    meeting_run(&meeting, 3000);
+    CHECK_EQUAL(meeting_deal(&meeting, 1), F);
+    meeting_estimate(&meeting, 1, 500 * KBIT);
+    meeting_run(&meeting, 300);
+    CHECK(meeting_told(&meeting, 0, M) >= 450 * KBIT);
+    CHECK_EQUAL(meeting_deal(&meeting, 1), M);
+    meeting_forget(&meeting);
+    meeting_run(&meeting, 2000);
+    CHECK_EQUAL(meeting.got[1].encoding, M);
+    CHECK(meeting_bps(&meeting, 1, 2000) > 400 * KBIT);
+    for (uint32_t kbps = 300; kbps > 100; kbps -= 60) { /* down, and some time there */
+        meeting_estimate(&meeting, 1, kbps * KBIT);
+        meeting_run(&meeting, 2500);
+    }
+    CHECK_EQUAL(meeting_deal(&meeting, 1), T);
+    meeting_estimate(&meeting, 1, 900 * KBIT);
+    meeting_run(&meeting, 2000);
+    CHECK_EQUAL(meeting_deal(&meeting, 1), F);
+    meeting_close(&meeting);
+}
+
 static void test_hysteresis(void)
 {
     struct meeting meeting;
@@ -207,6 +238,7 @@ int main(void)
     test_a_paused_slot_stops_and_goes_on_without_a_gap();
     test_fewer_frames_leave_no_hole();
     test_it_goes_on_without_control_and_over_a_kill();
+    test_between_full_and_thumbnail_there_is_the_middle();
     test_hysteresis();
     for (uint64_t seed = 1; seed <= 4; seed++) test_any_wishes_over_any_links(seed);
     return 0;
