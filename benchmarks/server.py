@@ -121,8 +121,8 @@ class Process:
 
 
 def niced(core: int) -> list[str]:
-    """Prefix of a command: one core, before whatever else runs on the machine."""
-    return ["nice", "-n", "-10", "taskset", "-c", str(core)]
+    """Prefix of a command: one core, and before whatever else runs on the machine, for all systems alike."""
+    return ["chrt", "--fifo", "10", "taskset", "-c", str(core)]
 
 
 def estimates(processes: list[Process]) -> list[int]:

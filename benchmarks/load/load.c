@@ -12,7 +12,7 @@
 #define CONNECT_NS (10ull * 1000000000ull)
 #define JOIN_NS (10ull * 1000000ull) /* from one join to the next, on average */
 #define JOIN_MOST_NS (4000ull * 1000000ull)
-#define WARM_MORE_NS (15ull * 1000000000ull)
+#define WARM_MORE 5 /* times warm_ns */
 #define WARM_STEP_NS (500ull * 1000000ull)
 #define DRAIN_NS (400ull * 1000000ull)
 
@@ -66,7 +66,7 @@ static void warm_up(struct load *load)
     uint64_t begin = load_clock_ns(CLOCK_MONOTONIC);
     uint64_t *before = zeroed(head->sink_count, sizeof *before);
     run(load, begin + head->warm_ns, true);
-    while (load_clock_ns(CLOCK_MONOTONIC) < begin + head->warm_ns + WARM_MORE_NS) {
+    while (load_clock_ns(CLOCK_MONOTONIC) < begin + (1 + WARM_MORE) * head->warm_ns) {
         uint32_t silent = 0;
         for (uint32_t i = 0; i < head->sink_count; i++) before[i] = load->streams[i].seen;
         run(load, load_clock_ns(CLOCK_MONOTONIC) + WARM_STEP_NS, true);
