@@ -91,7 +91,7 @@ async def drop_and_recover(stage: Stage) -> list[Row]:
             max(0.0, added),
             f"{PAGES}; totalFreezesDuration of a viewer without a bottleneck from the drop to the end, less "
             f"its rate before; its longest time between pictures was {disturbed:.0f} ms, before {calm:.0f}",
-            "each switch of the slow viewer asks the sender for key frames of all encodings: they take their time",
+            "each switch of the slow viewer asks the sender for key frames of all encodings",
         ),
         row(
             "unviewed_fullres_stop_s",
