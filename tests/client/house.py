@@ -9,6 +9,8 @@ import array
 import asyncio
 import itertools
 import json
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -28,6 +30,7 @@ from client.media.sources import Pattern, Source
 from client.protocol import names
 from client.receiving import ReceivedFrame
 from client.statistics import Tile
+from control.demo.memory import descendants
 from control.demo.run import Demo
 from tests.client.overheard import overhear
 from tests.e2e.namespace import Namespace
@@ -107,6 +110,14 @@ class House:
         """The focus's web address."""
         return next(iter(self.demo.urls.values())).partition("?")[0]
 
+    def kill_control(self) -> None:
+        """The process that decides; workers and their packets go on."""
+        assert self.demo.server is not None
+        for pid in descendants(self.demo.server.pid):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"control" in words and b"control" in words[words.index(b"control") + 1 :]:
+                os.kill(pid, signal.SIGKILL)
+
     @property
     def people(self) -> dict[str, Any]:
         told: dict[str, Any] = json.loads((self.demo.folder / "people.json").read_text())
@@ -171,6 +182,14 @@ async def until(condition: Callable[[], object], what: str, seconds: float = PAT
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
         await asyncio.sleep(0.02)
+
+
+async def sees(guest: Guest, other: Guest) -> None:
+    """And hears."""
+    try:
+        await until(lambda: guest.sees_and_hears(other), f"{guest.name} sees and hears {other.name}")
+    except AssertionError as late:
+        raise AssertionError("\n".join([str(late), _account(guest), _account(other)])) from None
 
 
 async def all_see_all(guests: Sequence[Guest]) -> None:

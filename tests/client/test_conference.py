@@ -17,7 +17,7 @@ from client.keys.frames import Verdict
 from client.media.sources import Pattern
 from client.protocol import names
 from client.protocol.messages import Subscription
-from tests.client.house import House, all_see_all, colour_of, coloured, house, tone_of, until
+from tests.client.house import House, all_see_all, colour_of, coloured, house, sees, tone_of, until
 
 pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -118,7 +118,7 @@ def test_keys_step_when_somebody_joins_and_change_when_somebody_leaves(where: Ho
             before = bob.tile(alice).opened
             await until(lambda: bob.tile(alice).opened > before + 10, "the picture goes on")
             dave = await where.enter(inside, "dave", None)  # admitted by the new ticket
-            await until(lambda: dave.sees_and_hears(alice), "dave sees alice")
+            await sees(dave, alice)
             assert dave.conference.epoch == 1
             # Not a frame was lost over the change of keys, as they came before they were used.
             assert bob.states(alice, "audio")[-1] == "decrypting"
@@ -134,7 +134,7 @@ def test_who_is_put_out_of_the_room_is_given_no_key_any_more(where: House) -> No
         ) as inside:
             alice, bob, dave = inside
             await all_see_all((alice, bob))
-            await until(lambda: dave.sees_and_hears(alice), "dave sees alice")
+            await sees(dave, alice)
             await where.room(alice, "kick", "dave")
             # The focus is not in the room and goes on naming him; what comes he cannot open any more.
             await until(lambda: dave.tile(alice).state == Verdict.KEY_MISSING, "dave lacks alice's key")
@@ -158,13 +158,13 @@ def test_a_lost_key_event_is_asked_for(where: House) -> None:
     async def scenario() -> None:
         async with where.guests(("alice", coloured("red")), ("bob", None)) as inside:
             alice, bob = inside
-            await until(lambda: bob.sees_and_hears(alice), "bob sees alice")
+            await sees(bob, alice)
             asked = bob.count("keys asked for")
             # Everything of the room's timeline passes bob by; carol's join and leave change alice's key.
             timeline = list(bob.conference._homeserver.inbox.on_event)
             bob.conference._homeserver.inbox.on_event.clear()
             carol = await where.enter(inside, "carol", None)
-            await until(lambda: carol.sees_and_hears(alice), "carol sees alice")
+            await sees(carol, alice)
             inside.remove(carol)
             await carol.conference.leave()
             # Once bob asks, alice's next key has been made: its event passed him by.
@@ -193,7 +193,7 @@ def test_keys_from_device_to_device(where: House) -> None:
 def test_a_lossy_way_is_repaired(where: House) -> None:
     async def scenario() -> None:
         async with where.guests(("alice", Pattern(640, 360, 15)), ("bob", None)) as (alice, bob):
-            await until(lambda: bob.sees_and_hears(alice), "bob sees alice")
+            await sees(bob, alice)
             receiver = bob.conference._membership._receiver
             assert receiver is not None
             whole, came = receiver.rtp_untrusted, 0
@@ -247,6 +247,31 @@ def test_a_dead_channel_is_no_leave(where: House) -> None:
             assert not [each for each in alice.happened if isinstance(each, MemberLeft)]
             heard = bob.tile(alice, "audio").opened
             await until(lambda: bob.tile(alice, "audio").opened > heard + 10, "and hears her")
+
+    where.play(scenario())
+
+
+def test_a_focus_whose_mind_was_killed(where: House) -> None:
+    """Its control process ends without a word; media go on, and everybody makes a second connection."""
+
+    async def scenario() -> None:
+        async with where.guests(
+            ("alice", coloured("red")), ("bob", coloured("blue")), service=where.service
+        ) as (alice, bob):
+            await all_see_all((alice, bob))
+            numbers = alice.number, bob.number
+            where.kill_control()
+            await asyncio.sleep(3)
+            seen = bob.tile(alice).opened
+            await until(lambda: bob.tile(alice).opened > seen + 10, "pictures without a mind")
+            await until(lambda: alice.count("resumed") == bob.count("resumed") == 1, "both resume", 90)
+            await asyncio.sleep(4)
+            seen, shown = bob.tile(alice).opened, alice.tile(bob).opened
+            await until(lambda: bob.tile(alice).opened > seen + 10, "bob sees alice again")
+            await until(lambda: alice.tile(bob).opened > shown + 10, "alice sees bob again")
+            assert (alice.number, bob.number) == numbers
+            for guest in (alice, bob):
+                assert not [each for each in guest.happened if isinstance(each, MemberLeft)]
 
     where.play(scenario())
 

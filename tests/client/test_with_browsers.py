@@ -12,7 +12,7 @@ from client.media.sources import Pattern
 from client.protocol.messages import Subscription
 from control.demo.browsers import Browsers
 from control.demo.participants import FULL_HEIGHT, Participant
-from tests.client.house import House, coloured, house, until
+from tests.client.house import House, coloured, house, sees, until
 
 pytestmark = [
     pytest.mark.browser,
@@ -64,7 +64,7 @@ def test_a_browser_and_a_python_client(
                 # Keys change on both sides, and both follow.
                 carol = await where.enter(inside, "carol", coloured("green"))
                 await bob.sees([alice.number, carol.number], 60)
-                await until(lambda: carol.sees_and_hears(alice), "carol sees alice")
+                await sees(carol, alice)
                 inside.remove(carol)
                 await carol.conference.leave()
                 await bob.sees([alice.number], 60)
