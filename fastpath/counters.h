@@ -87,7 +87,7 @@
     X(rtx_superseded, "Packets receivers asked for that a key frame had taken the place of")      \
     X(tx_full_dropped, "Packets the socket had no room for, pictures first")                      \
     X(loop_turns, "Turns of the worker's loop")                                                   \
-    X(loop_busy_us, "Time the worker was at work; its rate is its load")                  \
+    X(loop_busy_us, "Time the worker was at work; its rate is its load")                          \
     X(delay_500us, "Packets sent at most 0.5 ms after what they came from arrived at the kernel") \
     X(delay_1ms, "Packets sent after 0.5 to 1 ms")                                                \
     X(delay_2ms, "Packets sent after 1 to 2 ms")                                                  \

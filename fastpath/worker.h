@@ -27,7 +27,7 @@ struct datagram {
     struct endpoint remote;
     uint8_t local_address[16]; /* where it arrived, all 0 = unknown */
     uint32_t local_interface;
-    uint32_t socket; /* number of the worker's UDP socket */
+    uint32_t socket;     /* number of the worker's UDP socket */
     uint64_t arrived_ns; /* when it came to the kernel, 0 = not known */
 };
 

@@ -636,7 +636,9 @@ cdef class Table:
             encoding=carried.encoding,
             packets=state.packets,
             octets=state.octets,
-            deal_encoding=None if state.allocation.encoding == c.ALLOCATION_NOTHING else state.allocation.encoding,
+            deal_encoding=(
+                None if state.allocation.encoding == c.ALLOCATION_NOTHING else state.allocation.encoding
+            ),
             deal_temporal=state.allocation.temporal,
             deal_bps=state.allocation.bps,
             fraction_lost=state.fraction_lost,

@@ -199,10 +199,11 @@ static void test_what_waited_in_the_kernel_did_not_wait_in_the_network(void)
     scene_advance(scene, 40 * MS);
     for (uint32_t i = 0; i < 5; i++) {
         uint8_t bytes[1800];
-        struct datagram in = {.bytes = bytes,
-                              .length = make(scene, 0, 1 + i, (uint16_t)i, false, false, bytes),
-                              .arrived_ns = i < 4 ? came + i * 10 * MS : scene->now + 3600000 * MS,
-                              .remote = {.family = 4, .port = scene->members[0].port, .address = {192, 0, 2, 1}}};
+        struct datagram in = {
+            .bytes = bytes,
+            .length = make(scene, 0, 1 + i, (uint16_t)i, false, false, bytes),
+            .arrived_ns = i < 4 ? came + i * 10 * MS : scene->now + 3600000 * MS,
+            .remote = {.family = 4, .port = scene->members[0].port, .address = {192, 0, 2, 1}}};
         forward(&scene->worker, &in, scene->now);
     }
     scene_advance(scene, 200 * MS);

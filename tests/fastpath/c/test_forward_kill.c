@@ -99,9 +99,10 @@ static void ask_again(struct wire *wire, struct scene *scene, struct worker *wor
     at += rtcp_write_nack(compound + at, sizeof compound - (size_t)at, 0x20002, sink_ssrc(sink), lost, 17);
     uint32_t index = wire->asked[member - 2]++;
     int length = srtcp_protect(&scene->members[member].tx, &index, compound, (size_t)at, sizeof compound);
-    struct datagram in = {.bytes = compound,
-                          .length = (size_t)length,
-                          .remote = {.family = 4, .port = scene->members[member].port, .address = {192, 0, 2, 1}}};
+    struct datagram in = {
+        .bytes = compound,
+        .length = (size_t)length,
+        .remote = {.family = 4, .port = scene->members[member].port, .address = {192, 0, 2, 1}}};
     forward(worker, &in, now);
 }
 
@@ -186,11 +187,13 @@ int main(void)
         scene->received_count = 0;
     }
     CHECK_EQUAL(scene->refused, 0);
-    printf("%u retransmitted, %u over the slow member's stream, %llu waited, %llu probes\n", retransmitted, over_rtx,
-           (unsigned long long)scene_counter(scene, COUNTER_pacing_waited), (unsigned long long)scene_counter(scene, COUNTER_probes_sent));
+    printf("%u retransmitted, %u over the slow member's stream, %llu waited, %llu probes\n",
+           retransmitted, over_rtx, (unsigned long long)scene_counter(scene, COUNTER_pacing_waited),
+           (unsigned long long)scene_counter(scene, COUNTER_probes_sent));
     CHECK(retransmitted > 300 && over_rtx > 100);
     CHECK(scene_counter(scene, COUNTER_pacing_waited) > 300);
-    CHECK(scene_counter(scene, COUNTER_probes_sent) >= 1 && scene_counter(scene, COUNTER_probe_padding_bytes) > 5000);
+    CHECK(scene_counter(scene, COUNTER_probes_sent) >= 1 &&
+          scene_counter(scene, COUNTER_probe_padding_bytes) > 5000);
     CHECK(wire->taken > 2000 && scene_counter(scene, COUNTER_generations_adopted) > 50);
     CHECK(wire->sent > wire->taken);
     CHECK_EQUAL(scene_counter(scene, COUNTER_rtp_replayed_dropped), 0);
