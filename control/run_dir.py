@@ -22,6 +22,7 @@ class Lock:
         """BlockingIOError while another process holds it; `fd`: the lock as it came through an exec."""
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if fd is None else fd
         try:
+            os.set_inheritable(self.fd, False)  # a child that has it too keeps the lock beyond our end
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(self.fd, 0)
             os.pwrite(self.fd, str(os.getpid()).encode(), 0)

@@ -72,6 +72,8 @@ class Supervisor:
         self._looked = 0.0
         try:
             estates = [Estate.from_values(o) for o in left["workers"]] if left else take_over(self._folder)
+            for fd in (fd for one in estates for fd in one.worker.fds):
+                os.set_inheritable(fd, False)  # as they came through exec every child would have them all
             if estates:
                 self._workers = [inherited_worker(one, worker_command, self._base) for one in estates]
                 log.info(

@@ -35,7 +35,7 @@ def serve(options: dict) -> int:
         os.execve(PYTHON, [PYTHON, *sys.argv], {**os.environ, "SOTTO_LEFT": what_is_left})
 
     supervisor = Supervisor(
-        config, worker, control, left=json.loads(left) if left else None, become=become, orphan_s=1.0
+        config, worker, control, left=json.loads(left) if left else None, become=become, orphan_s=3.0
     )
     print("ports " + json.dumps(supervisor.media_ports), flush=True)
     return supervisor.run()

@@ -242,6 +242,35 @@ def test_an_upgrade_in_place_renews_every_process_and_loses_nothing(start: Start
     assert server.stop() == 0
 
 
+def test_after_an_upgrade_a_killed_supervisor_is_succeeded_too(start: StartServer):
+    first = start(workers=1)
+    first.ready()
+    first.standing_by()
+    first.process.send_signal(signal.SIGUSR2)
+    first.wait_for("^worker 0 is relieved")
+    first.wait_for("^worker 0 started")
+    first.wait_for("^standby 0 started")
+    lock = os.readlink(f"/proc/{first.process.pid}/fd/{supervisor_lock_fd(first.process.pid)}")
+    for name in ("worker 0", "standby 0"):
+        held = [os.readlink(fd) for fd in Path(f"/proc/{first.pids[name]}/fd").iterdir()]
+        assert lock not in held, name
+    first.process.kill()
+    first.process.wait()
+    second = start(workers=1)
+    assert second.ports == first.ports
+    assert "1 workers taken over, 1 at work" in second.lines
+    assert second.stop() == 0
+
+
+def supervisor_lock_fd(pid: int) -> str:
+    (fd,) = [
+        fd
+        for fd in os.listdir(f"/proc/{pid}/fd")
+        if os.readlink(f"/proc/{pid}/fd/{fd}").endswith("supervisor.lock")
+    ]
+    return fd
+
+
 def test_a_second_signal_hurries(start: StartServer):
     server = start(workers=1, control="stubborn")
     server.wait_for("^control ready")
