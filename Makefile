@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean
+.PHONY: chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -61,6 +61,12 @@ quality: browsers build web ## what people see on bad networks: build/quality.js
 quality-quick: build ## those of its figures that need no browser (root)
 	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) tools/requirements.py bench | xargs -d '\n' $(PYTHON) -m pip install -q
 	@$(PYTHON) -m benchmarks.quality --quick
+
+chaos: build ## kills, floods, replays, upgrades under media: build/chaos.json (root; half an hour of absent control included)
+	@benchmarks/chaos/build.sh && $(PYTHON) -m benchmarks.chaos
+
+chaos-quick: build ## the same in under five minutes (root)
+	@benchmarks/chaos/build.sh && $(PYTHON) -m benchmarks.chaos --quick
 
 clean: ## remove what was built; .venv and web/node_modules stay
 	rm -rf build web/dist fastpath_ext/*.so *.egg-info

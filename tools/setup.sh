@@ -28,6 +28,7 @@ need() { # need PACKAGE TEST...
 }
 header() { printf '#include <%s>\n' "$1" | cc -E ${2:+"-I$2"} - ; }
 any() { local name; for name in "$@"; do command -v "$name" && return; done; return 1; }
+faketime() { ls /usr/lib/*/faketime/libfaketime.so.1; }
 newest_clang() { apt-cache depends clang 2>/dev/null | grep -oE 'clang-[0-9]+' | head -1; } # what this system calls its clang
 links_libfuzzer() {
     local compiler
@@ -53,6 +54,7 @@ find_missing() {
         apt_has libipsec-mb-dev && need libipsec-mb-dev header intel-ipsec-mb.h
     fi
     if [ "${1:-}" = browsers ] || [ "${1:-}" = fuzz ]; then
+        need libfaketime faketime # 30 kB: a wall clock that jumps
         # 14 MB to fetch, 113 MB installed: libFuzzer comes with clang alone. Other systems replay the seeds instead.
         local clang
         clang=$(newest_clang)

@@ -1,0 +1,259 @@
+"""Processes die, hang, are renewed; tables and clocks are spoiled."""
+
+import contextlib
+import os
+import random
+import re
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.chaos.participants import Participants
+from benchmarks.chaos.run import Run
+from benchmarks.chaos.server import ROOT, ChaosServer
+
+
+def worker_kills(run: Run) -> None:
+    """SIGKILL to the worker under load; the standby goes on from the table."""
+    kills = 15 if run.quick else 100
+    losses, gaps, wrapped, recovered = [], [], 0, 0
+    for _ in range(kills):
+        run.server.until_guarded()
+        time.sleep(0.3)
+        before = run.people.report(0.6)
+        killed = run.server.worker
+        os.kill(killed, signal.SIGKILL)
+        run.server.wait_for("^worker 0 ended by SIGKILL")
+        seen = run.people.report(1.0)
+        while run.server.worker == killed:
+            run.server._read(0.05)
+        losses.append(seen.lost)
+        gaps.append(seen.gap_ms)
+        run.kills += 1
+        wrapped += 1
+        recovered += seen.refused == 0 and seen.received > 0.5 * before.received / 0.6
+    gaps.sort()
+    p99 = gaps[min(len(gaps) - 1, int(len(gaps) * 0.99))]
+    what = f"{kills} kills at {2 * run.rate:.0f} packets/s in, {10 * run.rate:.0f} out (goal: 20,000 in)"
+    run.rows.add("worker_kill_lost_median", statistics.median(losses), "packets", what)
+    run.rows.add("worker_kill_lost_max", max(losses), "packets", f"all: {sorted(losses)}")
+    run.rows.add(
+        "worker_kill_gap_ms_p99", max(0.0, p99 - run.baseline_gap_ms), "ms",
+        f"over a baseline of {run.baseline_gap_ms:.1f}; median {statistics.median(gaps):.1f}, worst {gaps[-1]:.1f}",
+    )  # fmt: skip
+    run.rows.add(
+        "roc_recovered", 100 * recovered / wrapped, "percent",
+        "each kill is past a wrap; nothing was refused in the second after",
+    )  # fmt: skip
+
+
+def worker_stops(run: Run) -> None:
+    """SIGSTOP: the supervisor kills it, the standby goes on."""
+    run.server.until_guarded()
+    stopped = run.server.worker
+    run.quiet()
+    os.kill(stopped, signal.SIGSTOP)
+    run.server.wait_for("^worker 0 ended", 30)
+    seen = run.people.report(1.5)
+    while run.server.worker == stopped:
+        run.server._read(0.05)
+    run.rows.add("worker_stop_gap_ms", seen.gap_ms, "ms", f"hung by SIGSTOP; {seen.lost} packets lost")
+
+
+def control_kills(run: Run) -> None:
+    run.quiet()
+    lost, kills = 0, 3 if run.quick else 30
+    for _ in range(kills):
+        os.kill(run.server.pids["control"], signal.SIGKILL)
+        run.server.wait_for("^control ended")
+        run.server.wait_for("^control ready", 60)
+        lost += run.people.report(0.75).lost
+    run.rows.add("control_kill_lost", lost, "packets", f"{kills} kills of a stand-in for control")
+
+
+def control_absent(run: Run) -> None:
+    """Stopped, not killed: nobody answers the worker at all."""
+    run.quiet()
+    seconds = 10 if run.quick else 1800
+    pid = run.server.pids["control"]
+    os.kill(pid, signal.SIGSTOP)
+    lost = 0
+    for _ in range(seconds // 5):
+        lost += run.people.report(5.0).lost
+    os.kill(pid, signal.SIGCONT)
+    run.rows.add("control_absent_lost", lost, "packets", f"absent for {seconds} s (goal: 30 minutes)")
+
+
+def upgrade(run: Run) -> None:
+    """SIGUSR2: every process becomes the program that is installed now."""
+    run.server.until_guarded()
+    run.quiet()
+    before = run.server.worker
+    run.server.process.send_signal(signal.SIGUSR2)
+    run.server.wait_for("^1 workers taken over, 1 at work", 60)
+    run.server.wait_for("^worker 0 is relieved", 60)
+    while run.server.worker == before:
+        run.server._read(0.1)
+    seen = run.people.report(1.0)
+    after = run.people.report(1.5)
+    dropped = 0 if after.received and after.lost == 0 else sum(n < seen.now_ns for n in after.last_ns[:5])
+    run.rows.add("upgrade_calls_dropped", dropped, "calls", f"{seen.lost} packets lost meanwhile")
+    run.rows.add("upgrade_lost", seen.lost, "packets")
+
+
+def supervisor_kill(run: Run) -> None:
+    """SIGKILL to the supervisor; a second one takes everything over."""
+    run.server.until_guarded()
+    run.quiet()
+    run.server.process.kill()
+    run.server.process.wait()
+    second = ChaosServer(run.folder)
+    second.pids = {**run.server.pids, **second.pids}
+    same = second.ports == run.server.ports
+    run.former.append(run.server)
+    run.server = second
+    seen = run.people.report(1.0)
+    run.rows.add(
+        "supervisor_kill_calls_dropped",
+        0 if same and seen.received else 5,
+        "calls",
+        f"{seen.lost} packets lost",
+    )
+    run.server.until_guarded()
+    killed = run.server.worker
+    os.kill(killed, signal.SIGKILL)
+    run.server.wait_for("^worker 0 ended", 30)
+    seen = run.people.report(1.5)
+    assert seen.received, "the second supervisor does not supervise"
+
+
+def segments(pid: int, name: str) -> list[str]:
+    """Descriptors of shared memory that a process holds."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        path = f"/proc/{pid}/fd/{fd}"
+        with contextlib.suppress(FileNotFoundError):
+            if name in os.readlink(path):
+                found.append(path)
+    return found
+
+
+def resources(run: Run) -> None:
+    """No descriptor and no page more for any process while media flows."""
+    run.server.until_guarded()
+    run.quiet()
+    pids = [run.server.pids[name] for name in ("worker 0", "standby 0", "control")]
+    former = [
+        (pid, what, resource.prlimit(pid, what))
+        for pid in pids
+        for what in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
+    ]
+    for pid, what, (_, hard) in former:
+        resource.prlimit(pid, what, (3 if what == resource.RLIMIT_NOFILE else 1 << 20, hard))
+    gaps = [run.people.report(1.0).gap_ms for _ in range(5)]
+    for pid, what, limits in former:
+        resource.prlimit(pid, what, limits)
+    run.rows.add(
+        "resource_exhaustion_gap_ms", max(0.0, statistics.median(gaps) - run.baseline_gap_ms), "ms",
+        "over the baseline; no descriptor or page to be had for 5 s; joins not tried",
+    )  # fmt: skip
+
+
+def clock_jumps(run: Run) -> None:
+    """Another server whose wall clock jumps by an hour, forth and back; its monotonic clock is the machine's."""
+    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not libraries:
+        run.rows.absent("clock_jump_gap_ms", "not measured: libfaketime is not installed")
+        return
+    with tempfile.TemporaryDirectory(prefix="sotto-chaos-clock-") as folder:
+        clock = Path(folder) / "clock"
+        clock.write_text("+0")
+        wrong = {"LD_PRELOAD": str(libraries[0]), "FAKETIME_TIMESTAMP_FILE": str(clock)}
+        wrong |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
+        run.people.tell("pause", 1)
+        server = ChaosServer(Path(folder), wrong)
+        people = None
+        try:
+            server.wait_for("^control ready", 60)
+            server.until_guarded()
+            people = Participants(Path(folder), server.port, run.rate)
+            people.report(3.0)
+            before = [people.report(1.0).gap_ms for _ in range(3)]
+            during, lost = [], 0
+            for jump in ("+3600", "-3600", "+0", "+86400", "+0"):
+                clock.write_text(jump)
+                seen = people.report(1.0)
+                during.append(seen.gap_ms)
+                lost += seen.lost
+            gap = max(0.0, statistics.median(during) - statistics.median(before))
+            note = f"median of 5 jumps {sorted(during)}, of no jump {sorted(before)}; {lost} packets lost"
+            run.rows.add("clock_jump_gap_ms", gap, "ms", note)
+        finally:
+            if people:
+                people.close()
+            server.close()
+            run.people.tell("pause", 0)
+            run.people.report(1.0)
+
+
+def bit_flips(run: Run) -> None:
+    """Bits turn over in the config segment of a running worker; then control writes the rows anew."""
+    run.server.until_guarded()
+    run.quiet()
+    chance, flips = random.Random(5), 300 if run.quick else 5000
+    (path,) = segments(run.server.worker, "sotto-config")
+    segment = os.open(path, os.O_RDWR)
+    size = os.fstat(segment).st_size
+    lines = [at for at in range(256, size, 64) if any(os.pread(segment, 64, at))]
+    run.people.misrouted = 0
+    for _ in range(flips):
+        at = chance.choice(lines) + chance.randrange(64)
+        (value,) = os.pread(segment, 1, at)
+        os.pwrite(segment, bytes((value ^ 1 << chance.randrange(8),)), at)
+        time.sleep(0.002)
+    os.close(segment)
+    # A worker that is started now reads what stands there.
+    os.kill(run.server.worker, signal.SIGKILL)
+    run.server.wait_for("^worker 0 ended", 30)
+    run.people.report(1.5)
+    os.kill(run.server.pids["control"], signal.SIGUSR1)
+    deadline = time.monotonic() + 20
+    while not (seen := run.people.report(1.0)).received and time.monotonic() < deadline:
+        os.kill(run.server.pids["control"], signal.SIGUSR1)
+    run.rows.add(
+        "bitflip_misroutes", run.people.misrouted, "packets",
+        f"{flips} flips in {len(lines)} lines of the config segment, then a kill; "
+        + ("media is back with the rows" if seen.received else "media did not come back with the rows"),
+    )  # fmt: skip
+
+
+def torn_tables(run: Run) -> None:
+    """The table's own test: control killed 500 times while it writes."""
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "tests/fastpath/test_table_kill.py"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    found = re.search(r"(\d+) kills[^\n]*", done.stdout)
+    failed = re.search(r"(\d+) failed", done.stdout)
+    run.rows.add(
+        "torn_tables",
+        int(failed[1]) if failed else 0,
+        "tables",
+        found[0] if found else "of 500 killed writers",
+    )
+
+
+STEPS = (
+    worker_kills,
+    worker_stops,
+    control_kills,
+    control_absent,
+    resources,
+    upgrade,
+    supervisor_kill,
+    clock_jumps,
+    torn_tables,
+)
