@@ -48,7 +48,7 @@ def main() -> int:
                 network,
                 figures,
                 repeat=given.repeat or (1 if given.quick else 3),
-                warm_s=1.0 if given.quick else 3.0,
+                warm_s=1.5 if given.quick else 3.0,
                 measure_s=1.5 if given.quick else 4.0,
                 quick=given.quick,
                 say=lambda text: print(f"    {text}", flush=True),

@@ -1,11 +1,15 @@
 """The worker under test in its namespace, and one measured run of the generator against it."""
 
+import contextlib
 import json
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from typing import Any
 from benchmarks.network import SERVER_ADDRESS, Network, client_core, server_core
 from benchmarks.plan import Plan
 from control.io.sockets import bind_media, uplink_pair
+from fastpath_ext import uplink
 from fastpath_ext.counters import Counters
 from fastpath_ext.table import Table
 
@@ -41,6 +46,8 @@ class Run:
     """Messages the kernel took: datagrams / runs is the mean run."""
     counters: dict[str, int]
     load: dict[str, Any]
+    told: Counter[str]
+    """Messages to control, from the beginning, by kind."""
     estimates: list[int]
     """What the worker thinks each receiver's link carries at the end, bit/s."""
     memory_kb: int
@@ -88,11 +95,24 @@ class Process:
             cwd=ROOT,
         )
         worker_end.close()
+        self.told: Counter[str] = Counter()
+        """Messages to control, which nobody decides about here, by kind."""
+        threading.Thread(target=self._read_uplink, daemon=True).start()
         deadline = time.monotonic() + 20
         while table.adopted != table.current:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("the worker does not start")
             time.sleep(0.01)
+
+    def _read_uplink(self) -> None:
+        poll = select.poll()
+        poll.register(self.uplink, select.POLLIN)
+        with contextlib.suppress(OSError, ValueError):
+            while poll.poll():
+                message = self.uplink.recv(uplink.MAX_MESSAGE)
+                if not message:
+                    return
+                self.told[uplink.Kind(uplink.decode(message).kind).name] += 1
 
     @property
     def port(self) -> int:
@@ -208,6 +228,7 @@ def watch(network: Network, processes: list[Process], command: list[str]) -> Run
         runs=counted.get("tx_messages", 0),
         counters=counted,
         load=result,
+        told=sum((one.told for one in processes), Counter()),
         estimates=reached,
         memory_kb=memory,
     )

@@ -22,7 +22,7 @@
 #define UDP_SEGMENT 103
 #endif
 #define HEADER 28 /* as the worker writes it: fixed, one CSRC, two extension elements */
-#define BATCH 512
+#define BATCH 128
 
 struct receiver {
     struct srtp_keys keys;
