@@ -13,7 +13,7 @@ from control.protocol.member import Member
 from control.protocol.rates import Rates
 from control.protocol.rows import Codec, SinkRow, SourceRow, TransportRow
 from control.protocol.sdp_agreement import SenderSection
-from control.protocol.transport import Transport
+from control.protocol.transport import CompiledTransport, Transport
 from control.protocol.view import KINDS, View, see
 
 _CODECS = {"opus": Codec.OPUS, "vp8": Codec.VP8}
@@ -41,11 +41,9 @@ def compile_routes(
     sinks: dict[int, SinkRow] = {}
     for number, member in members.items():
         for transport in member.connections:
-            transports[transport.row.handle] = _transport_row(transport, conference, rates)
-            for section in transport.agreement.senders:
-                sources[transport.sources[section.mid].handle] = _source_row(
-                    member, transport, section, rates
-                )
+            compiled = _compile_transport(member, transport, conference, rates)
+            transports[transport.row.handle] = compiled.transport
+            sources.update(compiled.sources)
         sinks.update((see(member, members) if views is None else views[number]).sinks)
     return Routes(transports, sources, sinks)
 
@@ -70,6 +68,24 @@ def _changed(old: Mapping[int, _Row], new: Mapping[int, _Row]) -> dict[int, _Row
     return {
         handle: row for handle, row in new.items() if (before := old.get(handle)) is not row and before != row
     }
+
+
+def _compile_transport(
+    member: Member, transport: Transport, conference: int, rates: Rates
+) -> CompiledTransport:
+    """Its rows, the very same as before unless something changed that they depend on."""
+    made_of = transport.agreement, transport.keys, transport.ice, frozenset(member.muted), rates
+    known = transport.compiled
+    if known is not None and known.made_of == made_of:
+        return known
+    sources = {
+        transport.sources[section.mid].handle: _source_row(member, transport, section, rates)
+        for section in transport.agreement.senders
+    }
+    transport.compiled = compiled = CompiledTransport(
+        made_of, _transport_row(transport, conference, rates), sources
+    )
+    return compiled
 
 
 def _transport_row(transport: Transport, conference: int, rates: Rates) -> TransportRow:

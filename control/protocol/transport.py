@@ -7,7 +7,7 @@ from typing import Self
 from control.protocol.allocation import FullError, Randomness, Row, RowAllocator, Rows
 from control.protocol.content import Metadata
 from control.protocol.events import TransportId
-from control.protocol.rows import ExtensionIds, HopKeys, IceCredentials
+from control.protocol.rows import ExtensionIds, HopKeys, IceCredentials, SourceRow, TransportRow
 from control.protocol.sdp import Fingerprint, Offer, parse_offer_untrusted
 from control.protocol.sdp_answer import AnswerTransport, SlotSsrc, write_answer
 from control.protocol.sdp_negotiate import Agreement, Features, negotiate
@@ -46,6 +46,15 @@ def agree_untrusted(
     return offer, negotiate(offer, purposes, features, previous)
 
 
+@dataclass(frozen=True, slots=True)
+class CompiledTransport:
+    """Rows of a transport (forwarding.py)."""
+
+    made_of: object
+    transport: TransportRow
+    sources: Mapping[int, SourceRow]
+
+
 class Transport:
     """Holds rows of a worker until `release`."""
 
@@ -53,6 +62,7 @@ class Transport:
         """FullError, with nothing taken, when the worker's table has no room."""
         self._rows = rows
         self._randomness = randomness
+        self.compiled: CompiledTransport | None = None
         self.row = rows.transports.take()
         self.id = TransportId(rows.worker, self.row.handle, self.row.incarnation)
         self.keys: HopKeys | None = None
@@ -77,6 +87,7 @@ class Transport:
         transport = cls.__new__(cls)
         transport._rows = rows
         transport._randomness = randomness
+        transport.compiled = None
         transport.row = held.row
         transport.id = TransportId(rows.worker, held.row.handle, held.row.incarnation)
         transport.keys = held.keys

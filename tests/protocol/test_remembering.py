@@ -188,7 +188,7 @@ def test_killed_at_any_moment(steps: list[tuple[int, int]], seed: int) -> None:
         person = inside[value % len(inside)]
         match step:
             case 0:
-                name = f"p{len(inside)}-{value}"
+                name = f"p{len(where.listeners)}"
                 inside.append(Person(where, f"@{name}:example.org", name, name).call().connect())
             case 1:
                 person.say(names.METADATA_CHANGED, {names.METADATA: metadata(audio_muted=bool(value % 2))})
