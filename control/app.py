@@ -28,6 +28,7 @@ from control.io.matrix_account import (
     kept_login,
     open_account,
 )
+from control.io.matrix_signing import DeviceSigning
 from control.io.operator import OperatorSocket
 from control.io.receivers import receiver_gauges
 from control.io.status_page import StatusPage
@@ -163,6 +164,9 @@ class App:
             self._matrix_event,
             self._counts.count,
             self._config.server.allowed_servers,
+            DeviceSigning(
+                client, self._config.server.data_dir, _secret(self._config.homeserver.password_file)
+            ),
         )
         if self._runtime is None:
             self._start_conferences(client.user_id, client.device_id)

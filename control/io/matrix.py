@@ -20,6 +20,7 @@ from nio.api import Api
 from control.io.matrix_account import SyncPosition
 from control.io.matrix_keys import claim_keys, query_keys
 from control.io.matrix_send import RoomSender
+from control.io.matrix_signing import DeviceSigning
 from control.protocol import sync
 from control.protocol.direct_message import Refuse, judge_invitation_untrusted, must_leave
 from control.protocol.events import MatrixCallEvent
@@ -75,8 +76,13 @@ class MatrixBot:
         on_event: Callable[[MatrixCallEvent], None],
         count: Callable[[str], None],
         allowed_servers: Collection[str] = (),
+        signing: DeviceSigning | None = None,
     ) -> None:
-        """`allowed_servers`: homeservers whose users may invite the bot; empty = all."""
+        """`allowed_servers`: homeservers whose users may invite the bot; empty = all.
+
+        `signing`: makes the bot's device one that its account has signed.
+        """
+        self._signing = signing
         self._client = client
         self._allowed_servers = frozenset(allowed_servers)
         self._position = position
@@ -290,6 +296,8 @@ class MatrixBot:
         try:
             if client.should_upload_keys:
                 await client.keys_upload()
+            elif self._signing is not None:
+                await self._signing.sign_once()
             await query_keys(client, self._count)
             await claim_keys(client, self._count)
             await client.send_to_device_messages()

@@ -113,7 +113,7 @@ async def _log_in(
             raise AccountError(f"the homeserver refused the bot's password: {reply.message}")
     else:
         raise AccountError("neither a password nor an access token is configured for the bot")
-    _write_private(kept, json.dumps(asdict(Login(client.user_id, client.device_id, client.access_token))))
+    write_private(kept, json.dumps(asdict(Login(client.user_id, client.device_id, client.access_token))))
 
 
 def _check_refusal(answer: ErrorResponse) -> None:
@@ -138,11 +138,11 @@ def _pickle_key(folder: Path) -> str:
         return path.read_text()
     except FileNotFoundError:
         key = secrets.token_urlsafe(32)
-        _write_private(path, key)
+        write_private(path, key)
         return key
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Replaces the file in one step, readable by its owner alone: a kill leaves the old or the new one."""
     scratch = path.with_name(path.name + ".new")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -168,4 +168,4 @@ class SyncPosition:
 
     def store(self, token: str) -> None:
         """Keeps it; OSError when the disk refuses."""
-        _write_private(self._path, token)
+        write_private(self._path, token)

@@ -1,6 +1,7 @@
 """The bot against a real homeserver, and against one that answers rubbish."""
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections import Counter
@@ -10,12 +11,15 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from nio import AsyncClient, AsyncClientConfig, RoomCreateResponse
 from nio.api import Api
 from nio.crypto.sessions import OlmAccount
 
+from control.demo.people import Account
 from control.io.matrix import MatrixBot
 from control.io.matrix_account import AccountError, SyncPosition, open_account
+from control.io.matrix_signing import DeviceSigning, canonical
 from control.protocol.events import MatrixCallEvent
 from tests.conftest import Synapse
 
@@ -25,10 +29,12 @@ CALL = {"call_id": "c1", "party_id": "D1", "version": "1"}
 class Rig:
     """A running bot; `event()` waits for the next thing it delivers."""
 
-    def __init__(self, client: AsyncClient, data_dir: Path) -> None:
+    def __init__(self, client: AsyncClient, data_dir: Path, signing: DeviceSigning | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self.events: asyncio.Queue[MatrixCallEvent] = asyncio.Queue()
-        self.bot = MatrixBot(client, SyncPosition(data_dir), self.events.put_nowait, self._count)
+        self.bot = MatrixBot(
+            client, SyncPosition(data_dir), self.events.put_nowait, self._count, signing=signing
+        )
         self.user_id = client.user_id
         self.task = asyncio.create_task(self.bot.run())
 
@@ -96,6 +102,52 @@ async def direct_room(person: AsyncClient, bot: str, encrypted: bool) -> str:
 
     await until(person, joined)
     return room_id
+
+
+@pytest.mark.synapse
+async def test_the_bot_signs_its_own_device(synapse: Synapse, person: AsyncClient, tmp_path: Path) -> None:
+    account = await synapse.account("bot")
+
+    async def signed_by() -> tuple[dict[str, Any], dict[str, Any]]:
+        """The account's keys, and its devices, as another person sees them."""
+        own = Account(person.user_id, "", person.access_token, person.device_id)
+        body = {"device_keys": {account.user_id: []}}
+        keys = await synapse.client.request("POST", "/_matrix/client/v3/keys/query", own, body)
+        return keys, keys["device_keys"][account.user_id]
+
+    for start in range(2):
+        client = await open_account(
+            synapse.url, account.user_id, tmp_path, account.password if start == 0 else None, None
+        )
+        signing = DeviceSigning(client, tmp_path, account.password)
+        rig = Rig(client, tmp_path, signing)
+        async with asyncio.timeout(20):
+            while not signing.done:  # noqa: ASYNC110 - seldom, and nobody else waits for it
+                await asyncio.sleep(0.02)
+        device_id = client.device_id
+        await rig.stop()
+        keys, devices = await signed_by()
+        if start == 0:
+            first = keys["master_keys"][account.user_id]["keys"]
+        assert keys["master_keys"][account.user_id]["keys"] == first  # the same one after a restart
+        (public,) = keys["self_signing_keys"][account.user_id]["keys"].values()
+        device = devices[device_id]
+        signature = device["signatures"][account.user_id][f"ed25519:{public}"]
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(public + "=")).verify(
+            base64.b64decode(signature + "=="), canonical(device)
+        )
+    kept = tmp_path / "matrix" / "cross_signing.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    # Without its keys the account's identity is not replaced: people would see another bot.
+    kept.unlink()
+    client = await open_account(synapse.url, account.user_id, tmp_path, None, None)
+    signing = DeviceSigning(client, tmp_path, account.password)
+    await client.sync()
+    await signing.sign_once()
+    assert signing.done
+    assert (await signed_by())[0]["master_keys"][account.user_id]["keys"] == first
+    assert not kept.exists()
+    await client.close()
 
 
 @pytest.mark.synapse
