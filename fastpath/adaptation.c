@@ -70,6 +70,16 @@ static struct allocation_wish wish_of(struct worker *worker, uint32_t handle, ui
     return wish;
 }
 
+static uint32_t beyond_wish(const struct worker *worker, const struct allocation_wish *wish)
+{
+    uint32_t source = worker->sinks[wish->sink].source;
+    if (source == TABLE_NONE || worker->sources[source].audio) return 0;
+    uint32_t best =
+        worker->generation.sources[source].limits.max_bps[worker->sources[source].encoding_count - 1];
+    uint32_t wished = wish->hidden ? 0 : wish->most_bps;
+    return best > wished ? best - wished : 0;
+}
+
 /* The allocation's memory is about one source. */
 static void follow_source(struct worker *worker, uint32_t handle)
 {
@@ -162,6 +172,7 @@ struct dealing { /* of one receiver */
     struct allocation_state *states[ALLOCATION_SINKS];
     struct allocation_state before[ALLOCATION_SINKS];
     size_t count;
+    uint32_t beyond_bps; /* what one click could add: the greatest of what sources are sent at best above what is wished for */
 };
 
 /* Those who look at something first: of too many sinks the hidden ones are left out. */
@@ -182,6 +193,8 @@ static void gather(struct worker *worker, uint32_t transport, struct dealing *de
             continue;
         }
         dealing->wishes[dealing->count] = wish_of(worker, handle, now_ns);
+        uint32_t beyond = beyond_wish(worker, &dealing->wishes[dealing->count]);
+        if (beyond > dealing->beyond_bps) dealing->beyond_bps = beyond;
         dealing->before[dealing->count] = *state;
         dealing->states[dealing->count++] = state;
     }
@@ -191,7 +204,7 @@ static void allocate_for(struct worker *worker, uint32_t transport, uint64_t now
 {
     struct dealing dealing;
     struct allocation_total *total = &worker->state.downlinks[transport].total;
-    dealing.count = 0;
+    dealing.count = dealing.beyond_bps = 0;
     gather(worker, transport, &dealing, 0, now_ns);
     gather(worker, transport, &dealing, 1, now_ns);
     if (!dealing.count) return;
@@ -208,7 +221,9 @@ static void allocate_for(struct worker *worker, uint32_t transport, uint64_t now
     }
     uint64_t wanted = (uint64_t)total->wanted_bps * WANTED_PERCENT / 100;
     if (wanted < total->next_bps) wanted = total->next_bps;
-    downlink_want(worker, transport, wanted > UINT32_MAX ? UINT32_MAX : (uint32_t)wanted);
+    uint64_t could = wanted + (uint64_t)dealing.beyond_bps * WANTED_PERCENT / 100;
+    downlink_want(worker, transport, wanted > UINT32_MAX ? UINT32_MAX : (uint32_t)wanted,
+                  could > UINT32_MAX ? UINT32_MAX : (uint32_t)could);
 }
 
 bool adaptation_filters(struct worker *worker, uint32_t handle, const struct arrival *arrival)

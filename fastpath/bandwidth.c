@@ -19,6 +19,8 @@
 #define FULL_BELIEVED 0.7
 /* Sending less than this share of the rate, the rate is not what limits. */
 #define USED_SHARE 0.8
+/* More is wanted, by a click and not by an encoder's ups and downs. Higher: a click waits for a probe. Lower: useless probes. */
+#define WANTED_JUMP 1.5
 /* This soon after a raise what arrives does not tell whether it is used. */
 #define USED_WITHIN_US 600000
 /* Inherent loss up to this is added to what arrives to tell what may be sent. Higher: when congestion was taken for it, we overrun the link
@@ -180,12 +182,29 @@ static void take_statuses(struct bandwidth *bandwidth, struct sent_log *log,
     bandwidth->round_trip_us += (round_trip_us - bandwidth->round_trip_us) / ROUND_TRIP_WEIGHT;
 }
 
+static void note_proven(struct bandwidth *bandwidth, double bps, int64_t now_us)
+{
+    if (bandwidth->proven_us && bps < bandwidth->proven && now_us - bandwidth->proven_us < BANDWIDTH_PROVEN_US)
+        return;
+    bandwidth->proven = bps;
+    bandwidth->proven_us = now_us;
+}
+
+/* What is sent is so little that an overuse says nothing of the rate, and neither loss nor a queue says that it is too much. */
+static bool unfounded(const struct bandwidth *bandwidth, double arriving)
+{
+    return arriving > 0 && arriving < bandwidth->control.target * USED_SHARE &&
+           bandwidth->queue.queue_us < BANDWIDTH_QUEUE_US && !bandwidth->loss.testing &&
+           bandwidth->loss.last_loss <= bandwidth->loss.inherent + LOSS_TOLERATED;
+}
+
 static void take_probe_result(struct bandwidth *bandwidth, double arriving, int64_t now_us)
 {
     bool full = false;
     double result = probing_result(&bandwidth->probing, now_us, &full);
     if (result <= 0) return;
     bandwidth->probe_result_us = now_us;
+    note_proven(bandwidth, result, now_us);
     bool used = arriving > bandwidth->target * USED_SHARE || now_us - bandwidth->control.raised_us < USED_WITHIN_US;
     /* If not, nothing but probes can raise it. */
     if (result <= bandwidth->target * (full && used ? FULL_RAISE : 1)) return;
@@ -217,8 +236,13 @@ int bandwidth_feedback_untrusted(struct bandwidth *bandwidth, struct sent_log *l
         verdict = DELAY_UNDERUSE; /* hold */
     if (verdict == DELAY_NORMAL && standing_queue_drain(&bandwidth->queue, now_us))
         verdict = DELAY_OVERUSE;
-    bool fell = rate_control_update(&bandwidth->control, verdict, arriving, arriving_now,
-                                    bandwidth->round_trip_us, now_us);
+    note_proven(bandwidth, arriving, now_us);
+    bool fell;
+    if (verdict == DELAY_OVERUSE && unfounded(bandwidth, arriving))
+        fell = rate_control_yield(&bandwidth->control, bandwidth->proven, bandwidth->round_trip_us, now_us);
+    else
+        fell = rate_control_update(&bandwidth->control, verdict, arriving, arriving_now,
+                                   bandwidth->round_trip_us, now_us);
     enum loss_event event = loss_bound_update(&bandwidth->loss, bandwidth->control.target, now_us);
     settle_target(bandwidth);
     if (event == LOSS_CONFIRMED && bandwidth->probing.gained_us && now_us - bandwidth->probing.gained_us < PROBE_LASTED_US)
@@ -246,7 +270,12 @@ void bandwidth_report(struct bandwidth *bandwidth, double lost, uint32_t most)
 }
 
 void bandwidth_want(struct bandwidth *bandwidth, uint32_t bits_per_second)
-{ bandwidth->wanted = bits_per_second < bandwidth->maximum ? bits_per_second : bandwidth->maximum; }
+{
+    uint32_t before = bandwidth->wanted;
+    bandwidth->wanted = bits_per_second < bandwidth->maximum ? bits_per_second : bandwidth->maximum;
+    if (bandwidth->wanted > before * WANTED_JUMP && bandwidth->wanted > bandwidth->target)
+        probing_jumped(&bandwidth->probing);
+}
 
 bool bandwidth_congested(const struct bandwidth *bandwidth, uint64_t now_ns)
 {

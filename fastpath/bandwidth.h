@@ -37,6 +37,13 @@ struct rtcp_feedback;
    that finds no room costs 15 % of the rate. */
 #define BANDWIDTH_PROBE_GRACE_US 250000
 
+/* Sending less than the rate, jitter alone looks like an overuse: without loss, and without a queue longer than BANDWIDTH_QUEUE_US, the rate does not
+   fall below what a probe or traffic proved within BANDWIDTH_PROVEN_US, and otherwise by one step only. Longer queue: more delay before a link that fell
+   under what little we send is believed. Shorter: a receiver whose processor is busy loses its layers. Longer time: we jump to a rate the link no longer
+   has, and fall again. Shorter: what a click needs has to be probed for again. */
+#define BANDWIDTH_QUEUE_US 50000
+#define BANDWIDTH_PROVEN_US 10000000
+
 /* Growth for each receiver report without loss, where nothing else is known. Higher: overruns the link again sooner. Lower: half a minute of small
    pictures after one bad moment. */
 #define BANDWIDTH_REPORT_GROWTH 1.25
@@ -62,6 +69,8 @@ struct bandwidth {
     uint32_t clock_jumps;    /* times the receiver's clock was found to have jumped */
     int64_t offset_least_us, offset_most_us, offset_us; /* our clock minus theirs lies between; when last narrowed, 0 = unknown */
     int64_t probe_result_us; /* last result of a probe */
+    int64_t proven_us;       /* when `proven` was seen, 0 = never */
+    double proven;           /* the most that came through lately, bit/s */
     struct rate_window arrived;
     struct delay_trend trend;
     struct standing_queue queue;
@@ -87,7 +96,7 @@ void bandwidth_remb(struct bandwidth *bandwidth, uint32_t bits_per_second);
    share, below 2 % it grows by BANDWIDTH_REPORT_GROWTH up to `most` (the draft's section 6 in steps of a report). */
 void bandwidth_report(struct bandwidth *bandwidth, double lost, uint32_t most);
 /* The most the allocation could make use of now, at first the maximum. Probes are made while the estimate is below: pass what all that is
-   watched needs at its best and a tenth more, or the last layer may stay a hair out of reach. */
+   watched needs at its best and a tenth more, or the last layer may stay a hair out of reach. A jump above the estimate is probed for at once. */
 void bandwidth_want(struct bandwidth *bandwidth, uint32_t bits_per_second);
 /* Does a queue stand in the network since the rate fell? No longer than BANDWIDTH_DRAIN_US: then it is somebody else's. */
 bool bandwidth_congested(const struct bandwidth *bandwidth, uint64_t now_ns);

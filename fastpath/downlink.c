@@ -96,9 +96,12 @@ uint32_t downlink_bps(const struct worker *worker, uint32_t transport)
     return bps - (link->repair_bps < bps / 4 ? link->repair_bps : bps / 4);
 }
 
-void downlink_want(struct worker *worker, uint32_t transport, uint32_t bits_per_second)
+void downlink_want(struct worker *worker, uint32_t transport, uint32_t bits_per_second, uint32_t could)
 {
-    bandwidth_want(&worker->state.downlinks[transport].bandwidth, bits_per_second);
+    struct bandwidth *bandwidth = &worker->state.downlinks[transport].bandwidth;
+    bool explores = !bandwidth->control.decreases && bandwidth->probing.clusters < DOWNLINK_EXPLORE_PROBES;
+    if (could > DOWNLINK_EXPLORE_BPS) could = DOWNLINK_EXPLORE_BPS;
+    bandwidth_want(bandwidth, explores && could > bits_per_second ? could : bits_per_second);
     /* Also one that gets nothing yet is probed: what it wants may cost more than the rate everyone begins with. */
     if (bits_per_second && !worker->downlinks.links[transport].listed)
         downlink_list(worker, transport, worker->downlinks.scanned_ns);

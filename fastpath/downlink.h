@@ -35,6 +35,10 @@ struct rtcp_feedback;
 /* An estimate of so many percent of all that could be wanted has room: frames leave in one piece (pacing.h). Higher: less often, and estimates are hardly
    ever far above what is sent. Lower: on links that carry just what they should. */
 #define DOWNLINK_ROOMY_PERCENT 115u
+/* Who has joined is probed so far, by so many probes, until its estimate falls for the first time. Higher: padding (7 kB a probe) to those who never look at
+   anything large. Lower: the first click comes before its estimate is known, half a second later. */
+#define DOWNLINK_EXPLORE_BPS 2500000u
+#define DOWNLINK_EXPLORE_PROBES 6u
 /* Transport-wide feedback was agreed to, and none came within this time of sending: receiver reports are believed, as of one without. */
 #define DOWNLINK_SILENT_NS (3000ull * 1000000ull)
 
@@ -78,8 +82,9 @@ void downlink_adopt(struct worker *worker, uint32_t transport, uint64_t now_ns);
 
 /* What may be spent on media now, in bits per second of UDP payload: the estimate, at most downlink_max_bps, less what repairs take at present. */
 uint32_t downlink_bps(const struct worker *worker, uint32_t transport);
-/* The most that media could make use of: the estimate is probed up to a little above it. */
-void downlink_want(struct worker *worker, uint32_t transport, uint32_t bits_per_second);
+/* The most that media could make use of: the estimate is probed up to a little above it. `could` is what it might want after a click: one who has joined is
+   probed up to that, at most DOWNLINK_EXPLORE_BPS, whatever it wants. */
+void downlink_want(struct worker *worker, uint32_t transport, uint32_t bits_per_second, uint32_t could);
 /* Is there an estimate, by the receiver's own word? */
 bool downlink_known(const struct worker *worker, uint32_t transport);
 

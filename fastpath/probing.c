@@ -22,16 +22,19 @@ bool probing_start(struct probing *probing, double target, double wanted, int64_
         probing->started_us = 0;
         probing->due_us = now_us; /* lost, not refused */
     }
-    if (now_us < probing->due_us || target >= wanted) return false;
+    if (target >= wanted) return false;
+    if (now_us < probing->due_us && (probing->fell || !probing->jumped)) return false;
     double rate = target * (probing->clusters == 0 ? PROBE_FIRST : PROBE_NEXT);
     if (probing->before_drop > 0 && rate > probing->before_drop * BEFORE_DROP_SHARE)
         rate = probing->before_drop * BEFORE_DROP_SHARE;
     probing->before_drop = 0;
     if (rate > wanted * PROBE_ABOVE_WANTED) rate = wanted * PROBE_ABOVE_WANTED;
     if (rate < target * WORTHWHILE) {
+        probing->jumped = 0;
         probing->due_us = now_us + probing->interval_us;
         return false;
     }
+    probing->jumped = 0;
     probing->clusters++;
     if (++probing->cluster == 0) probing->cluster = 1;
     probing->started_us = now_us;
@@ -44,6 +47,9 @@ bool probing_start(struct probing *probing, double target, double wanted, int64_
                                       .cluster = probing->cluster};
     return true;
 }
+
+void probing_jumped(struct probing *probing)
+{ probing->jumped = 1; }
 
 void probing_packet(struct probing *probing, uint8_t cluster, uint32_t size, int64_t sent_us, int64_t arrival_us)
 {
@@ -83,6 +89,7 @@ double probing_result(struct probing *probing, int64_t now_us, bool *full)
     probing->started_us = 0;
     probing->interval_us = PROBE_INTERVAL_US; /* it did no harm */
     probing->due_us = now_us + probing->interval_us;
+    probing->fell = 0;
     if (sending_us <= 0 || arriving_us <= 0) return 0;
     double sent = (probing->bytes - probing->last_size) * 8e6 / sending_us;
     double arrived = (probing->bytes - probing->first_size) * 8e6 / arriving_us;
@@ -100,11 +107,13 @@ void probing_gained(struct probing *probing, double before, int64_t now_us)
     if (probing->gained_us == 0 || now_us - probing->gained_us > PROBE_PATIENCE_US)
         probing->gained_from = before;
     probing->gained_us = probing->due_us = now_us;
+    probing->fell = 0;
 }
 
 void probing_dropped(struct probing *probing, double before, double now, int64_t now_us)
 {
     bool deep = now < before * DEEP_DROP;
+    probing->fell = 1;
     probing->started_us = 0;
     probing->before_drop = deep ? before : 0;
     bool in_vain = probing->gained_us && now_us - probing->gained_us < PROBE_LASTED_US &&

@@ -58,12 +58,15 @@ struct probing {
     uint32_t clusters;              /* made so far */
     uint8_t cluster;
     uint8_t in_vain; /* times in a row that what was gained did not last, PROBE_IN_VAIN_MAX at most */
-    uint8_t reserved[2];
+    uint8_t fell;    /* 1 = the pause is for a drop */
+    uint8_t jumped; /* 1 = what is wanted rose since the last probe */
 };
 
 /* True: send this now. `target` = estimate, `wanted` = the most that could be of use; both positive. */
 bool probing_start(struct probing *probing, double target, double wanted, int64_t now_us,
                    struct probe_request *request);
+/* Suddenly more is wanted: the next probe does not wait for PROBE_INTERVAL_US, though for what a drop made it wait. */
+void probing_jumped(struct probing *probing);
 /* A packet of a cluster arrived. */
 void probing_packet(struct probing *probing, uint8_t cluster, uint32_t size, int64_t sent_us, int64_t arrival_us);
 /* One was told lost. */

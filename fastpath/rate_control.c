@@ -125,6 +125,20 @@ bool rate_control_update(struct rate_control *control, enum delay_verdict verdic
     return decreased;
 }
 
+bool rate_control_yield(struct rate_control *control, double proven, int64_t round_trip_us, int64_t now_us)
+{
+    control->updated_us = now_us;
+    control->state = RATE_HOLD;
+    double target = RATE_DECREASE * control->target;
+    if (target < proven) target = proven;
+    if (target >= control->target || now_us - control->decreased_us < round_trip_us + RATE_RESPONSE_US)
+        return false;
+    control->target = target;
+    control->decreased_us = now_us;
+    control->decreases++;
+    return true;
+}
+
 void rate_control_raise(struct rate_control *control, double target, int64_t now_us)
 {
     if (target <= control->target) return;

@@ -39,6 +39,8 @@ void rate_control_reset(struct rate_control *control, double target);
    True when it decreased. */
 bool rate_control_update(struct rate_control *control, enum delay_verdict verdict, double arriving,
                          double arriving_now, int64_t round_trip_us, int64_t now_us);
+/* Instead of it, where an overuse is seen although hardly anything is sent: down by one step, but not below `proven`. True when it decreased. */
+bool rate_control_yield(struct rate_control *control, double proven, int64_t round_trip_us, int64_t now_us);
 /* A probe measured that the path carries so much. */
 void rate_control_raise(struct rate_control *control, double target, int64_t now_us);
 

@@ -167,6 +167,10 @@ static void link_send(struct link *link, const uint8_t *bytes, uint16_t length, 
     CHECK(link->count < BOTTLENECK_FLYING);
     struct flying_datagram *flying = &link->flying[(link->first + link->count++) % BOTTLENECK_FLYING];
     flying->arrival_ns = link->free_ns + (uint64_t)(link->delay_ms * 1e6);
+    if (link->busy_ms > 0)
+        flying->arrival_ns += (uint64_t)(uniform(&link->random) * link->busy_ms * 1e6);
+    if (flying->arrival_ns < link->last_arrival_ns) flying->arrival_ns = link->last_arrival_ns;
+    link->last_arrival_ns = flying->arrival_ns;
     flying->length = length;
     memcpy(flying->bytes, bytes, length);
 }

@@ -20,6 +20,7 @@ struct flying_datagram {
 struct link {
     uint32_t member, sink; /* its video slot */
     double bps, queue_ms, delay_ms, loss;
+    double busy_ms; /* its processor takes up packets so much later, at random; it keeps their order */
     bool answers;    /* with transport-wide feedback */
     bool unnumbered; /* it negotiated none */
     /* measured; link_forget sets to 0 */

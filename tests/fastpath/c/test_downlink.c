@@ -99,6 +99,39 @@ static void test_a_fall_and_a_recovery(void)
     bottleneck_close(&net);
 }
 
+/* One who sees a thumbnail clicks on it. The estimate is there before the click, and the first full picture one frame after the sender was told. */
+static void test_a_click_finds_the_estimate(double busy_ms, uint32_t least)
+{
+    struct bottleneck net;
+    bottleneck_open(&net);
+    struct link *link = bottleneck_link(&net, 20000 * KBIT);
+    link->busy_ms = busy_ms;
+    struct sink_row *row = &net.scene->sinks[link->sink];
+    row->max_encoding = T;
+    row->focus = 0;
+    bottleneck_start(&net);
+    bottleneck_run(&net, 3000);
+    printf("a link of 20 Mbit/s, busy %.0f ms: %u kbit/s after 3 s of a thumbnail, ", busy_ms,
+           link_estimate(&net, link) / 1000);
+    CHECK(link_estimate(&net, link) >= least);
+    bottleneck_run(&net, 27000);
+    printf("%u after 30 s, ", link_estimate(&net, link) / 1000);
+    CHECK(link_estimate(&net, link) >= least);
+    CHECK_EQUAL(link->encoding, T);
+    row->max_encoding = F;
+    row->focus = 1;
+    scene_publish(net.scene);
+    unsigned took = 0;
+    for (; took < 5000 && link->encoding != F; took++) bottleneck_run(&net, 1);
+    printf("full picture %u ms after a click at %u kbit/s\n", took, net.camera.bps[F] / 1000);
+    CHECK(took <= 200);
+    CHECK(net.camera.bps[F] >= least * 8 / 10);
+    bottleneck_run(&net, 3000);
+    CHECK_EQUAL(link->encoding, F);
+    CHECK(link_estimate(&net, link) >= least);
+    bottleneck_close(&net);
+}
+
 static void test_random_loss_is_repaired_and_does_not_starve(void)
 {
     for (unsigned percent = 5; percent <= 10; percent += 5) {
@@ -353,6 +386,8 @@ int main(void)
 {
     test_one_receiver_over_all_links();
     test_a_fall_and_a_recovery();
+    test_a_click_finds_the_estimate(0, 1800 * KBIT);
+    test_a_click_finds_the_estimate(60, 1000 * KBIT); /* its probes look slower */
     test_random_loss_is_repaired_and_does_not_starve();
     test_malformed_feedback_changes_nothing_but_a_counter();
     test_a_receiver_without_feedback_is_sent_what_it_asks_for();
