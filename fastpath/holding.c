@@ -19,3 +19,9 @@ uint64_t holding_ns(const struct holding *holding, uint64_t limit_ns)
     if (holding->share >= full) return limit_ns;
     return limit_ns * (holding->share - from) / (full - from);
 }
+
+uint64_t holding_gather_ns(const struct holding *holding, uint64_t limit_ns)
+{
+    if (holding->share < WHOLE * HOLDING_GATHER_FROM / 100) return 0;
+    return limit_ns < HOLDING_GATHER_NS ? limit_ns : HOLDING_GATHER_NS;
+}

@@ -22,6 +22,13 @@
 /* The share is smoothed over this time. Longer: a burst is over before it is answered. Shorter: the turns of one frame make it tremble. */
 #define HOLDING_SMOOTH_NS (50ull * 1000000ull)
 
+/* A worker that slept until a datagram came waits so much more before it reads: a frame's other packets are right behind, and leave in one run with it.
+   Longer: delay for nothing, frames are at most some 10 packets. Shorter: the frame's first packets leave alone. Measured, 1 -> 100 video: runs of 4.5
+   become 7.6, 2.6 us a packet 1.9, and the delay of the whole frame falls too. */
+#define HOLDING_GATHER_NS (150ull * 1000ull)
+/* Share of its time, in percent, below which it does not: an idle worker's packets leave at once. */
+#define HOLDING_GATHER_FROM 5u
+
 struct holding {
     uint32_t share; /* of its time that the worker worked, in 1/65536 */
 };
@@ -30,6 +37,8 @@ struct holding {
 void holding_note(struct holding *holding, uint64_t worked_ns, uint64_t slept_ns);
 /* The shortest time from one wake to the next, 0 to `limit_ns`; limit 0 = never hold. */
 uint64_t holding_ns(const struct holding *holding, uint64_t limit_ns);
+/* How long to wait after a datagram woke the worker, 0 or HOLDING_GATHER_NS; limit 0 = never. */
+uint64_t holding_gather_ns(const struct holding *holding, uint64_t limit_ns);
 /* Percent of its time that it works. */
 static inline uint32_t holding_percent(const struct holding *holding)
 { return holding->share * 100 >> 16; }

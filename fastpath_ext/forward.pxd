@@ -37,6 +37,7 @@ cdef extern from "fastpath/holding.h" nogil:
     struct holding_t "holding":
         pass
     void holding_note(holding_t *holding, uint64_t worked_ns, uint64_t slept_ns)
+    uint64_t holding_gather_ns(const holding_t *holding, uint64_t limit_ns)
     uint64_t holding_ns(const holding_t *holding, uint64_t limit_ns)
 
 cdef extern from "fastpath/addresses.h" nogil:

@@ -50,9 +50,17 @@ cdef bint receive_downlink(shell *io, f.worker_t *core, uint64_t now_ns) noexcep
     return True
 
 
+cdef enum:
+    # A poll that took longer slept: what woke it came just now.
+    SLEPT_NS = 20000
+
+
 cdef int wait(shell *io, f.worker_t *core, p.pollfd *fds) noexcept nogil:
     cdef uint32_t i
-    cdef uint64_t sleep = f.worker_sleep_ns(core, clock_ns(p.CLOCK_MONOTONIC))
+    cdef int ready
+    cdef uint64_t began_ns = clock_ns(p.CLOCK_MONOTONIC)
+    cdef uint64_t sleep = f.worker_sleep_ns(core, began_ns)
+    cdef uint64_t gather = f.holding_gather_ns(&io.holding, io.hold_limit_ns)
     cdef p.timespec limit
     for i in range(io.socket_count):
         fds[i].fd = io.sockets[i].fd
@@ -63,7 +71,12 @@ cdef int wait(shell *io, f.worker_t *core, p.pollfd *fds) noexcept nogil:
     fds[io.socket_count].revents = 0
     limit.tv_sec = <long>(sleep // 1000000000)
     limit.tv_nsec = <long>(sleep % 1000000000)
-    return p.ppoll(fds, io.socket_count + 1, &limit, NULL)
+    ready = p.ppoll(fds, io.socket_count + 1, &limit, NULL)
+    if ready > 0 and gather > 0 and clock_ns(p.CLOCK_MONOTONIC) - began_ns > SLEPT_NS:
+        limit.tv_sec = 0
+        limit.tv_nsec = <long>gather
+        p.nanosleep(&limit, NULL)
+    return ready
 
 
 cdef void count_turn(shell *io, f.worker_t *core, uint64_t began_ns) noexcept nogil:

@@ -32,6 +32,16 @@ static void it_follows_the_load(void)
     }
 }
 
+static void an_idle_worker_gathers_nothing(void)
+{
+    struct holding holding = after(1000, 10 * US, 990 * US);
+    CHECK_EQUAL(holding_gather_ns(&holding, HOLDING_LIMIT_NS), 0);
+    holding = after(1000, 100 * US, 900 * US);
+    CHECK_EQUAL(holding_gather_ns(&holding, HOLDING_LIMIT_NS), HOLDING_GATHER_NS);
+    CHECK_EQUAL(holding_gather_ns(&holding, 40 * US), 40 * US);
+    CHECK_EQUAL(holding_gather_ns(&holding, 0), 0);
+}
+
 static void one_long_turn_is_no_load_and_an_idle_second_forgets(void)
 {
     struct holding holding = after(1000, 10 * US, 990 * US);
@@ -68,6 +78,7 @@ static void it_settles(void)
 int main(void)
 {
     it_follows_the_load();
+    an_idle_worker_gathers_nothing();
     one_long_turn_is_no_load_and_an_idle_second_forgets();
     it_settles();
     return 0;
