@@ -23,7 +23,7 @@ find_clang() { # one that can link libFuzzer
 one() { # one TARGET SECONDS: libFuzzer
     local target=$1 seconds=$2
     mkdir -p "$OUT/corpus/$target" "$OUT/seeds/$target"
-    "$OUT/fuzzers/$target" ${SEED:+-seed=$SEED} -max_total_time="$seconds" -max_len=2048 -timeout=20 -rss_limit_mb=1500 -print_final_stats=1 \
+    "$OUT/fuzzers/$target" ${SEED:+-seed=$SEED} -max_total_time="$seconds" -max_len=2048 -timeout=100 -rss_limit_mb=1500 -print_final_stats=1 \
         -artifact_prefix="$OUT/found/$target-" "$OUT/corpus/$target" "$OUT/seeds/$target" >"$OUT/logs/$target.log" 2>&1 ||
         { echo "$target" >>"$OUT/failed"; return 0; }
     printf '    %-14s %9s runs, covers %5s edges\n' "$target" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$OUT/logs/$target.log")" \

@@ -49,6 +49,7 @@ def main() -> int:
                         step(run)
                     except (AssertionError, OSError, TimeoutError, ValueError) as error:
                         print(f"{name}: {type(error).__name__}: {str(error)[-2000:]}", file=sys.stderr)
+                        run.calm()
                     print(f"  ({name}: {time.monotonic() - began:.1f} s)", flush=True)
             run.finish()
         finally:

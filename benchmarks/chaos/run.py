@@ -50,6 +50,12 @@ class Run:
         self.people.tell("gone", GONE)
         self.gone_at_ns = time.monotonic_ns()
 
+    def calm(self) -> None:
+        """Whatever a step was doing when it failed."""
+        for command in ("pause", "mangle", "bad", "replay"):
+            self.people.tell(command, 0)
+        self.people.tell("deaf", -1)
+
     def quiet(self, after_s: float = 0.75) -> Seen:
         return self.people.report(after_s)
 

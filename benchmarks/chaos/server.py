@@ -8,9 +8,11 @@ import asyncio
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.plan import Encoding, Plan, sink_row, source_row
@@ -95,7 +97,6 @@ async def control() -> None:
         link.writer.worker_moved()
         link.writer._soon()
 
-    loop.add_signal_handler(signal.SIGUSR1, publish)
     if not link.table.transport_handles:
         publish()
     print("control ready", flush=True)
@@ -129,14 +130,20 @@ class ChaosServer(Server):
 
     @property
     def worker(self) -> int:
+        """Process id of the one at work."""
+        self.catch_up()
         return self.pids["worker 0"]
+
+    def catch_up(self) -> None:
+        """Reads what was said meanwhile."""
+        while select.select([self.process.stdout], [], [], 0)[0]:
+            self._read(0)
 
     def until_guarded(self, timeout_s: float = 60.0) -> None:
         """Until a standby waits for the end of the worker at work."""
-        import time
-
         deadline = time.monotonic() + timeout_s
         while True:
+            self.catch_up()
             standby = self.pids.get("standby 0")
             if (
                 standby
