@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to-device", action="store_true", default=None, help="give keys from device to device"
     )
+    parser.add_argument("--feedback", action="store_true", help="tell when each packet came (slow networks)")
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
 
 
@@ -146,6 +147,7 @@ async def _take_part(
         start=options.start,
         to_device=options.to_device,
         service=options.service,
+        feedback=options.feedback,
         say=terminal.say,
     )
     try:

@@ -62,6 +62,7 @@ class Conference:
         start: bool = False,
         to_device: bool | None = None,
         service: str | None = None,
+        feedback: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> "Conference":
         """Returns once we are inside; Trouble says why not.
@@ -70,7 +71,8 @@ class Conference:
         a conference when none runs, on `focus` (a Matrix id) or on the one that served the last.
         `to_device`: give our keys by Olm instead of the room's timeline. `service`: the conference server's
         web address; it says what of these it wants, and there a lost connection is made anew. `say` is told
-        what is being done.
+        what is being done. `feedback`: tell when each packet came, so that a slow network is noticed before
+        it loses any; not on a machine that is busy.
         """
         if service is not None:
             told = await ask(service)
@@ -86,7 +88,7 @@ class Conference:
             conference_room = ConferenceRoom(server, room_id)
             await conference_room.load()
             self = cls(server, conference_room, send)
-            self._membership.service = service
+            self._membership.service, self._entry.feedback = service, feedback
             await self._enter(start, focus, bool(to_device), say)
         except BaseException:
             if self is not None:

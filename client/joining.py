@@ -70,12 +70,13 @@ class Entry:
         self._sources, self._on_hangup = sources, on_hangup
         self.stream_id = secrets.token_hex(8)
         self.offerer: Offerer | None = None
+        self.feedback = False  # transport-wide, about what comes
         self.call: FocusCall | None = None
 
     def new_offerer(self, transport: Transport) -> Offerer:
         """For a connection of its own, with as many slots as the one before has."""
         pairs = limits.FIRST_SLOT_PAIRS if self.offerer is None else self.offerer.pairs
-        return Offerer(transport, self.stream_id, self._sources, pairs)
+        return Offerer(transport, self.stream_id, self._sources, pairs, transport_cc=self.feedback)
 
     async def call_focus(self, entitled: Pass, link: Link, say: Say) -> Answer:
         """One attempt; Trouble with the focus's code when it refuses."""

@@ -22,7 +22,7 @@ OURS = Transport(
 
 
 def offerer(pairs: int = 4, sources: tuple[str, ...] = ("audio", "camera"), loudest: int = 0) -> Offerer:
-    return Offerer(OURS, "stream", sources, pairs, loudest)
+    return Offerer(OURS, "stream", sources, pairs, loudest, transport_cc=True)
 
 
 def call(made: Offerer) -> Person:
