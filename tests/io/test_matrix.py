@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from nio import AsyncClient, AsyncClientConfig, RoomCreateResponse
+from nio import AsyncClient, AsyncClientConfig, RoomCreateResponse, RoomSendResponse
 from nio.api import Api
 from nio.crypto.sessions import OlmAccount
 
@@ -65,6 +65,12 @@ async def rig(synapse: Synapse, tmp_path: Path) -> AsyncIterator[Rig]:
 @pytest.fixture
 async def person(synapse: Synapse, tmp_path: Path) -> AsyncIterator[AsyncClient]:
     """Somebody with a client of the same library; syncing is up to the test."""
+    client = await somebody(synapse, tmp_path)
+    yield client
+    await client.close()
+
+
+async def somebody(synapse: Synapse, tmp_path: Path) -> AsyncClient:
     account = await synapse.account("alice")
     folder = tmp_path / "alice"
     folder.mkdir()
@@ -77,8 +83,7 @@ async def person(synapse: Synapse, tmp_path: Path) -> AsyncIterator[AsyncClient]
     await client.login(account.password)
     await client.sync()
     await client.keys_upload()
-    yield client
-    await client.close()
+    return client
 
 
 async def until(client: AsyncClient, wanted: Callable[[], bool]) -> None:
@@ -188,6 +193,39 @@ async def test_calls_arrive_and_answers_leave(rig: Rig, person: AsyncClient, enc
     await until(person, lambda: sum(e["type"] == "m.call.answer" for e in got) == 20)
     numbers = [e["content"]["number"] for e in got if e["type"] == "m.call.answer"]
     assert numbers == sorted(numbers), "events of one room keep their order"
+
+
+@pytest.mark.synapse
+async def test_a_join_is_within_the_limits_of_a_stock_homeserver(
+    limited_synapse: Synapse, tmp_path: Path
+) -> None:
+    """0.2 events a second, ten at once: what a join costs stays well below."""
+    account = await limited_synapse.account("bot")
+    client = await open_account(limited_synapse.url, account.user_id, tmp_path, account.password, None)
+    signing = DeviceSigning(client, tmp_path, account.password)
+    rig = Rig(client, tmp_path, signing)
+    await asyncio.wait_for(rig.bot.synced.wait(), 20)
+    person = await somebody(limited_synapse, tmp_path)
+    room_id = await direct_room(person, rig.user_id, True)
+    answers: list[dict[str, Any]] = []
+    person.add_event_callback(lambda room, event: answers.append(event.source), None)
+    for number in range(3):  # joined, and joined again twice
+        call = {**CALL, "call_id": f"call{number}"}
+        for event_type in ("m.call.invite", "m.call.select_answer"):
+            sent = await person.room_send(room_id, event_type, call, ignore_unverified_devices=True)
+            assert isinstance(sent, RoomSendResponse)
+            if event_type == "m.call.invite":
+                assert (await rig.event()).content["call_id"] == call["call_id"]
+                rig.bot.send(room_id, "m.call.answer", {**call, "answer": {"type": "answer", "sdp": "v=0"}})
+                await until(
+                    person, lambda n=number: sum(e["type"] == "m.call.answer" for e in answers) == n + 1
+                )
+            else:
+                assert (await rig.event()).type == event_type
+    assert rig.counts["matrix_rate_limited"] == 0
+    assert signing.done
+    await person.close()
+    await rig.stop()
 
 
 @pytest.mark.synapse
