@@ -41,6 +41,7 @@ SCENARIOS = (
     Scenario("speaker", ("speaker_event_ms",), synthetic.speaker, 90, quick=True),
     Scenario("slot_change", ("slot_change_freeze_ms",), losses.slot_change, 90),
     Scenario("focus_switch", ("focus_switch_ms",), clicks.focus_switch, 180),
+    Scenario("focus_switch_plain", (), clicks.focus_switch_plain, 120),
     Scenario("loss_5", ("residual_loss_5", "audio_concealed_5"), losses.loss_5, 90),
     Scenario("loss_10", ("residual_loss_10", "audio_concealed_10"), losses.loss_10, 90),
     Scenario(

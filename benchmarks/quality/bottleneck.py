@@ -14,6 +14,7 @@ from benchmarks.quality.passages import (
     falls_below,
     jain,
     longest_gap,
+    offered_bps,
     queue_ms,
     series,
 )
@@ -71,7 +72,8 @@ async def drop_and_recover(stage: Stage) -> list[Row]:
         row(
             "downswitch_s",
             falls_below(passages, MBIT / 2, dropped, opened),
-            f"{PAGES}; from the drop until 0.5 s of what is sent to it are below 500 kbit/s",
+            f"{PAGES}; from the drop until 0.5 s of what is sent to it are below 500 kbit/s; before it were "
+            f"{offered_bps(passages, dropped - 2, dropped) / 1000:.0f} kbit/s",
             f"estimates in the first 2 s: {_estimates(stage, 'viewer', dropped, dropped + 2)}",
         ),
         row(

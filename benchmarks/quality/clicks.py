@@ -6,7 +6,8 @@ import asyncio
 from statistics import median
 
 from benchmarks.quality.network import SERVER
-from benchmarks.quality.rows import Row, row
+from benchmarks.quality.pages import FULL, THUMBNAIL
+from benchmarks.quality.rows import Row, row, told
 from benchmarks.quality.stage import Stage
 from control.demo.participants import FULL_HEIGHT, Participant
 from control.demo.run import Demo
@@ -74,3 +75,27 @@ async def focus_switch(stage: Stage) -> list[Row]:
     )
     value = median(found) if len(found) == CLICKS else None
     return [row("focus_switch_ms", value, note, f"clicks took {said} ms")]
+
+
+async def focus_switch_plain(stage: Stage) -> list[Row]:
+    """The same without a homeserver, encryption and other people: what is left is the server's part."""
+    link = stage.network.link("viewer", seed=16)
+    link.both.set(delay_ms=DELAY_MS)
+    sender = await stage.viewer(await stage.browser(busy=False), "creator", sends=True)
+    viewer = await stage.viewer(await stage.browser(link), "viewer")
+    mid = await viewer.sees(sender.number, THUMBNAIL)
+    await asyncio.sleep(OFF_S)
+    taken = []
+    for _ in range(CLICKS):
+        clicked = await viewer.subscribe(sender.number, FULL)
+        await viewer.sees(sender.number, FULL)
+        pictures = await viewer.pictures(mid)
+        taken.append(1000 * next(at - clicked for at, height in pictures if at > clicked and height >= FULL))
+        await viewer.subscribe(sender.number, THUMBNAIL)
+        await asyncio.sleep(OFF_S)
+    said = ", ".join(f"{one:.0f}" for one in taken)
+    note = (
+        f"plain WebRTC over the true protocol, one sender, viewer behind 40 ms; median of {CLICKS}, "
+        f"the full resolution being off at the sender, until the first picture in full is decoded: {said} ms"
+    )
+    return [told("focus_switch_plain_ms", median(taken), "ms", note)]
