@@ -54,8 +54,8 @@ def test_two_see_and_hear_each_other(where: House, tmp_path: Path) -> None:
                 size = one.tile(other).size
                 assert size is not None
                 assert size[0] <= 160
-                # 50 a second where the machine has time for it.
-                assert 15 < one.tile(other, "audio").rate < 55
+                # 50 a second where the machine has time for it; what waited comes at once.
+                assert 15 < one.tile(other, "audio").rate < 150
             await asyncio.sleep(2)
         # Where the picture came late there is a second part, which has it.
         *_, path = sorted(recordings(tmp_path), key=lambda each: len(each.name))
