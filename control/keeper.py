@@ -28,6 +28,9 @@ CONSENT_NS = 30_000_000_000
 """As LIMIT_CONSENT_NS: a member not heard of for longer is not on the line."""
 ANSWER_MAX = 64 * 1024
 """Bytes of what a keeper says of itself."""
+ASK_AGAIN = 4
+"""So often is a keeper asked once more that did not answer in two seconds. Higher: a server with a hung
+process starts later. Lower: it begins anew, without the calls, because the machine was busy."""
 LOOK_S = 5.0
 """Between two looks whether there is a supervisor. Higher: ports stay taken that much longer. Lower:
 wakes."""
@@ -130,7 +133,7 @@ def take_over(folder: Path) -> list[Estate]:
     found: dict[int, Estate] = {}
     for path in sorted(folder.glob("keeper-*.sock")):
         try:
-            estate = _ask(path)
+            estate = _ask_patiently(path)
         except (OSError, ValueError) as error:
             log.info("%s is of nobody any more (%s)", path.name, error)
             path.unlink(missing_ok=True)
@@ -145,6 +148,16 @@ def take_over(folder: Path) -> list[Estate]:
                 standby=former.standby or estate.standby,
             )
     return [found[index] for index in sorted(found)]
+
+
+def _ask_patiently(path: Path) -> Estate:
+    """On a keeper that is there and slow, as on a busy machine, hang all calls of its worker."""
+    for _ in range(ASK_AGAIN):
+        try:
+            return _ask(path)
+        except TimeoutError:
+            log.warning("%s is slow to answer", path.name)
+    return _ask(path)
 
 
 def _ask(path: Path) -> Estate:

@@ -262,6 +262,22 @@ def test_after_an_upgrade_a_killed_supervisor_is_succeeded_too(start: StartServe
     assert second.stop() == 0
 
 
+def test_a_keeper_that_is_slow_is_waited_for(start: StartServer):
+    first = start(workers=1)
+    first.ready()
+    first.standing_by()
+    first.process.kill()
+    first.process.wait()
+    slow = [first.pids["worker 0"], first.pids["standby 0"]]
+    for pid in slow:
+        os.kill(pid, signal.SIGSTOP)
+    later = threading.Timer(3.0, lambda: [os.kill(pid, signal.SIGCONT) for pid in slow])
+    later.start()
+    second = start(workers=1)
+    later.join()
+    assert second.ports == first.ports
+
+
 def descriptors_of(pid: int) -> list[str]:
     held = []
     for fd in Path(f"/proc/{pid}/fd").iterdir():
