@@ -34,6 +34,7 @@ class Seen:
     p99_ms: float
     now_ns: int
     last_ns: list[int]
+    checked_ns: list[int]
     flood_sent_bytes: int
     flood_got_bytes: int
     flood_got: int

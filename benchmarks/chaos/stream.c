@@ -42,7 +42,7 @@ struct seat {
     int fd;
     struct srtp_keys tx, rx;
     struct srtp_rx_state rx_state[LIMIT_RX_SSRCS];
-    uint64_t check_due_ns, last_ns;
+    uint64_t check_due_ns, checked_ns, last_ns;
     bool gone, deaf;
 };
 struct flow { /* one source */
@@ -268,6 +268,9 @@ static void report(void)
            (unsigned long long)flood_got_bytes, (unsigned long long)flood_got);
     for (uint32_t i = 0; i < plan.head.member_count; i++)
         printf("%s%llu", i ? ", " : "", (unsigned long long)seats[i].last_ns);
+    printf("], \"checked_ns\": [");
+    for (uint32_t i = 0; i < plan.head.member_count; i++)
+        printf("%s%llu", i ? ", " : "", (unsigned long long)seats[i].checked_ns);
     puts("]}");
     fflush(stdout);
     memset(&told, 0, offsetof(struct told, delays_us));
@@ -394,6 +397,7 @@ int main(int argc, char **argv)
             if (seats[i].gone || seats[i].check_due_ns > now) continue;
             uint8_t check[300];
             seats[i].check_due_ns = now + 1000000000;
+            seats[i].checked_ns = now;
             transmit(seats[i].fd, check, check_make(&plan.members[i], check));
         }
         if (now > begin + 1500000000) { /* once all are connected: SRTP begins before its first wrap */
