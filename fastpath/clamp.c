@@ -90,17 +90,20 @@ struct demand {
     uint32_t lowest; /* share, UINT32_MAX = nobody counts */
     uint32_t held_for, left_out;
     bool viewed, asked;
+    bool passed; /* only by those who bid for a higher one already: for them it is not switched on */
 };
 
 static struct demand demand_of(uint8_t encoding, uint32_t entry, const struct clamp_viewer *viewers, size_t count)
 {
-    struct demand demand = {.lowest = UINT32_MAX, .viewed = encoding == 0 && count > 0};
+    struct demand demand = {.lowest = UINT32_MAX, .viewed = encoding == 0 && count > 0, .passed = encoding > 0};
     for (size_t i = 0; i < count; i++) {
         const struct clamp_viewer *viewer = &viewers[i];
         bool has = viewer->encoding == encoding;
         /* The lowest encoding is what everybody falls back to who bids for nothing else. */
         bool asks = viewer->bid == encoding || (encoding == 0 && viewer->bid == ALLOCATION_NOTHING);
+        bool passes = viewer->bid != ALLOCATION_NOTHING && viewer->bid > encoding;
         demand.viewed |= has || asks;
+        demand.passed &= passes || !(has || asks);
         bool short_of = viewer->share_bps < entry;
         demand.asked |= asks;
         demand.left_out += wants(viewer, encoding) && short_of;
@@ -177,7 +180,7 @@ uint8_t clamp_update(struct clamp_source *source, const struct clamp_limits *lim
             retarget(state, greatest(wanted, floor), now_ns);
         } else if (e == 0 && demand.viewed) { /* by those who get few frames of it; else it only stands ready */
             retarget(state, demand.asked ? floor : max, now_ns);
-        } else if (demand.viewed && !state->target_bps) { /* by somebody on the way to a lower one */
+        } else if (demand.viewed && !demand.passed && !state->target_bps) { /* by somebody on the way to a lower one */
             retarget(state, floor, now_ns);
         } else if (!demand.viewed && state->target_bps && now_ns - state->viewed_ns >= CLAMP_OFF_NS) {
             state->target_bps = 0;

@@ -127,6 +127,18 @@ static void test_what_was_switched_on_follows_at_once(void)
     CHECK(source.encodings[F].target_bps < 1200 * KBIT);
 }
 
+static void test_what_is_only_passed_on_the_way_up_stays_off(void)
+{
+    struct clamp_source source = {0};
+    struct clamp_viewer viewer = {.share_bps = 1200 * KBIT, .max_encoding = F, .bid = F, .encoding = M};
+    clamp_update(&source, &CAMERA, &viewer, 1, SECOND);
+    CHECK_EQUAL(source.encodings[F].target_bps, 1140 * KBIT);
+    CHECK_EQUAL(source.encodings[M].target_bps, 0); /* one more encoder would only make f come later */
+    viewer.bid = M;
+    clamp_update(&source, &CAMERA, &viewer, 1, SECOND + TICK);
+    CHECK_EQUAL(source.encodings[M].target_bps, 500 * KBIT);
+}
+
 static void test_down_at_once_up_slowly(void)
 {
     struct clamp_source source = {0};
@@ -323,6 +335,7 @@ int main(void)
     test_the_share_is_configurable();
     test_thumbnails_have_a_floor();
     test_what_was_switched_on_follows_at_once();
+    test_what_is_only_passed_on_the_way_up_stays_off();
     test_down_at_once_up_slowly();
     test_nobody_views_it();
     test_a_look_aside_costs_nothing();

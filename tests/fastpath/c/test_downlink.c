@@ -58,9 +58,9 @@ static void test_one_receiver_over_all_links(void)
         }
         CHECK(link->longest_pause_ns < 300 * MS);
         CHECK_EQUAL(link->gave_up, 0);
-        /* 5 ms of the estimate or one packet, in one turn of the worker. */
-        if (TABLE[i].kbps <= 1000) CHECK(link->longest_burst <= 1300);
-        if (TABLE[i].kbps == 2500) CHECK(link->longest_burst <= 2 * 1300);
+        /* 5 ms of the estimate or one packet, in one turn of the worker; of a probe 5 ms of twice as much. */
+        if (TABLE[i].kbps <= 500) CHECK(link->longest_burst <= 1300);
+        if (TABLE[i].kbps == 1000 || TABLE[i].kbps == 2500) CHECK(link->longest_burst <= 2 * 1300);
         bottleneck_close(&net);
     }
 }
@@ -322,6 +322,7 @@ static void test_what_waits_keeps_its_order_and_wakes_the_worker(void)
     /* Nobody views any more: what waits is not sent, and the list is empty again. */
     net.scene->sinks[1].source = TABLE_NONE;
     scene_publish(net.scene);
+    bottleneck_run(&net, 300); /* what is on its way arrives */
     link_forget(link);
     bottleneck_run(&net, 1000);
     CHECK_EQUAL(link->frames, 0);
