@@ -55,8 +55,8 @@ class Offerer:
     sources: Sequence[str]  # of "audio", "camera"
     pairs: int = limits.FIRST_SLOT_PAIRS
     loudest: int = limits.LOUDEST_SLOTS  # audio slots beyond the pairs, for whoever speaks and has none
-    # Offered in slots: the focus then estimates our downlink by when each packet came. We see that late and in
-    # clumps where the machine is busy, and it takes that for congestion; without it, loss decides.
+    # Offered in slots: the focus then estimates our downlink by when each packet came. We see that late and
+    # in clumps where the machine is busy, and it takes that for congestion; without it, loss decides.
     transport_cc: bool = False
     lines: list[Line] = field(default_factory=list)
     version: int = 0
