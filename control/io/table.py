@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from control.protocol.events import PublishRoutes
+from control.protocol.rows import TransportRow
 from fastpath_ext.table import Table
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class TableWriter:
         self._remove(table.remove_sink, routes.gone_sinks)
         self._remove(table.remove_source, routes.gone_sources)
         self._remove(table.remove_transport, routes.gone_transports)
-        self._put(table.put_transport, table.transport, table.remove_transport, routes.transports)
+        self._put(self._put_transport, table.transport, table.remove_transport, routes.transports)
         self._put(table.put_source, table.source, table.remove_source, routes.sources)
         self._put(table.put_sink, table.sink, table.remove_sink, routes.sinks)
         self._soon()
@@ -75,6 +76,9 @@ class TableWriter:
         if self._due is not None:
             self._due.cancel()
             self._due = None
+
+    def _put_transport(self, handle: int, row: TransportRow) -> None:
+        self.table.put_transport(handle, row, keep_keys=row.keep_keys)
 
     def _remove(self, remove: Callable[[int], None], handles: Iterable[int]) -> None:
         for handle in handles:

@@ -94,6 +94,7 @@ def _transport_row(transport: Transport, conference: int, rates: Rates) -> Trans
         conference=conference,
         ice=transport.ice,
         keys=transport.keys,
+        keep_keys=transport.keeps_keys,
         rtcp_ssrc=transport.rtcp_ssrc,
         remb_bps=rates.remb_bps(transport.senders.values()),
         sources=tuple(transport.sources[section.mid].handle for section in transport.agreement.senders),

@@ -158,7 +158,8 @@ def read_back(
             continue
         try:
             number, _, member = key[1:].partition(".")
-            _read_member(found[int(number)], int(member), value, notes[f"t{number}.{member}"], rows, now)
+            held = from_plain(HeldTransport, notes[f"t{number}.{member}"])
+            _read_member(found[int(number)], int(member), value, held, now)
         except (KeyError, TypeError, ValueError, AttributeError):
             useless += 1
     return list(found.values()), useless
@@ -178,17 +179,20 @@ def _read_conference(number: int, value: Any, rows: Rows, settings: Settings, no
 
 
 def _read_member(
-    conference: Conference, number: int, value: Any, transport: Any, rows: Rows, now: float
+    conference: Conference,
+    number: int,
+    value: Any,
+    held: HeldTransport,
+    now: float,
 ) -> None:
     settings = conference.settings
     read: _Member = from_plain(_Member, value)
-    held: HeldTransport = from_plain(HeldTransport, transport)
     call = Call.of_before(read.room_id, read.user_id, read.call_id, read.party_id, settings.party_id)
     member = Member(
         number=number,
         device_id=read.device_id,
         call=call,
-        transport=Transport.of_before(rows, settings.randomness, held),
+        transport=Transport.of_before(conference.rows, settings.randomness, held),
         messages=Budget(limits.MESSAGES_PER_SECOND, limits.MESSAGE_BURST, now),
         negotiations=Budget(limits.NEGOTIATES_PER_SECOND, limits.NEGOTIATE_BURST, now),
         resumes=Budget(limits.RESUMES_PER_SECOND, limits.RESUME_BURST, now),

@@ -85,6 +85,7 @@ class TransportRow:
     ext: ExtensionIds
     transport_cc_down: bool = False  # slots negotiated transport-wide feedback: what it is sent is numbered
     downlink_max_bps: int = 0  # the operator's bound of what it is sent, 0 = none
+    keep_keys: bool = False  # the keys are those in the table, which a former control process put there
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,9 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class HeldTransport:
-    """Everything that makes a transport's rows what they are."""
+    """Everything that makes a transport's rows what they are, but the hop's keys: those the table has."""
 
     row: Row
-    keys: HopKeys | None = field(repr=False)
     sources: dict[str, Row]
     sinks: dict[str, Sink]
     ssrcs: tuple[int, ...]
@@ -66,6 +65,7 @@ class Transport:
         self.row = rows.transports.take()
         self.id = TransportId(rows.worker, self.row.handle, self.row.incarnation)
         self.keys: HopKeys | None = None
+        self.keeps_keys = False  # those that a former control process put into the table
         self.sources: dict[str, Row] = {}  # by mid
         self.sinks: dict[str, Sink] = {}  # by mid
         # Every SSRC ever given to this transport, and those the member itself has: the same key never
@@ -90,7 +90,7 @@ class Transport:
         transport.compiled = None
         transport.row = held.row
         transport.id = TransportId(rows.worker, held.row.handle, held.row.incarnation)
-        transport.keys = held.keys
+        transport.keys, transport.keeps_keys = None, True
         transport.sources, transport.sinks = dict(held.sources), dict(held.sinks)
         transport._ssrcs = set(held.ssrcs)
         transport.rtcp_ssrc = held.rtcp_ssrc
@@ -116,7 +116,6 @@ class Transport:
         """For the next control process."""
         return HeldTransport(
             self.row,
-            self.keys,
             self.sources,
             self.sinks,
             tuple(self._ssrcs),

@@ -4,7 +4,7 @@ import base64
 import json
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -245,8 +245,14 @@ def apply(table: Routes, change: PublishRoutes) -> Routes:
     def merged(old: Any, new: Any, gone: Any) -> Any:
         return {handle: row for handle, row in {**old, **new}.items() if handle not in gone}
 
+    transports = {
+        handle: replace(row, keys=table.transports[handle].keys, keep_keys=False)
+        if row.keep_keys and handle in table.transports
+        else row
+        for handle, row in change.transports.items()
+    }
     return Routes(
-        merged(table.transports, change.transports, change.gone_transports),
+        merged(table.transports, transports, change.gone_transports),
         merged(table.sources, change.sources, change.gone_sources),
         merged(table.sinks, change.sinks, change.gone_sinks),
     )

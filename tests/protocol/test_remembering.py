@@ -18,7 +18,7 @@ from control.protocol.events import (
 from control.protocol.focus import Focus, FocusConfig
 from control.protocol.forwarding import Routes
 from control.protocol.sdp import Fingerprint
-from tests.protocol.people import BOT, Person, World, apply, metadata, offer, people, randomness, world
+from tests.protocol.people import BOT, KEYS, Person, World, apply, metadata, offer, people, randomness, world
 from tests.protocol.test_epochs import NEW, prove, told
 from tests.protocol.test_resumption import arrive, ask, token_of
 
@@ -67,7 +67,10 @@ def test_every_row_is_as_it_was() -> None:
     before = where.tables[0]
     (published,) = succeed(where, book.notes)
     assert where.tables[0] == before
-    assert apply(Routes(), published) == before
+    assert apply(before, published) == before
+    assert published.transports.keys() == before.transports.keys()
+    assert (published.sources, published.sinks) == (before.sources, before.sinks)
+    assert all(row.keys is None for row in published.transports.values())
     assert where.focus.members == 3
 
 
@@ -157,7 +160,7 @@ def test_what_is_noted_ends_with_the_conference() -> None:
     assert book.notes == {}
 
 
-def test_no_token_and_no_ticket_secret_is_noted() -> None:
+def test_no_token_no_ticket_secret_and_no_key_is_noted() -> None:
     where = world()
     book = Notebook(where)
     (alice,) = people(where, 1)
@@ -165,6 +168,8 @@ def test_no_token_and_no_ticket_secret_is_noted() -> None:
     assert token_of(alice) not in written
     assert token_of(alice).split(".")[2] not in written
     assert (b"s" * 32).hex() not in written
+    for secret in (KEYS.rx_key, KEYS.tx_key, KEYS.rx_salt, KEYS.tx_salt):
+        assert secret.hex() not in written
 
 
 @pytest.mark.parametrize("damage", ["c1", "m1.1", "t1.2"])
