@@ -1,7 +1,7 @@
 // Tickets: a secret of the room becomes a signing key whose public half is all the focus ever learns.
 
 import { concat, fromHex, toBase64, utf8, type Bytes } from "./bytes.ts";
-import { PROOF_HEADING, TICKET_SALT } from "./protocol/names.ts";
+import { EPOCH_PROOF_HEADING, PROOF_HEADING, TICKET_SALT } from "./protocol/names.ts";
 import type { Ticket } from "./protocol/events.ts";
 
 /** PKCS #8 frame of an Ed25519 private key; the 32-byte seed follows (RFC 8410 section 7). */
@@ -44,6 +44,16 @@ export interface ProofClaims {
 export function proofText(claims: ProofClaims): string {
     const { conferenceId, creator, epoch, userId, deviceId, callId, ts } = claims;
     return [PROOF_HEADING, conferenceId, creator, epoch, userId, deviceId, callId, ts].join("\n");
+}
+
+/** What a member signs over its data channel: it has the secret of an epoch. */
+export function epochProofText(claims: Omit<ProofClaims, "ts">): string {
+    const { conferenceId, creator, epoch, userId, deviceId, callId } = claims;
+    return [EPOCH_PROOF_HEADING, conferenceId, creator, epoch, userId, deviceId, callId].join("\n");
+}
+
+export async function proveEpoch(key: TicketKey, claims: Omit<ProofClaims, "ts">): Promise<string> {
+    return toBase64(new Uint8Array(await crypto.subtle.sign("Ed25519", key.sign, utf8(epochProofText(claims)))));
 }
 
 export async function prove(key: TicketKey, claims: ProofClaims): Promise<string> {

@@ -21,6 +21,9 @@ describe("data channel messages", () => {
         assert.deepEqual(parse(`${P}.slots`, { revision: 4, slots: [{ mid: "3", member: 5, source: "camera" }, { mid: "4", member: null, source: null }] }), {
             type: "slots", content: { revision: 4, slots: [{ mid: "3", member: 5, source: "camera" }, { mid: "4", member: null, source: null }] },
         });
+        assert.deepEqual(parse(`${P}.epoch`, { epoch: 3, proved: true, grace_ms: null, proposed: [{ epoch: 4, verifier: "v", proved: 1, of: 3, yours: true }] }), {
+            type: "epoch", content: { epoch: 3, proved: true, proposed: [{ epoch: 4, verifier: "v", yours: true }] },
+        });
         const send = parse(`${P}.send`, { sources: { camera: { encodings: { t: { active: true }, f: { active: true, max_bitrate: 1700000 } } } } });
         assert.ok(send.type === "send" && send.content.get("camera")?.get("f")?.maxBitrate === 1700000 && !send.content.get("camera")?.has("m"));
         assert.deepEqual(parse("m.call.negotiate", { error: { code: "full", message: "no" } }), { type: "negotiate", content: { error: { code: "full", message: "no" } } });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { toHex } from "../src/bytes.ts";
-import { proofText, prove, ticketKey, ticketSeed } from "../src/ticket.ts";
+import { epochProofText, proofText, prove, proveEpoch, ticketKey, ticketSeed } from "../src/ticket.ts";
 
 // Expected values from an independent implementation (HKDF and Ed25519 of Python's cryptography package).
 const SECRET = Uint8Array.from({ length: 32 }, (_, i) => i);
@@ -22,5 +22,15 @@ describe("tickets", () => {
         const verifier = Uint8Array.from(atob(key.verifier), (c) => c.charCodeAt(0));
         const verify = await crypto.subtle.importKey("raw", verifier, "Ed25519", false, ["verify"]);
         assert.ok(await crypto.subtle.verify("Ed25519", verify, proof, new TextEncoder().encode(proofText(claims))));
+    });
+
+    it("an epoch is proved by a signature over seven lines, of another kind", async () => {
+        const claims = { conferenceId: "C", creator: "@alice:x", epoch: 7, userId: "@bob:x", deviceId: "D", callId: "K" };
+        assert.equal(epochProofText(claims), "org.matrix.msc2359.epoch-proof\nC\n@alice:x\n7\n@bob:x\nD\nK");
+        const key = await ticketKey(ticket);
+        const proof = Uint8Array.from(atob(await proveEpoch(key, claims)), (c) => c.charCodeAt(0));
+        const verifier = Uint8Array.from(atob(key.verifier), (c) => c.charCodeAt(0));
+        const verify = await crypto.subtle.importKey("raw", verifier, "Ed25519", false, ["verify"]);
+        assert.ok(await crypto.subtle.verify("Ed25519", verify, proof, new TextEncoder().encode(epochProofText(claims))));
     });
 });

@@ -92,6 +92,7 @@ export class Conference {
             speakers: (speakers) => this.#speakersChanged(speakers),
             layers: (layers) => this.received.layersChanged(layers),
             viewers: (viewers) => (this.viewers = viewers),
+            epoch: (state) => this.#link?.epochs.told(state),
             negotiate: (result) => this.#negotiation.arrived(result),
             hangup: ({ code, message }) => this.#fail(new Trouble(code, message)),
             silent: (silent) => this.#focusSilent(silent),
@@ -208,7 +209,14 @@ export class Conference {
         const { client, room, config, ignoreKeys } = this.#options;
         this.#link = linkRoom(
             { client, room, keyTransport: config.keyTransport, ignoreKeys, worker: this.worker, roster: this.roster, pass },
-            { member: () => this.member, joined: () => this.phase === "joined", changed: () => this.onchange(), roomChanged: () => this.#lookForAnother() },
+            {
+                member: () => this.member,
+                joined: () => this.phase === "joined",
+                callId: () => this.#entered?.call.callId ?? "",
+                send: (message) => this.#dialogue.send(message),
+                changed: () => this.onchange(),
+                roomChanged: () => this.#lookForAnother(),
+            },
         );
     }
 
@@ -248,7 +256,10 @@ export class Conference {
             if (!first) this.gestures?.memberJoined();
         }
         if (first && this.#options.config.keyTransport !== "timeline") this.keys?.start(this.member);
-        if (left.length > 0) this.#lookForAnother();
+        if (left.length > 0) {
+            this.#link?.epochs.memberLeft();
+            this.#lookForAnother();
+        }
         this.viewing.refresh();
         void this.#negotiation.growFor(() => {
             const { others, screens } = this.#cast();

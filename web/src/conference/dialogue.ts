@@ -7,7 +7,7 @@ import { MESSAGE } from "../protocol/names.ts";
 
 type Of<T extends FocusMessage["type"]> = Extract<FocusMessage, { type: T }> extends { content: infer C } ? C : never;
 
-export type Handlers = { [T in "welcome" | "members" | "slots" | "send" | "speakers" | "layers" | "viewers" | "negotiate" | "hangup"]: (content: Of<T>) => void } & {
+export type Handlers = { [T in "welcome" | "members" | "slots" | "send" | "speakers" | "layers" | "viewers" | "epoch" | "negotiate" | "hangup"]: (content: Of<T>) => void } & {
     /** True: nothing has come for longer than the focus' pings are apart, or the channel has closed. */
     silent: (silent: boolean) => void;
     /** After every message that may have changed something. */

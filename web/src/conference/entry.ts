@@ -13,6 +13,9 @@ import { joinContent, type Admission, type Pass } from "./admission.ts";
 const UNKNOWN_RETRIES = 2;
 const UNKNOWN_RETRY_MS = 1500;
 
+/** So often is a ticket of an earlier epoch given up for another; more would only keep somebody with a wrong clock waiting. */
+const EXPIRED_RETRIES = 2;
+
 export interface EntryPorts {
     client: MatrixClient;
     focus: string;
@@ -38,6 +41,7 @@ export class Entry {
     #call: FocusCall | null = null;
     #prepared: Promise<[string, string]> | null = null;
     #cancelled = false;
+    #expired = 0;
 
     constructor(ports: EntryPorts) {
         this.#ports = ports;
@@ -91,7 +95,7 @@ export class Entry {
     /** True when it is worth trying again, with whatever pass is found next. */
     async #anotherWay(error: Trouble, pass: Pass, unknown: number): Promise<boolean> {
         const { admission, client } = this.#ports;
-        if (error.code === "ticket_invalid") {
+        if (error.code === "ticket_invalid" || (error.code === "ticket_expired" && this.#expired++ < EXPIRED_RETRIES)) {
             admission.ticketRefused(pass);
             return true;
         }

@@ -8,6 +8,7 @@ import { listen } from "../matrix/inbox.ts";
 import { serveTickets } from "../matrix/tickets.ts";
 import type { MediaWorker } from "../sframe/mediaworker.ts";
 import type { Pass } from "./admission.ts";
+import { Epochs } from "./epochs.ts";
 import { linkGestures } from "./gesturelink.ts";
 import type { Gestures } from "./gestures.ts";
 import { linkKeys } from "./keylink.ts";
@@ -27,6 +28,10 @@ export interface RoomLinkPorts {
     /** Our number, once we are in. */
     member(): number | null;
     joined(): boolean;
+    /** Of the call that brought us in. */
+    callId(): string;
+    /** Over the data channel. */
+    send(message: object): boolean;
     /** Hands or reactions. */
     changed(): void;
     /** The room's state. */
@@ -36,6 +41,7 @@ export interface RoomLinkPorts {
 export interface RoomLink {
     keys: KeyExchange;
     gestures: Gestures;
+    epochs: Epochs;
     stop(): void;
 }
 
@@ -50,14 +56,20 @@ export function linkRoom(options: RoomLinkOptions, ports: RoomLinkPorts): RoomLi
     // Who starts a conference answers for it from the start; others once they are in.
     const mine = pass.conference.creator === client.getUserId();
     const rank = () => (ports.joined() ? roster.list.findIndex(({ member }) => member === ports.member()) : mine ? 0 : -1);
-    const unlisten = listen(client, room.roomId, serveTickets(client, room, pass.ticket, rank));
+    const epochs = new Epochs(client, room, pass, { rank: () => (ports.joined() ? rank() : -1), callId: () => ports.callId(), send: (message) => ports.send(message) });
+    const serve = serveTickets(client, room, pass.conference, () => epochs.ticket, rank);
+    const unlisten = listen(client, room.roomId, (event) => {
+        epochs.take(event);
+        serve(event);
+    });
     const watch = () => ports.roomChanged();
     client.on(RoomStateEvent.Update, watch);
     const stop = () => {
         keys.stop();
         gestures.stop();
+        epochs.close();
         unlisten();
         client.off(RoomStateEvent.Update, watch);
     };
-    return { keys: keys.keys, gestures: gestures.gestures, stop };
+    return { keys: keys.keys, gestures: gestures.gestures, epochs, stop };
 }

@@ -34,11 +34,11 @@ export class TicketBox {
         this.#stop = listen(client, room.roomId, (event) => this.#take(event));
     }
 
-    /** The best ticket not refused yet: the creator's own, otherwise the newest. */
+    /** The best ticket not refused yet: of the newest epoch the creator's own, otherwise the newest. */
     get best(): Ticket | null {
         const usable = this.#candidates.filter(({ ticket }) => !this.#refused.has(secretOf(ticket)));
         const rank = (candidate: Candidate) => (candidate.sender === this.#conference.creator ? 1e15 : 0) + candidate.ts;
-        return usable.sort((a, b) => rank(b) - rank(a))[0]?.ticket ?? null;
+        return usable.sort((a, b) => b.ticket.epoch - a.ticket.epoch || rank(b) - rank(a))[0]?.ticket ?? null;
     }
 
     refuse(ticket: Ticket): void {
@@ -90,12 +90,7 @@ export class TicketBox {
     }
 
     async #ask(): Promise<void> {
-        await politely(() =>
-            this.#client.sendEvent(this.#room.roomId, EVENT.ticketRequest, {
-                conference_id: this.#conference.conferenceId,
-                device_id: this.#client.getDeviceId() ?? "",
-            }),
-        );
+        await requestTicket(this.#client, this.#room, this.#conference);
     }
 
     #within(ms: number): Promise<boolean> {
@@ -110,15 +105,29 @@ export class TicketBox {
     }
 
     #take(event: Incoming): void {
-        if (event.type !== EVENT.ticket) return;
-        if (event.senderKey === null) return count("ticket in clear");
-        if (this.#room.getMember(event.sender)?.membership !== "join") return;
-        const ticket = parseTicketSafely(event.content);
-        if (ticket?.conferenceId !== this.#conference.conferenceId || ticket.creator !== this.#conference.creator) return;
+        const ticket = ticketOf(this.#room, this.#conference, event);
+        if (ticket === null) return;
         if (this.#candidates.length >= 64) this.#candidates.shift();
         this.#candidates.push({ ticket, sender: event.sender, ts: event.ts });
         if (this.best) this.#arrived();
     }
+}
+
+/** The ticket in an event of the room; null: none, or none that counts. */
+export function ticketOf(room: Room, conference: Conference, event: Incoming): Ticket | null {
+    if (event.type !== EVENT.ticket) return null;
+    if (event.senderKey === null) {
+        count("ticket in clear");
+        return null;
+    }
+    if (room.getMember(event.sender)?.membership !== "join") return null;
+    const ticket = parseTicketSafely(event.content);
+    return ticket?.conferenceId === conference.conferenceId && ticket.creator === conference.creator ? ticket : null;
+}
+
+export async function requestTicket(client: MatrixClient, room: Room, conference: Conference): Promise<void> {
+    const content = { conference_id: conference.conferenceId, device_id: client.getDeviceId() ?? "" };
+    await politely(() => client.sendEvent(room.roomId, EVENT.ticketRequest, content));
 }
 
 export async function sendTicket(client: MatrixClient, room: Room, ticket: Ticket): Promise<void> {
@@ -130,23 +139,23 @@ export async function sendTicket(client: MatrixClient, room: Room, ticket: Ticke
  * Gives the ticket of our conference to those of the room who ask. `rank` is our place among the members present, by
  * number, or -1 while it is not ours to answer; the first answers at once, each next one 3 s later unless somebody did.
  */
-export function serveTickets(client: MatrixClient, room: Room, ticket: Ticket, rank: () => number): (event: Incoming) => void {
+export function serveTickets(client: MatrixClient, room: Room, conference: Conference, ticket: () => Ticket, rank: () => number): (event: Incoming) => void {
     let waiting: ReturnType<typeof setTimeout> | null = null;
     let last = -Infinity;
     return (event) => {
         if (event.type === EVENT.ticket && event.senderKey !== null) {
-            if (parseTicketSafely(event.content)?.conferenceId !== ticket.conferenceId || waiting === null) return;
+            if (parseTicketSafely(event.content)?.conferenceId !== conference.conferenceId || waiting === null) return;
             clearTimeout(waiting);
             waiting = null;
         }
         if (event.type !== EVENT.ticketRequest || event.senderKey === null || waiting !== null) return;
-        if (parseTicketRequest(event.content).conferenceId !== ticket.conferenceId) return;
+        if (parseTicketRequest(event.content).conferenceId !== conference.conferenceId) return;
         if (room.getMember(event.sender)?.membership !== "join") return;
         const turn = TICKET_RANK_MS * Math.max(0, rank());
         waiting = setTimeout(() => {
             waiting = null;
             last = Date.now();
-            if (rank() >= 0) sendTicket(client, room, ticket).catch(() => count("ticket not sent"));
+            if (rank() >= 0) sendTicket(client, room, ticket()).catch(() => count("ticket not sent"));
         }, Math.max(turn, last + TICKET_PAUSE_MS - Date.now()));
     };
 }

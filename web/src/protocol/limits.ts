@@ -71,6 +71,8 @@ export const CONFERENCE_YOUNG_MS = 15000;
 export const TICKET_RANK_MS = 3000;
 /** One member gives the ticket at most once in this time, ms: asking must not use up its homeserver's patience. */
 export const TICKET_PAUSE_MS = 2000;
+/** Between two new ticket epochs of ours, ms. Shorter: a crowd that leaves costs a timeline message each. Longer: who left is inside longer. */
+export const EPOCH_PAUSE_MS = 10000;
 
 /** Waiting for the focus to enter the direct-message room, for its answer, and for media and data channel, ms. */
 export const FOCUS_JOIN_MS = 20000;

@@ -13,6 +13,12 @@ export interface Welcome {
     epoch: number;
 }
 
+export interface EpochState {
+    epoch: number;
+    proved: boolean;
+    proposed: { epoch: number; verifier: string; yours: boolean }[];
+}
+
 export interface Member {
     member: number;
     userId: string;
@@ -47,6 +53,7 @@ export type FocusMessage =
     | { type: "speakers"; content: Speakers }
     | { type: "layers"; content: Map<string, Layer> }
     | { type: "viewers"; content: Map<Source, Viewers> }
+    | { type: "epoch"; content: EpochState }
     | { type: "negotiate"; content: { answer: string } | { error: Failure } }
     | { type: "ping" }
     | { type: "error"; content: Failure }
@@ -80,6 +87,8 @@ export function parseUntrusted(data: unknown): FocusMessage {
             return { type: "layers", content: layers(content) };
         case MESSAGE.viewers:
             return { type: "viewers", content: viewers(content) };
+        case MESSAGE.epoch:
+            return { type: "epoch", content: epoch(content) };
         case MESSAGE.negotiate:
             return { type: "negotiate", content: negotiate(content) };
         case MESSAGE.ping:
@@ -111,6 +120,21 @@ function welcome(content: Json): Welcome {
         conferenceId: text(own(content, "conference_id"), 255, "conference_id"),
         pingIntervalMs: integer(own(content, "ping_interval_ms") ?? 10000, 100, 600000, "ping_interval_ms"),
         epoch: integer(own(content, "epoch") ?? 0, 0, Number.MAX_SAFE_INTEGER, "epoch"),
+    };
+}
+
+function epoch(content: Json): EpochState {
+    return {
+        epoch: integer(own(content, "epoch"), 0, Number.MAX_SAFE_INTEGER, "epoch"),
+        proved: boolean(own(content, "proved"), "proved"),
+        proposed: array(own(content, "proposed") ?? [], 64, "proposed").map((value) => {
+            const one = object(value, "proposed");
+            return {
+                epoch: integer(own(one, "epoch"), 0, Number.MAX_SAFE_INTEGER, "epoch"),
+                verifier: text(own(one, "verifier"), 64, "verifier"),
+                yours: boolean(own(one, "yours") ?? false, "yours"),
+            };
+        }),
     };
 }
 

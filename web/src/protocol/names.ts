@@ -36,6 +36,8 @@ export const MESSAGE = {
     speakers: `${P}.speakers`,
     layers: `${P}.layers`,
     viewers: `${P}.viewers`,
+    epoch: `${P}.epoch`,
+    prove: `${P}.prove`,
     missingKey: `${P}.missing_key`,
     negotiate: "m.call.negotiate",
     ping: "m.call.ping",
@@ -47,6 +49,7 @@ export const MESSAGE = {
 
 /** First line of the text a ticket proof signs. */
 export const PROOF_HEADING = `${P}.ticket-proof`;
+export const EPOCH_PROOF_HEADING = `${P}.epoch-proof`;
 export const TICKET_SALT = "sotto ticket";
 export const RATCHET_LABEL = "SFrame 1.0 Ratchet";
 

@@ -1,0 +1,112 @@
+// The ticket epochs of a membership: newer tickets of the room are proved to the focus, and after a leave a new one is made.
+
+import type { MatrixClient, Room } from "matrix-js-sdk";
+import { randomBytes } from "../bytes.ts";
+import { count } from "../guard.ts";
+import type { Incoming } from "../matrix/inbox.ts";
+import { requestTicket, sendTicket, ticketOf } from "../matrix/tickets.ts";
+import type { Ticket } from "../protocol/events.ts";
+import { EPOCH_PAUSE_MS, TICKET_RANK_MS } from "../protocol/limits.ts";
+import type { EpochState } from "../protocol/messages.ts";
+import { MESSAGE } from "../protocol/names.ts";
+import { proveEpoch, ticketKey } from "../ticket.ts";
+import type { Pass } from "./admission.ts";
+
+export interface EpochPorts {
+    /** Our place among the members present, by number; -1 before we are in. */
+    rank(): number;
+    /** Of the call that brought us in. */
+    callId(): string;
+    send(message: object): boolean;
+}
+
+export class Epochs {
+    readonly #client: MatrixClient;
+    readonly #room: Room;
+    readonly #pass: Pass;
+    readonly #ports: EpochPorts;
+    /** Tickets by epoch and public key: which of them becomes current the focus says. */
+    #known = new Map<string, Ticket>();
+    #current: Ticket;
+    #epoch: number;
+    #highest: number;
+    #timer: ReturnType<typeof setTimeout> | null = null;
+    #lastMade = -Infinity;
+
+    constructor(client: MatrixClient, room: Room, pass: Pass, ports: EpochPorts) {
+        this.#client = client;
+        this.#room = room;
+        this.#pass = pass;
+        this.#ports = ports;
+        this.#current = pass.ticket;
+        this.#epoch = this.#highest = pass.ticket.epoch;
+    }
+
+    /** What those who ask are given. */
+    get ticket(): Ticket {
+        return this.#current;
+    }
+
+    /** An event of the conference room. */
+    take(event: Incoming): void {
+        const ticket = ticketOf(this.#room, this.#pass.conference, event);
+        if (ticket === null || ticket.epoch < this.#epoch) return;
+        if (ticket.epoch > this.#epoch) this.#quiet();
+        this.#highest = Math.max(this.#highest, ticket.epoch);
+        void this.#prove(ticket);
+    }
+
+    /** What the focus says of the epochs. */
+    told({ epoch, proved, proposed }: EpochState): void {
+        this.#epoch = epoch;
+        this.#highest = Math.max(this.#highest, epoch);
+        const mine = [...this.#known.values()].filter((ticket) => ticket.epoch === epoch).at(-1);
+        if (proved && mine) this.#current = mine;
+        for (const one of proposed) {
+            const ticket = this.#known.get(`${one.epoch}:${one.verifier}`);
+            if (!one.yours && ticket) void this.#prove(ticket);
+        }
+        // It was sent before we could read it.
+        if (!proved && !mine) requestTicket(this.#client, this.#room, this.#pass.conference).catch(() => count("ticket not asked for"));
+    }
+
+    /** Somebody is gone: after our turn, unless somebody else does so first, there is a new epoch. */
+    memberLeft(): void {
+        if (this.#timer !== null || this.#ports.rank() < 0) return;
+        const turn = this.#ports.rank() * TICKET_RANK_MS;
+        this.#timer = setTimeout(() => void this.#make(), Math.max(turn, this.#lastMade + EPOCH_PAUSE_MS - Date.now()));
+    }
+
+    close(): void {
+        this.#quiet();
+    }
+
+    #quiet(): void {
+        if (this.#timer !== null) clearTimeout(this.#timer);
+        this.#timer = null;
+    }
+
+    async #make(): Promise<void> {
+        this.#timer = null;
+        if (this.#ports.rank() < 0) return;
+        this.#lastMade = Date.now();
+        const { conferenceId, creator } = this.#pass.conference;
+        const ticket = { conferenceId, creator, epoch: ++this.#highest, secret: randomBytes(32) };
+        try {
+            await sendTicket(this.#client, this.#room, ticket);
+            await this.#prove(ticket);
+        } catch {
+            count("ticket not sent");
+        }
+    }
+
+    async #prove(ticket: Ticket): Promise<void> {
+        const key = await ticketKey(ticket);
+        this.#known.set(`${ticket.epoch}:${key.verifier}`, ticket);
+        while (this.#known.size > 8) this.#known.delete(this.#known.keys().next().value!);
+        const { conferenceId, creator, epoch } = ticket;
+        const [userId, deviceId] = [this.#client.getSafeUserId(), this.#client.getDeviceId() ?? ""];
+        const proof = await proveEpoch(key, { conferenceId, creator, epoch, userId, deviceId, callId: this.#ports.callId() });
+        this.#ports.send({ type: MESSAGE.prove, content: { epoch, verifier: key.verifier, proof } });
+    }
+}

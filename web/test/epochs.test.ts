@@ -1,0 +1,91 @@
+// Ticket epochs of a membership: what is proved, what is asked for, and when a new one is made.
+
+import assert from "node:assert/strict";
+import { describe, it, mock } from "node:test";
+import { Epochs } from "../src/conference/epochs.ts";
+import type { Incoming } from "../src/matrix/inbox.ts";
+import { ticketContent, type Ticket } from "../src/protocol/events.ts";
+import { ticketKey } from "../src/ticket.ts";
+
+const P = "org.matrix.msc2359";
+const ID = "abcdefghijklmnopqrstuv";
+const CREATOR = "@alice:x";
+
+function ticket(epoch: number, byte = epoch): Ticket {
+    return { conferenceId: ID, creator: CREATOR, epoch, secret: new Uint8Array(32).fill(byte) };
+}
+
+function membership(rank = 0) {
+    const events: [string, Record<string, unknown>][] = [];
+    const said: { type: string; content: Record<string, unknown> }[] = [];
+    const client = {
+        getSafeUserId: () => "@bob:x",
+        getUserId: () => "@bob:x",
+        getDeviceId: () => "BOB",
+        sendEvent: async (_room: string, type: string, content: Record<string, unknown>) => void events.push([type, content]),
+    };
+    const room = { roomId: "!r", getMember: (user: string) => ({ membership: user === "@gone:x" ? "leave" : "join" }), getLiveTimeline: () => ({ getState: () => ({ getStateEvents: () => ({}) }) }) };
+    const pass = { conference: { conferenceId: ID, creator: CREATOR, focus: "@f:x", createdTs: 1 }, ticket: ticket(0) };
+    const ports = { rank: () => rank, callId: () => "call", send: (message: object) => (said.push(message as (typeof said)[number]), true) };
+    const epochs = new Epochs(client as never, room as never, pass, ports);
+    const take = (one: Ticket, sender = CREATOR, senderKey: string | null = "key") =>
+        epochs.take({ id: "$", type: `${P}.ticket`, content: ticketContent(one), sender, senderKey, ts: 1, age: 1 } satisfies Incoming);
+    return { epochs, events, said, take };
+}
+
+const settle = async () => {
+    for (let i = 0; i < 40; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+describe("epochs", () => {
+    it("a newer ticket of the room is proved, and given to others once it is current", async () => {
+        const { epochs, said, take } = membership();
+        take(ticket(1));
+        await settle();
+        const { verifier } = await ticketKey(ticket(1));
+        assert.equal(said.length, 1);
+        assert.deepEqual([said[0]!.type, said[0]!.content.epoch, said[0]!.content.verifier], [`${P}.prove`, 1, verifier]);
+        assert.equal(epochs.ticket.epoch, 0);
+        epochs.told({ epoch: 1, proved: true, proposed: [] });
+        assert.equal(epochs.ticket.epoch, 1);
+    });
+
+    it("tickets in clear, of people who left the room, and of earlier epochs are not", async () => {
+        const { epochs, said, take } = membership();
+        take(ticket(1), CREATOR, null);
+        take(ticket(1), "@gone:x");
+        epochs.told({ epoch: 2, proved: true, proposed: [] });
+        take(ticket(1));
+        await settle();
+        assert.deepEqual(said, []);
+    });
+
+    it("a ticket that this device never got is asked for", async () => {
+        const { epochs, events } = membership();
+        epochs.told({ epoch: 1, proved: false, proposed: [] });
+        await settle();
+        assert.deepEqual(events, [[`${P}.ticket_request`, { conference_id: ID, device_id: "BOB" }]]);
+    });
+
+    it("after a leave the first makes a new one, and the next only when nobody did", async () => {
+        mock.timers.enable({ apis: ["setTimeout"] });
+        try {
+            const [first, second, third] = [membership(0), membership(1), membership(2)];
+            for (const { epochs } of [first, second, third]) epochs.memberLeft();
+            mock.timers.tick(1);
+            await settle();
+            assert.equal(first.events.length, 1);
+            assert.deepEqual([first.events[0]![0], first.events[0]![1].epoch], [`${P}.ticket`, 1]);
+            assert.deepEqual(first.said.map(({ content }) => content.epoch), [1]);
+            second.take(ticket(1));
+            mock.timers.tick(3000);
+            await settle();
+            assert.equal(second.events.length, 0);
+            mock.timers.tick(3000);
+            await settle();
+            assert.equal(third.events.length, 1);
+        } finally {
+            mock.timers.reset();
+        }
+    });
+});
