@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from control.io.http import HttpServer
+from control.protocol.limits import RESUME_MAX_BYTES
 
 PAGE = "<html>" + "x" * 2000
 CONFIG = {"homeserver": "https://matrix.example.org", "focus": "@sotto:example.org"}
@@ -43,6 +45,29 @@ async def test_the_page_its_configuration_and_readiness(base: str) -> None:
         assert [(await client.get("/readyz")).status for _ in range(2)] == [503, 200]
         assert (await client.get("/healthz")).status == 200
         assert (await client.get("/metrics")).status == 200
+
+
+async def test_a_member_may_ask_for_a_second_connection(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def resume(body: str) -> tuple[int, dict[str, Any]]:
+        asked.append(body)
+        return (200, {"member": 3}) if body == "right" else (404, {"error": {"code": "resume_unknown"}})
+
+    server = HttpServer(CollectorRegistry(), lambda: None, CONFIG, None, Counter().update, resume)
+    address = f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}"
+    async with aiohttp.ClientSession(address) as client:
+        async with client.post("/resume", data="right") as answer:
+            assert (answer.status, await answer.json()) == (200, {"member": 3})
+            assert answer.headers["Cache-Control"] == "no-store"
+        async with client.post("/resume", data="wrong") as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (404, "resume_unknown")
+        for body, status in ((b"\xff\xfe", 400), (b"x" * (RESUME_MAX_BYTES + 1), 413)):
+            async with client.post("/resume", data=body) as answer:
+                assert answer.status == status
+        assert (await client.get("/resume")).status == 404
+    assert asked == ["right", "wrong"]
+    await server.stop()
 
 
 @pytest.mark.parametrize(
