@@ -18,7 +18,9 @@ SIZES = {"t": (320, 180), "m": (640, 360), "f": (1280, 720)}
 RATES = {"t": 15.0, "m": 30.0, "f": 30.0}
 NOMINAL = {"t": 150_000, "m": 500_000, "f": 1_700_000}
 LAYERS = (0, 2, 1, 2)
-"""Temporal layer of each frame in turn (L1T3)."""
+"""Temporal layer of each frame in turn (L1T3); the higher ones refer to the lowest alone."""
+SYNC = 0x20
+"""The Y bit of RFC 7741: from here on somebody may be given this layer."""
 KEY_FRAME_SIZE = 3.0
 """In frames of mean size."""
 PACKET_BYTES = 1100
@@ -170,7 +172,7 @@ class Sender:
                 0xE0,
                 0x8000 | encoding.picture,
                 encoding.base,
-                layer << 6,
+                layer << 6 | SYNC * (layer > 0),
             )
             body = b""
             if index == 0:
