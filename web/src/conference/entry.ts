@@ -6,14 +6,14 @@ import { directRoom } from "../matrix/dm.ts";
 import { FocusCall, type StreamMetadata } from "../matrix/focuscall.ts";
 import type { Answer, Conference } from "../protocol/events.ts";
 import { Trouble } from "../protocol/errors.ts";
-import { CONFERENCE_YOUNG_MS } from "../protocol/limits.ts";
+import { CLOCK_HOPELESS_MS, CONFERENCE_YOUNG_MS } from "../protocol/limits.ts";
 import { joinContent, type Admission, type Pass } from "./admission.ts";
 
 /** The focus may learn of a conference a moment after its members: how often and how long apart we ask again. */
 const UNKNOWN_RETRIES = 2;
 const UNKNOWN_RETRY_MS = 1500;
 
-/** So often is a ticket of an earlier epoch given up for another; more would only keep somebody with a wrong clock waiting. */
+/** So often is a ticket of an earlier epoch given up for another. */
 const EXPIRED_RETRIES = 2;
 
 export interface EntryPorts {
@@ -95,7 +95,8 @@ export class Entry {
     /** True when it is worth trying again, with whatever pass is found next. */
     async #anotherWay(error: Trouble, pass: Pass, unknown: number): Promise<boolean> {
         const { admission, client } = this.#ports;
-        if (error.code === "ticket_invalid" || (error.code === "ticket_expired" && this.#expired++ < EXPIRED_RETRIES)) {
+        const older = error.code === "ticket_expired" && error.clockOff < CLOCK_HOPELESS_MS;
+        if (error.code === "ticket_invalid" || (older && this.#expired++ < EXPIRED_RETRIES)) {
             admission.ticketRefused(pass);
             return true;
         }

@@ -85,7 +85,7 @@ export class FocusCall {
         } else if (event.type === EVENT.reject || event.type === EVENT.hangup) {
             const refusal = parseRefusal(event.content);
             if (refusal.callId !== this.callId) return;
-            const trouble = new Trouble(refusal.code, refusal.message);
+            const trouble = new Trouble(refusal.code, refusal.message, Math.abs(Date.now() - event.ts));
             if (this.#answered) this.#answered(trouble);
             else this.onhangup(trouble);
         }

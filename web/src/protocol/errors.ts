@@ -128,10 +128,13 @@ export function explain(code: string, message = ""): Explanation {
 /** A failure with a code that `explain` knows; `message` is the other side's own sentence. */
 export class Trouble extends Error {
     readonly code: string;
+    /** How far our clock is from the homeserver's, ms, where what told of the trouble says so. */
+    readonly clockOff: number;
 
-    constructor(code: string, message = "") {
+    constructor(code: string, message = "", clockOff = 0) {
         super(message || explain(code).cause);
         this.name = "Trouble";
         this.code = code;
+        this.clockOff = clockOff;
     }
 }

@@ -53,6 +53,8 @@ export const REPLAY_WINDOW = 1024;
 
 /** Clocks of homeservers and of a conference's creator may differ by this much, ms. */
 export const CLOCK_SKEW_MS = 60000;
+/** A clock so far off makes every proof look expired (the focus allows 5 minutes): another ticket does not help. */
+export const CLOCK_HOPELESS_MS = 4 * 60000;
 
 /** Events read back in a room's history when looking for a ticket: pages and events per page. */
 export const HISTORY_PAGES = 4;
