@@ -200,7 +200,7 @@ class Supervisor:
                 process = worker.active.process
                 log.info("%s started, process %d", worker.active.name, process.pid if process else 0)
             _reaped(worker.standby)
-        if (ended := _reaped(self._control)) and ended.status == EXIT_HOPELESS:
+        if _reaped(self._control) == (EXIT_HOPELESS,):
             self._hopeless = EXIT_HOPELESS
 
     def _kill_hanging(self) -> None:
@@ -294,14 +294,8 @@ class Supervisor:
         self._lock.close()
 
 
-class _Ended:
-    """How a process ended."""
-
-    def __init__(self, status: int | None) -> None:
-        self.status = status
-
-
-def _reaped(child: Child) -> _Ended | None:
+def _reaped(child: Child) -> tuple[int | None] | None:
+    """Its exit status in a tuple, if it has ended."""
     if child.process is None or not child.process.ended:
         return None
     status = child.reap()
@@ -313,4 +307,4 @@ def _reaped(child: Child) -> _Ended | None:
         else f"with status {status}"
     )
     log.warning("%s ended %s", child.name, how)
-    return _Ended(status)
+    return (status,)

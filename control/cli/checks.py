@@ -42,8 +42,6 @@ class Case:
 
     config: Config
     proc_sys: Path = Path("/proc/sys")
-    kept_token: str = ""
-    """Of the bot, as far as an earlier check found one that works."""
 
     @property
     def base(self) -> str:
@@ -100,7 +98,6 @@ def _bot(case: Case) -> Iterator[Result]:
                     "Log the bot in and put its own token into the file.",
                 )
                 return
-            case.kept_token = token
             yield Result("ok", "the bot's access token is accepted")
         elif given.password_file is not None:
             user_id = ask.log_in(case.base, given.user_id, given.password_file.read_text().strip())

@@ -22,7 +22,7 @@ def doctor(path: Path, as_json: bool, only: tuple[str, ...]) -> None:
     case = Case(load_or_exit(path))
     worst = 0
     told: list[dict[str, str]] = []
-    for name, check in CHECKS.items():
+    for name in CHECKS:
         if only and name not in only:
             continue
         for result in _results(name, case):
@@ -33,7 +33,6 @@ def doctor(path: Path, as_json: bool, only: tuple[str, ...]) -> None:
             click.echo(f"{mark(result.level)} {result.text}")
             if result.fix:
                 click.echo("".join(f"         {line}\n" for line in result.fix.splitlines()), nl=False)
-        del check
     if as_json:
         click.echo(json.dumps(told, indent=1))
     elif worst == 0:

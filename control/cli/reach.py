@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from control.cli.asking import Server
 from control.cli.main import Failure
-from control.config import Config
+from control.config import Config, MediaConfig
 from control.io.sockets import BindError, bind_media
 
 PROBES = 5
@@ -37,7 +37,7 @@ def reach(config: Config, server: Server) -> Iterator[tuple[str, str, str]]:
     try:
         port = bound[0].getsockname()[1]
         yield "ok", f"UDP port {port} can be opened", ""
-        for address in _targets(media.advertise):
+        for address in _targets(media):
             arrived = _arrives(address, port, bound)
             yield _judged(address, port, arrived)
     finally:
@@ -47,7 +47,7 @@ def reach(config: Config, server: Server) -> Iterator[tuple[str, str, str]]:
 
 def _through_server(config: Config, server: Server) -> Iterator[tuple[str, str, str]]:
     """It runs and has the ports: it counts what comes."""
-    for address in _targets(config.media.advertise):
+    for address in _targets(config.media):
         before = _counted(server)
         _send(address, config.media.port)
         time.sleep(0.3)
@@ -59,8 +59,10 @@ def _counted(server: Server) -> int:
     return sum(int(worker["counters"]["demux_unknown_dropped"]) for worker in workers)
 
 
-def _targets(advertise: Sequence[str]) -> Sequence[str]:
-    return advertise or [_own_address()]
+def _targets(media: MediaConfig) -> Sequence[str]:
+    """What clients are told."""
+    named = [address for address in media.listen if not ipaddress.ip_address(address).is_unspecified]
+    return media.advertise or named or [_own_address()]
 
 
 def _own_address() -> str:

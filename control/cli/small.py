@@ -71,4 +71,4 @@ def join(arguments: tuple[str, ...]) -> int:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> int:
     """Measure what this machine can carry. Works in a checkout of the sources."""
-    return _run("benchmarks.bench", arguments, "the benchmark (it comes with the sources)")
+    return _run("benchmarks", arguments, "the benchmark (it comes with the sources)")

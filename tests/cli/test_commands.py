@@ -24,6 +24,12 @@ def test_every_command_explains_itself(command: str):
     assert len(said.splitlines()) > 4
 
 
+def test_programs_that_are_called_are_there(root: Path):
+    """bench is of the sources, so it is looked for where they are."""
+    for command in ("join", "bench"):
+        assert "usage" in sotto(command, "--help").stdout.lower(), command
+
+
 def test_a_mistyped_command_is_named(tmp_path: Path):
     assert "did you mean 'doctor'?" in sotto("docter", status=os.EX_USAGE).stderr
 

@@ -1,7 +1,6 @@
 """`sotto doctor` meets planted faults, one at a time, and names each with its fix."""
 
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -216,8 +215,7 @@ def test_no_browser_client(config: Config, tmp_path: Path):
     assert "has no browser client" in found("page", replace(config, client=client), "error").text
 
 
-def test_a_healthy_case_has_no_error(config: Config, synapse: Synapse):
-    (config.homeserver.password_file).write_text("irrelevant")
-    for name in ("kernel", "crypto", "files", "supervisor", "layout"):
-        assert not [each for each in CHECKS[name](Case(config)) if each.level == "error"]
-    assert shutil.disk_usage("/").free
+def test_a_healthy_case_has_no_error(config: Config):
+    for name in ("kernel", "crypto", "files", "ports", "supervisor", "layout"):
+        results = list(CHECKS[name](Case(config)))
+        assert not [each for each in results if each.level == "error"], name
