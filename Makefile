@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean
+.PHONY: chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -29,6 +29,9 @@ test: browsers build web c-test fuzz-quick ## every test
 
 c-test: setup ## the C core's own tests, under the address and undefined-behaviour sanitizers
 	@tools/c-test.sh
+
+wheel: build web ## one file that installs on any machine with Python 3.11 or newer: dist/sotto-*.whl
+	@tools/wheel.sh
 
 fuzz: ## hostile bytes for every parser and the forwarding core, TIME=60 seconds each
 	@tools/setup.sh fuzz

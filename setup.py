@@ -2,14 +2,18 @@
 
 fastpath/*.c becomes one static library, each fastpath_ext/*.pyx one extension linked with it.
 The environment variable SOTTO_PROFILE chooses how: release (the default), debug, sanitize, coverage.
+SOTTO_WHEEL=1 (tools/wheel.sh) builds for every Python from 3.11 on, by its limited interface. web/dist, when it
+is there, becomes the package's `control/page`: what `sotto serve` hands out.
 """
 
 import os
+import shutil
 from glob import glob
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 SANITIZE = ["-fsanitize=address,undefined"]
 PROFILES = {
@@ -53,6 +57,9 @@ HEADERS = sorted(glob("fastpath/*.h"))
 INCLUDES = [*os.environ.get("CPATH", "").split(":"), "/usr/include", "/usr/local/include"]
 IPSEC_MB = any(os.path.exists(os.path.join(d, "intel-ipsec-mb.h")) for d in INCLUDES if d)
 MACROS = [("_GNU_SOURCE", None), *([("SOTTO_HAVE_IPSEC_MB", "1")] if IPSEC_MB else [])]
+# Python's limited interface as of 3.11, the oldest that has buffers in it: one wheel for all later ones.
+LIMITED = bool(os.environ.get("SOTTO_WHEEL"))
+LIMITED_MACROS = [("Py_LIMITED_API", "0x030B0000")] if LIMITED else []
 # As plain arguments, because they must follow the static library that needs them.
 LIBRARIES = ["-lcrypto", *(["-lIPSec_MB"] if IPSEC_MB else [])]
 
@@ -63,14 +70,28 @@ def extension(name: str) -> Extension:
         [f"fastpath_ext/{name}.pyx"],
         # Not -I fastpath: its limits.h would stand before the system's <limits.h>.
         include_dirs=["."],
-        define_macros=MACROS,
+        define_macros=[*MACROS, *LIMITED_MACROS],
+        py_limited_api=LIMITED,
         depends=[*HEADERS, *SOURCES, "setup.py"],
         extra_compile_args=[*CFLAGS, "-idirafter", "fastpath"],
         extra_link_args=[*LIBRARIES, *PROFILE["ldflags"]],
     )
 
 
+class BuildPyWithPage(build_py):
+    """The browser client lies outside of the packages while it is developed, and in one when installed."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode and os.path.isfile("web/dist/index.html"):
+            target = Path(self.build_lib, "control", "page")
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree("web/dist", target)
+
+
 setup(
+    cmdclass={"build_py": BuildPyWithPage},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED else {},
     libraries=[
         (
             "fastpath",

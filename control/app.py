@@ -19,6 +19,7 @@ from nio import AsyncClient
 from control.config import Config
 from control.handover import EXIT_HOPELESS, Handover
 from control.io.conferences import ConferenceRuntime
+from control.io.figures_page import Readers
 from control.io.http import HttpServer
 from control.io.matrix import BACKOFF_MAX_S, BACKOFF_MIN_S, MatrixBot
 from control.io.matrix_account import (
@@ -76,10 +77,11 @@ class App:
             registry(collector),
             self._not_ready,
             client_config(config),
-            config.client.web_dir,
+            config.client.page,
             self._counts.count,
             self._resume,
             StatusPage(Path(handover.run_dir), self._overview),
+            Readers(config.server.metrics, config.server.metrics_token_file),
         )
         self._operator = OperatorSocket(
             Path(handover.run_dir),

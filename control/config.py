@@ -49,6 +49,13 @@ class ServerConfig:
     """Address and port of the browser client, /metrics and the health pages; put a TLS proxy before it."""
     workers: int = 0
     """Processes that forward media. 0: one per core. More than cores only adds switching between them."""
+    metrics: str = "local"
+    """Who may read /metrics on that port: "local" (programs on this machine that ask by address, not through
+    a proxy), "token" (whoever brings the token of metrics_token_file), "open" (everybody: only behind a proxy
+    that hides it)."""
+    metrics_token_file: Path | None = None
+    """File with the token on one line; Prometheus sends it by `authorization: {credentials_file: ...}`.
+    Default: none, which metrics = "token" refuses."""
     allowed_servers: tuple[str, ...] = ()
     """Homeservers whose users may begin and join conferences. Default: all that can reach the bot."""
 
@@ -89,11 +96,18 @@ class ClientConfig:
     """[client]: the browser client this server hands out."""
 
     web_dir: Path | None = None
-    """Folder with the built client. Default: none is served."""
+    """Folder with the built client. Default: the one that came with this program."""
     key_transport: str = "timeline"
     """How members exchange media keys: "timeline" (encrypted room events) or "to-device" (Olm)."""
     homeserver_url: str = ""
     """Base URL of the homeserver as browsers reach it. Default: [homeserver].url."""
+
+    @property
+    def page(self) -> Path | None:
+        """The folder that is served: a wheel has the client inside, a checkout builds it."""
+        beside = Path(__file__).resolve().parent
+        own = (beside / "page", beside.parent / "web" / "dist")
+        return self.web_dir or next((folder for folder in own if (folder / "index.html").is_file()), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +265,10 @@ def _check(config: Config, where: Any) -> None:
         host_and_port(server.http)
     except ValueError:
         refuse("server", "http", 'http must be address:port, such as "127.0.0.1:8448" or "[::1]:8448"')
+    if server.metrics not in ("local", "token", "open"):
+        refuse("server", "metrics", 'metrics must be "local", "token" or "open"')
+    if (server.metrics == "token") != (server.metrics_token_file is not None):
+        refuse("server", "metrics", 'metrics = "token" and metrics_token_file go together')
     if not 0 <= server.workers <= 1024:
         refuse("server", "workers", "workers must be between 0 (one per core) and 1024")
     if media.port < 0 or media.port + max(server.workers - 1, 0) > 65535:

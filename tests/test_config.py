@@ -42,10 +42,10 @@ def test_the_example_is_valid():
     assert config.homeserver.user_id == "@sotto:example.org"
 
 
-def test_the_example_finds_the_client_where_the_readme_copies_it(tmp_path):
-    example = Path(__file__).parents[1] / "examples" / "sotto.toml"
-    (tmp_path / "sotto.toml").write_text(example.read_text())
-    assert load(tmp_path / "sotto.toml", {}).client.web_dir == tmp_path / "web" / "dist"
+def test_the_page_is_the_folder_named_or_the_one_that_came_with_the_program(write, tmp_path):
+    root = Path(__file__).parents[1]
+    assert load(write(MINIMAL), {}).client.page in (root / "web" / "dist", root / "control" / "page", None)
+    assert load(write(MINIMAL + '[client]\nweb_dir = "web"\n'), {}).client.page == tmp_path / "web"
 
 
 def test_environment_wins(write):
@@ -102,6 +102,8 @@ def test_handed_over_unchanged(write):
         (MINIMAL + "access_token_file = 'token'\n", 5, "contradict"),
         (MINIMAL + "[server]\nhttp = '::1:80'\n", 6, "address:port"),
         (MINIMAL + "[server]\nhttp = '8448'\n", 6, "address:port"),
+        (MINIMAL + "[server]\nmetrics = 'public'\n", 6, '"local", "token" or "open"'),
+        (MINIMAL + "[server]\nmetrics = 'token'\n", 6, "metrics_token_file go together"),
         (MINIMAL + "[server]\nworkers = -1\n", 6, "one per core"),
         (MINIMAL.replace("@sotto:example.org", "sotto"), 3, "whole id"),
         (MINIMAL.replace("https://", "https://user@"), 2, "without a user"),

@@ -246,13 +246,22 @@ def _ports(case: Case) -> Iterator[Result]:
 
 def _page(case: Case) -> Iterator[Result]:
     client = case.config.client
-    if client.web_dir is None:
-        yield Result("ok", "no browser client is served ([client].web_dir)")
-        return
-    if not (client.web_dir / "index.html").exists():
+    if case.config.server.metrics == "open":
         yield Result(
-            "error", f"{client.web_dir} has no browser client", "make web, or another [client].web_dir."
+            "warning",
+            "everybody who reaches the page can read /metrics: how many people talk, and when",
+            'Set [server].metrics to "local" or "token", or hide it in the proxy: examples/nginx.conf.',
         )
+    folder = client.page
+    if folder is None:
+        yield Result(
+            "warning",
+            "no browser client is served: none is installed with this program",
+            "make web, or use the packaged wheel, or set [client].web_dir.",
+        )
+        return
+    if not (folder / "index.html").exists():
+        yield Result("error", f"{folder} has no browser client", "make web, or another [client].web_dir.")
     host = case.config.http_address[0]
     parts = urlsplit(client.homeserver_url)
     if host not in ("127.0.0.1", "::1", "localhost"):

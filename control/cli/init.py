@@ -119,7 +119,6 @@ def _write(
     advertise: tuple[str, ...],
     http_address: str,
 ) -> None:
-    web_dir = Path(__file__).resolve().parents[2] / "web" / "dist"
     shown = password.relative_to(folder) if password.is_relative_to(folder) else password
     lines = [
         "# Made by `sotto init`. Every option is explained by `sotto config options`.",
@@ -139,8 +138,6 @@ def _write(
     if advertise:
         lines.append("advertise = [" + ", ".join(f'"{address}"' for address in advertise) + "]")
     lines += ["", "[client]"]
-    if web_dir.is_dir():
-        lines.append(f'web_dir = "{web_dir}"')
     if urlsplit(homeserver).hostname in ("127.0.0.1", "::1", "localhost"):
         lines.append("# The homeserver as browsers reach it:")
         lines.append(f'# homeserver_url = "https://{user_id.partition(":")[2]}"')

@@ -17,6 +17,8 @@ EXAMPLES: Final = {
     "homeserver.access_token_file": '"/etc/sotto/bot.token"',
     "server.data_dir": '"/var/lib/sotto"',
     "server.http": '"[::1]:8449"',
+    "server.metrics": '"token"',
+    "server.metrics_token_file": '"/etc/sotto/metrics.token"',
     "server.workers": "2",
     "server.allowed_servers": '["example.org", "friends.example.net"]',
     "media.listen": '["192.0.2.10"]',

@@ -183,6 +183,7 @@ class Demo:
                         "data_dir": "data",
                         "http": f"{self._host()}:{port}",
                         "workers": self._workers,
+                        "metrics": "open",  # the check's browsers read it from their own network
                     },
                     "media": {"listen": [self.media_address], "port": 0, "advertise": [self.media_address]},
                     "client": {"web_dir": str(web), "key_transport": self._key_transport},

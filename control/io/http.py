@@ -10,8 +10,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
+from control.io.figures_page import Readers, add_figures
 from control.io.status_page import StatusPage
 from control.protocol.limits import RESUME_MAX_BYTES
 from control.protocol.names import RESUME_URL
@@ -49,8 +49,8 @@ class HttpServer:
         count: Callable[[str], None] = lambda name: None,
         resume: Callable[[str], tuple[int, dict[str, Any]]] | None = None,
         status: StatusPage | None = None,
+        readers: Readers = Readers(),  # noqa: B008 - a value
     ) -> None:
-        self._registry = registry
         self._ready = ready
         self._config = dict(client_config)
         self._resume = resume
@@ -60,7 +60,7 @@ class HttpServer:
         app = web.Application(client_max_size=RESUME_MAX_BYTES)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
+        add_figures(app, registry, readers)
         app.router.add_get("/config.json", self._client_config)
         app.router.add_post(RESUME_URL, self._resume_untrusted)
         if status is not None:
@@ -88,11 +88,6 @@ class HttpServer:
         return (
             web.Response(text="ready\n") if reason is None else web.Response(status=503, text=reason + "\n")
         )
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body: bytes = encode(self._registry)
-        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _client_config(self, request: web.Request) -> web.Response:
         return web.Response(

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
+from control.io.figures_page import Readers
 from control.io.http import HttpServer
 from control.protocol.limits import RESUME_MAX_BYTES
 
@@ -90,3 +91,38 @@ async def test_other_paths_are_not_found_and_not_logged(
         async with aiohttp.ClientSession() as client, client.get(URL(base + path, encoded=True)) as answer:
             assert answer.status == 404
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8448"}, 200),
+        ({"Host": "[::1]:8448"}, 200),
+        ({"Host": "meet.example.org"}, 403),  # a proxy that passes the name on
+        ({"X-Forwarded-For": "192.0.2.1"}, 403),  # or says for whom it asks
+        ({"Forwarded": "for=192.0.2.1"}, 403),
+        ({"Authorization": "Bearer secret", "Host": "meet.example.org"}, 403),
+    ],
+)
+async def test_figures_are_for_this_machine(base: str, headers: dict[str, str], status: int) -> None:
+    async with aiohttp.ClientSession(base) as client, client.get("/metrics", headers=headers) as answer:
+        assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("given", "status"), [("Bearer secret", 200), ("Bearer other", 403), ("secret", 403), ("", 403)]
+)
+async def test_figures_for_whoever_brings_the_token(tmp_path: Path, given: str, status: int) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    server = HttpServer(
+        CollectorRegistry(), lambda: None, CONFIG, None, Counter().update, readers=Readers("token", token)
+    )
+    address = f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}"
+    async with aiohttp.ClientSession(address) as client:
+        headers = {"Authorization": given, "Host": "meet.example.org"}
+        assert (await client.get("/metrics", headers=headers)).status == status
+        token.write_text("\n")  # emptied: nobody may, not even without one
+        assert (await client.get("/metrics", headers={"Authorization": "Bearer "})).status == 403
+    await server.stop()
