@@ -116,7 +116,7 @@ class Conference:
     @property
     def epoch(self) -> int:
         """Of the ticket that admits now."""
-        return self._membership.epoch
+        return self._membership.epoch[0]
 
     @property
     def members(self) -> Mapping[int, messages.Member]:

@@ -64,7 +64,7 @@ class Membership:
         self.senders = Senders(self._send_packet)
         self.gestures: Gestures | None = None
         self.epochs: Epochs | None = None
-        self.epoch = 0  # of the ticket, as the welcome told it
+        self.epoch = 0, b""  # number and verifier of the one that is current
         self.service: str | None = None  # the address that config.json comes from
         self._keys: KeyLink | None = None
         self._link: Link | None = None
@@ -228,7 +228,7 @@ class Membership:
             case messages.Viewers(viewers):
                 self.viewers = viewers
             case messages.Epoch():
-                self.epoch = message.epoch
+                self.epoch = message.epoch, message.verifier
                 if self.epochs is not None:
                     self.epochs.told(message)
                     self.prove()
@@ -238,7 +238,7 @@ class Membership:
         holds."""
         self.slots, self.layers, self.viewers = {}, {}, {}
         self._resume = welcome.resume
-        self.epoch = welcome.epoch
+        self.epoch = welcome.epoch, welcome.verifier
         self._silence_s = max(5.0, 2.5 * welcome.ping_interval_s)
         if self.welcomed.is_set():
             return self._move(welcome, link)

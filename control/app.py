@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from aiohttp import ClientError
 from nio import AsyncClient
@@ -190,6 +191,7 @@ class App:
             count=self._counts.count,
             allowed_servers=self._config.server.allowed_servers,
             rates=self._config.media.rates,
+            resume_url=urljoin(self._config.server.public_url, names.RESUME_PATH),
             memories=[link.memory for link in self._links],
         )
 
@@ -284,6 +286,8 @@ def client_config(config: Config) -> dict[str, Any]:
         "focus": config.homeserver.user_id,
         "key_transport": config.client.key_transport,
     }
+    if config.server.public_url:
+        told["url"] = config.server.public_url
     if config.demo.people is not None and _is_loopback(config.http_address[0]):
         stage = json.loads(config.demo.people.read_text())
         told["demo"] = {"room_id": stage["room_id"], "people": stage["people"]}

@@ -47,6 +47,9 @@ class ServerConfig:
     """What must outlive a restart: the bot's device keys and where it is in Matrix. Made if missing."""
     http: str = "127.0.0.1:8448"
     """Address and port of the browser client, /metrics and the health pages; put a TLS proxy before it."""
+    public_url: str = ""
+    """Address at which people reach that port through the proxy; ends with "/". Members are told it, so that
+    those who never saw the page come back after an interruption, too. Default: only browsers know it."""
     workers: int = 0
     """Processes that forward media. 0: one per core. More than cores only adds switching between them."""
     metrics: str = "local"
@@ -248,9 +251,12 @@ def _check(config: Config, where: Any) -> None:
         raise ConfigError(f"{where(section, option)}: {why}")
 
     homeserver, server, media, client = config.homeserver, config.server, config.media, config.client
+    if server.public_url and not server.public_url.endswith("/"):
+        refuse("server", "public_url", 'public_url must end with "/": what is beside it is looked for there')
     for section, option, url in (
         ("homeserver", "url", homeserver.url),
         ("client", "homeserver_url", client.homeserver_url),
+        ("server", "public_url", server.public_url or homeserver.url),
     ):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:

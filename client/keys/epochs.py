@@ -25,21 +25,30 @@ class Epochs:
     clock."""
 
     def __init__(
-        self, ticket: Ticket, current: int, prove: Callable[[Ticket], bytes], random: Callable[[int], bytes]
+        self,
+        ticket: Ticket,
+        current: tuple[int, bytes],
+        prove: Callable[[Ticket], bytes],
+        random: Callable[[int], bytes],
     ) -> None:
-        self.current = current
+        """`current`: number and verifier, as P.welcome told them."""
+        self._current = current
         self._known: dict[tuple[int, bytes], Ticket] = {}
         self._joined_with = ticket
         self._prove, self._random = prove, random
         self._proofs: list[Proof] = []
-        self._foremost: dict[int, bytes] = {}
-        self._highest = max(current, ticket.epoch)
+        self._highest = max(current[0], ticket.epoch)
         self._newest_at = -NEVER
         self._propose_at = NEVER
         self._proved, self._asked_at = True, -NEVER
         self._know(ticket)
-        if ticket.epoch != current:
+        if (ticket.epoch, ticket.verifier) != current:
             self._say(ticket)
+
+    @property
+    def current(self) -> int:
+        """The number of the epoch that admits now."""
+        return self._current[0]
 
     def ticket_arrived(self, ticket: Ticket, now: float) -> None:
         """One of our conference, whoever sent it: what it is worth the focus decides."""
@@ -56,22 +65,18 @@ class Epochs:
 
     def told(self, epoch: Epoch) -> None:
         """P.epoch."""
-        for each in reversed(epoch.proposed):
-            self._foremost[each.epoch] = each.verifier
-        self.current = epoch.epoch
+        self._current = epoch.epoch, epoch.verifier
         self._highest = max(self._highest, self.current)
         self._known = {key: ticket for key, ticket in self._known.items() if key[0] >= self.current}
         self._proved = epoch.proved
         if epoch.proved:
             return
-        ours = [ticket for (number, _), ticket in self._known.items() if number == self.current]
-        for ticket in ours:
+        if (ticket := self._known.get(self._current)) is not None:
             self._say(ticket)
 
     def lacking(self, now: float) -> bool:
         """Whether to ask the room for the ticket of the current epoch, which we have not."""
-        have = self._proved or any(number == self.current for number, _ in self._known)
-        if have or now - self._asked_at < limits.TICKET_ANSWER_S:
+        if self._proved or self._current in self._known or now - self._asked_at < limits.TICKET_ANSWER_S:
             return False
         self._asked_at = now
         return True
@@ -99,11 +104,7 @@ class Epochs:
     @property
     def ticket(self) -> Ticket:
         """What admits now: given to those who ask."""
-        ours = [ticket for (number, _), ticket in self._known.items() if number == self.current]
-        foremost = self._foremost.get(self.current)
-        return next(
-            (each for each in ours if each.verifier == foremost), ours[0] if ours else self._joined_with
-        )
+        return self._known.get(self._current, self._joined_with)
 
     def _know(self, ticket: Ticket) -> None:
         self._known[ticket.epoch, ticket.verifier] = ticket

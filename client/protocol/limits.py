@@ -12,6 +12,8 @@ MEMBER_NUMBER_MAX: Final = 0xFFFF
 # Identifiers of Matrix end at 255 bytes.
 ID_MAX: Final = 255
 SAFE_INTEGER: Final = 2**53 - 1
+# A web address. Longer ones no server takes.
+ADDRESS_MAX: Final = 2048
 
 # Slot pairs in the invite, the step and the most (docs/protocol.md section 4). More: a larger first event.
 # Fewer: an early second offer.

@@ -16,6 +16,7 @@ class Welcome:
     conference_id: str
     ping_interval_s: float
     epoch: int
+    verifier: bytes
     resume: "Resume | None" = None
 
 
@@ -121,6 +122,7 @@ class Epoch:
     """`proved`: have we; if not, we have `grace_s` left. `proposed`: the foremost first."""
 
     epoch: int
+    verifier: bytes
     proved: bool
     grace_s: float | None
     proposed: tuple[Proposed, ...]

@@ -114,12 +114,16 @@ def _welcome(content: Mapping[str, Any]) -> Welcome:
         conference_id=text(content.get("conference_id"), "conference_id"),
         ping_interval_s=integer(content.get("ping_interval_ms"), "ping_interval_ms", 1) / 1000,
         epoch=integer(content.get("epoch"), "epoch"),
+        verifier=binary(content.get("verifier"), "verifier", 32),
         resume=None if content.get("resume") is None else _resume(mapping(content["resume"], "resume")),
     )
 
 
 def _resume(content: Mapping[str, Any]) -> Resume:
-    return Resume(text(content.get("token"), "resume.token"), text(content.get("url"), "resume.url"))
+    return Resume(
+        text(content.get("token"), "resume.token"),
+        text(content.get("url"), "resume.url", limits.ADDRESS_MAX),
+    )
 
 
 def _members(content: Mapping[str, Any]) -> Members:
@@ -217,6 +221,7 @@ def _epoch(content: Mapping[str, Any]) -> Epoch:
     proposed = sequence(content.get("proposed"), "proposed", _SLOTS_MAX)
     return Epoch(
         integer(content.get("epoch"), "epoch"),
+        binary(content.get("verifier"), "verifier", 32),
         boolean(content.get("proved"), "proved"),
         None if grace is None else integer(grace, "grace_ms") / 1000,
         tuple(

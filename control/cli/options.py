@@ -19,6 +19,7 @@ EXAMPLES: Final = {
     "server.http": '"[::1]:8449"',
     "server.metrics": '"token"',
     "server.metrics_token_file": '"/etc/sotto/metrics.token"',
+    "server.public_url": '"https://calls.example.org/"',
     "server.workers": "2",
     "server.allowed_servers": '["example.org", "friends.example.net"]',
     "media.listen": '["192.0.2.10"]',

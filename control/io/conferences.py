@@ -36,6 +36,7 @@ from control.protocol.events import (
     TransportId,
 )
 from control.protocol.focus import Focus, FocusConfig
+from control.protocol.names import RESUME_PATH
 from control.protocol.rates import Rates
 from control.protocol.sdp import SdpError
 from fastpath_ext.packet_crypto import make_ufrag
@@ -79,6 +80,7 @@ class ConferenceRuntime:
         count: Callable[[str, str], None],
         allowed_servers: Iterable[str] = (),
         rates: Rates = Rates(),  # noqa: B008 - a value
+        resume_url: str = RESUME_PATH,
         memories: Sequence[Memory | None] = (),
     ) -> None:
         """`user_id` and `party_id` are the bot's; `places` and `workers` are by worker number.
@@ -93,6 +95,7 @@ class ConferenceRuntime:
             tuple(places),
             allowed_servers=frozenset(allowed_servers),
             rates=rates,
+            resume_url=resume_url,
         )
         self.focus = Focus(config, Randomness(os.urandom, make_ufrag))
         self._workers = tuple(workers)

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from control.io.figures_page import Readers, add_figures
 from control.io.status_page import StatusPage
 from control.protocol.limits import RESUME_MAX_BYTES
-from control.protocol.names import RESUME_URL
+from control.protocol.names import RESUME_PATH
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class HttpServer:
         app.router.add_get("/readyz", self._readyz)
         add_figures(app, registry, readers)
         app.router.add_get("/config.json", self._client_config)
-        app.router.add_post(RESUME_URL, self._resume_untrusted)
+        app.router.add_post(f"/{RESUME_PATH}", self._resume_untrusted)
         if status is not None:
             status.add_to(app)
         app.router.add_get("/{path:.*}", self._file)

@@ -3,7 +3,7 @@
 What follows from a change is worked out by staging.py.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from control.protocol import limits, names
@@ -12,7 +12,7 @@ from control.protocol.allocation import FullError, Randomness, Rows
 from control.protocol.budget import Budget
 from control.protocol.call import Call, Step
 from control.protocol.checked import ContentError
-from control.protocol.content import Invite, Metadata, Negotiate, TrackSubscription, error_object
+from control.protocol.content import Invite, Metadata, Negotiate, TrackSubscription, error_object, unpadded
 from control.protocol.events import CloseTransport, CountMetric, Effect, OpenTransport, SendChannel
 from control.protocol.member import Member
 from control.protocol.rates import Rates
@@ -22,6 +22,7 @@ from control.protocol.sdp_values import Fingerprint, Offer
 from control.protocol.speakers import Speakers
 from control.protocol.staging import Staging
 from control.protocol.telling import error_message
+from control.protocol.terms import Terms
 from control.protocol.tokens import Bearer
 from control.protocol.transport import Transport, agree_untrusted
 
@@ -38,6 +39,7 @@ class Settings:
     features: Features
     randomness: Randomness
     rates: Rates = field(default_factory=Rates)
+    resume_url: str = names.RESUME_PATH  # as it is told: whole, or relative to where config.json is
 
 
 class Conference:
@@ -52,7 +54,9 @@ class Conference:
         admission: Admission,
         settings: Settings,
         now: float,
+        terms: Terms = Terms(),  # noqa: B008 - a value
     ) -> None:
+        self.terms = terms
         self.creator = creator
         self.conference_id = conference_id
         self.number = number
@@ -66,6 +70,11 @@ class Conference:
         self.settings = settings
         self.next_member = 1
         self.staging = Staging(self.members, self.speakers, rows.worker, number, settings.rates)
+
+    @property
+    def features(self) -> Features:
+        """What may be agreed to in this conference."""
+        return replace(self.settings.features, pictures=not self.terms.voice)
 
     @property
     def persons(self) -> dict[int, str]:
@@ -88,7 +97,7 @@ class Conference:
     def check_room(self, user_id: str, device_id: str) -> None:
         """ContentError when a device cannot come in."""
         others = len(self.members) - (self.find(user_id, device_id) is not None)
-        if others >= limits.MEMBERS_MAX or self.next_member > _MEMBER_NUMBERS:
+        if others >= self.terms.members_max or self.next_member > _MEMBER_NUMBERS:
             raise ContentError(names.FULL, "The conference is full: join again when somebody has left.")
         own = sum(each.user_id == user_id and each.device_id != device_id for each in self.members.values())
         if own >= limits.MEMBERS_PER_USER:
@@ -200,7 +209,7 @@ class Conference:
         member.ping_at = now + limits.PING_INTERVAL
         member.told.reset()
         member.deals.reset()
-        return self.refresh(now)
+        return self.refresh(now) + self._declined(member, names.INVITE)
 
     def channel_closed(self, member: Member, now: float) -> list[Effect]:
         """No leave: media may go on, and consent decides."""
@@ -230,7 +239,7 @@ class Conference:
         SdpError or ContentError, and nothing has changed.
         """
         transport = member.transport
-        offer, agreement = agree_untrusted(new.sdp, new.metadata, self.settings.features, transport.agreement)
+        offer, agreement = agree_untrusted(new.sdp, new.metadata, self.features, transport.agreement)
         try:
             transport.apply(agreement)
         except FullError:
@@ -242,7 +251,15 @@ class Conference:
         effects = self.refresh(now)
         transport.drop_unused()
         member.forget_closed()
+        effects += self._declined(member, names.NEGOTIATE)
         return transport.answer(offer, self.settings.fingerprint), effects
+
+    def _declined(self, member: Member, in_reply_to: str) -> list[Effect]:
+        """What of an offer the conference does not take is said, too: the answer only leaves it out."""
+        if not member.transport.agreement.declined or not member.channel_open:
+            return []
+        message = "This is a voice conference: it takes no pictures. Begin a video conference for them."
+        return [error_message(member, names.NOT_ALLOWED, message, in_reply_to)]
 
     # -- time --
 
@@ -297,13 +314,15 @@ class Conference:
         return self.staging.refresh(self._welcome, now)
 
     def _welcome(self, member: Member) -> dict[str, Any]:
-        member.told.welcome_epoch = epoch = self.admission.epochs.current.number
+        epoch = self.admission.epochs.current
+        current = {"epoch": epoch.number, "verifier": unpadded(epoch.verifier)}
+        member.told.epoch = {**current, "proved": True, "proposed": []}
         token = member.tokens.renew(Bearer(self.number, member.number), self.settings.randomness.random_bytes)
         return {
             "version": 1,
             "member": member.number,
             "conference_id": self.conference_id,
             "ping_interval_ms": int(limits.PING_INTERVAL * 1000),
-            "epoch": epoch,
-            "resume": {"token": token, "url": names.RESUME_URL},
+            **current,
+            "resume": {"token": token, "url": self.settings.resume_url},
         }

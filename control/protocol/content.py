@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from control.protocol.terms import Terms
+
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
@@ -27,7 +29,7 @@ class Opening:
     """What opens a conference: `open` in the creator's invite."""
 
     verifier: bytes
-    intent: str
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)

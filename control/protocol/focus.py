@@ -71,6 +71,7 @@ class FocusConfig:
     features: Features = field(default_factory=Features)
     allowed_servers: frozenset[str] = frozenset()  # homeservers whose users may join; empty = all
     rates: Rates = field(default_factory=Rates)
+    resume_url: str = names.RESUME_PATH
 
 
 class Focus:
@@ -78,7 +79,13 @@ class Focus:
 
     def __init__(self, config: FocusConfig, randomness: Randomness) -> None:
         settings = Settings(
-            config.user_id, config.party_id, config.fingerprint, config.features, randomness, config.rates
+            config.user_id,
+            config.party_id,
+            config.fingerprint,
+            config.features,
+            randomness,
+            config.rates,
+            config.resume_url,
         )
         self._rows = rows = [randomness.rows(worker, place) for worker, place in enumerate(config.places)]
         self.conferences: dict[tuple[str, str], Conference] = {}  # by creator and id

@@ -65,7 +65,7 @@ class Invites:
                 names.CONFERENCE_UNKNOWN, "Nobody is in this conference any more: start another."
             ) from None
         conference.check_room(event.sender, join.device_id)
-        agreed = agree_untrusted(invite.sdp, invite.metadata, self._settings.features)
+        agreed = agree_untrusted(invite.sdp, invite.metadata, conference.features)
         call = Call(
             event.room_id, event.sender, invite.call_id, invite.party_id, self._settings.party_id, now
         )
@@ -96,8 +96,9 @@ class Invites:
         admission = Admission(Epoch(join.epoch, join.opening.verifier))
         rows = min(self._rows, key=lambda each: each.transports.in_use)
         self.last_number += 1
+        terms = join.opening.terms
         return Conference(
-            join.creator, join.conference_id, self.last_number, rows, admission, self._settings, now
+            join.creator, join.conference_id, self.last_number, rows, admission, self._settings, now, terms
         )
 
 

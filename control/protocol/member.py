@@ -32,8 +32,7 @@ class Told:
     slots: list[dict[str, Any]] | None = None
     revision: int = 0
     send: dict[str, Any] | None = None
-    welcome_epoch: int = -1
-    epoch: dict[str, Any] | None = None
+    epoch: dict[str, Any] | None = None  # P.epoch without its time
     speakers: Mapping[str, Any] = field(default_factory=lambda: NOBODY)
     viewers: Mapping[str, Any] = field(default_factory=dict)
     subscriptions_full: bool = False

@@ -65,8 +65,8 @@ DTLS_FAILED: Final = "dtls_failed"
 REPLACED: Final = "replaced"
 RESUME_UNKNOWN: Final = "resume_unknown"
 
-# Over HTTP, relative to where config.json is.
-RESUME_URL: Final = "/resume"
+# Over HTTP, beside config.json: clients resolve it there unless they are told a whole address.
+RESUME_PATH: Final = "resume"
 
 # Values of `reason` in m.call.hangup (MSC2746), where one fits a code of ours.
 REASONS: Final = {ICE_FAILED: "ice_failed", DTLS_FAILED: "user_media_failed", REPLACED: "replaced"}

@@ -71,10 +71,13 @@ def tell(conference: Conference, now: float) -> list[Effect]:
             }
             for each in proposals
         ]
-        content: dict[str, Any] = {"epoch": epochs.current.number, "proved": proved, "proposed": proposed}
-        if content == (
-            member.told.epoch or {"epoch": member.told.welcome_epoch, "proved": True, "proposed": []}
-        ):
+        content: dict[str, Any] = {
+            "epoch": epochs.current.number,
+            "verifier": unpadded(epochs.current.verifier),
+            "proved": proved,
+            "proposed": proposed,
+        }
+        if content == member.told.epoch:
             continue
         member.told.epoch = content
         until = conference.grace.get(member.number)

@@ -44,6 +44,7 @@ from control.protocol.content import (
     TrackWish,
     Unknown,
 )
+from control.protocol.terms import Terms
 
 _CONFERENCE_ID: Final = re.compile(r"[A-Za-z0-9_-]{22,255}", re.ASCII)
 _DEFAULT_LIFETIME_MS: Final = 60_000
@@ -210,7 +211,11 @@ def _opening(opening: Mapping[str, Any]) -> Opening:
     intent = opening.get("intent", "video")
     if intent not in ("video", "voice"):
         raise malformed("intent is neither video nor voice.")
-    return Opening(binary(opening.get("verifier"), "verifier", 32), intent)
+    bounds = mapping(opening.get("limits", {}), "limits")
+    members = bounds.get("members")
+    most = limits.MEMBERS_MAX if members is None else integer(members, "limits.members", 1, SAFE_INTEGER)
+    terms = Terms(intent == "voice", min(most, limits.MEMBERS_MAX))
+    return Opening(binary(opening.get("verifier"), "verifier", 32), terms)
 
 
 def _description(event: Mapping[str, Any], name: str) -> str:

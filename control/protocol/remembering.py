@@ -18,6 +18,7 @@ from control.protocol.epochs import Epochs
 from control.protocol.member import Member
 from control.protocol.plain import from_plain, to_plain
 from control.protocol.slots import Occupant
+from control.protocol.terms import Terms
 from control.protocol.tokens import Tokens
 from control.protocol.transport import HeldTransport, Transport
 from control.protocol.wishes import Wish
@@ -32,6 +33,8 @@ class _Conference:
     next_member: int
     dominant: int | None
     seen: tuple[tuple[str, str, int], ...]  # proofs: user, call, until when
+    voice: bool = False
+    members_max: int = limits.MEMBERS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,8 @@ def _conference(conference: Conference) -> Any:
         conference.next_member,
         conference.speakers.dominant,
         seen,
+        conference.terms.voice,
+        conference.terms.members_max,
     )
     return {**to_plain(value), "epochs": conference.admission.epochs.to_values()}
 
@@ -171,7 +176,8 @@ def _read_conference(number: int, value: Any, rows: Rows, settings: Settings, no
     admission = Admission(epochs.current)
     admission.epochs = epochs
     admission.seen = {(user, call): until for user, call, until in read.seen}
-    conference = Conference(read.creator, read.conference_id, number, rows, admission, settings, now)
+    terms = Terms(read.voice, read.members_max)
+    conference = Conference(read.creator, read.conference_id, number, rows, admission, settings, now, terms)
     conference.next_member = read.next_member
     if read.dominant is not None:
         conference.speakers.takes_floor(read.dominant)

@@ -39,7 +39,7 @@ def resume(
     if member.resumes.spend(now) is not Verdict.PASS:
         raise ContentError(names.BUSY, "Too many attempts to resume: wait a few seconds.")
     settings = conference.settings
-    offer, agreement = agree_untrusted(sdp, metadata, settings.features)
+    offer, agreement = agree_untrusted(sdp, metadata, conference.features)
     try:
         transport = Transport(conference.rows, settings.randomness, agreement)
     except FullError:

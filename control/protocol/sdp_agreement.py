@@ -28,6 +28,8 @@ class Features:
     transport_cc_down: bool = True
     # NACK and RTX of video, both ways. Off: a lost packet shows until the next key frame.
     nack_rtx: bool = True
+    # Cameras and screens. Off in conferences for voice alone: sections that send video are declined.
+    pictures: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +104,4 @@ class Agreement:
     rejected: tuple[int, ...]  # indices of sections answered with port 0
     mids: tuple[str, ...]  # by index; a re-offer may not move them
     revision: int  # 1 for the first agreement of a call
+    declined: bool = False  # a section was left out because of what the conference is for

@@ -66,6 +66,7 @@ def negotiate(
     data: DataSection | None = None
     idle: list[str] = []
     rejected: list[int] = []
+    declined = False
     sender_before = {sender.mid: sender for sender in previous.senders} if previous else {}
     slot_before = {slot.mid: slot for slot in previous.slots} if previous else {}
     for section in offer.sections:
@@ -85,7 +86,11 @@ def negotiate(
         elif section.mid in slot_before:
             slots.append(_kept_slot(section, features, slot_before[section.mid]))
         elif section.direction in ("sendonly", "sendrecv"):
-            senders.append(_sender(section, metadata, features, None))
+            if section.kind == "video" and not features.pictures:
+                rejected.append(section.index)
+                declined = True
+            else:
+                senders.append(_sender(section, metadata, features, None))
         elif section.direction == "inactive":
             idle.append(section.mid)
         elif (slot := _slot(section, features, None)) is None:
@@ -109,6 +114,7 @@ def negotiate(
         rejected=tuple(rejected),
         mids=tuple(section.mid for section in offer.sections),
         revision=1 if previous is None else previous.revision + 1,
+        declined=declined,
     )
 
 

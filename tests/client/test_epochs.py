@@ -16,8 +16,13 @@ def later(epoch: int, secret: bytes = b"l" * 32) -> Ticket:
     return Ticket(CONFERENCE_ID, CREATOR, epoch, secret)
 
 
-def made(ticket: Ticket = FIRST, current: int = 0) -> Epochs:
-    return Epochs(ticket, current, lambda each: b"proof of %d" % each.epoch, lambda size: b"n" * size)
+def made(ticket: Ticket = FIRST, current: Ticket = FIRST) -> Epochs:
+    return Epochs(
+        ticket,
+        (current.epoch, current.verifier),
+        lambda each: b"proof of %d" % each.epoch,
+        lambda size: b"n" * size,
+    )
 
 
 def test_tickets_of_later_epochs_are_proved_once() -> None:
@@ -30,36 +35,52 @@ def test_tickets_of_later_epochs_are_proved_once() -> None:
     (proof,) = epochs.proofs()
     assert (proof.epoch, proof.verifier, proof.signature) == (1, later(1).verifier, b"proof of 1")
     assert epochs.ticket == FIRST  # until the focus says that another is current
-    epochs.told(Epoch(1, True, None, ()))
+    epochs.told(told(later(1)))
     assert not epochs.lacking(9)
     assert epochs.ticket == later(1)
 
 
-def test_of_two_with_one_number_the_foremost_is_served() -> None:
+def told(current: Ticket, proved: bool = True, *proposed: Proposed) -> Epoch:
+    return Epoch(current.epoch, current.verifier, proved, None if proved else 30.0, proposed)
+
+
+def test_of_two_with_one_number_the_current_is_served() -> None:
+    one, other = later(1, b"a" * 32), later(1, b"b" * 32)
+    epochs = made()
+    epochs.ticket_arrived(one, 5)
+    epochs.ticket_arrived(other, 5)
+    assert len(epochs.proofs()) == 2
+    ahead, behind = Proposed(1, one.verifier, 2, 3, True), Proposed(1, other.verifier, 1, 3, True)
+    epochs.told(told(FIRST, True, ahead, behind))
+    assert epochs.ticket == FIRST
+    # Whoever was ahead: what counts is which one became current.
+    epochs.told(told(other))
+    assert epochs.ticket == other
+    assert not epochs.lacking(9)
+
+
+def test_another_ticket_of_the_current_number_is_of_no_use() -> None:
     epochs = made()
     epochs.ticket_arrived(later(1, b"a" * 32), 5)
-    epochs.ticket_arrived(later(1, b"b" * 32), 5)
-    assert len(epochs.proofs()) == 2
-    ahead = Proposed(1, later(1, b"b" * 32).verifier, 2, 3, True)
-    behind = Proposed(1, later(1, b"a" * 32).verifier, 1, 3, True)
-    epochs.told(Epoch(0, True, None, (ahead, behind)))
-    epochs.told(Epoch(1, True, None, ()))
-    assert epochs.ticket == later(1, b"b" * 32)
+    epochs.proofs()
+    epochs.told(told(later(1, b"b" * 32), False))
+    assert epochs.proofs() == []
+    assert epochs.lacking(6)
 
 
 def test_who_joined_with_a_proposed_ticket_proves_it() -> None:
-    epochs = made(later(3), current=2)
+    epochs = made(later(3), current=later(2))
     assert [each.epoch for each in epochs.proofs()] == [3]
 
 
 def test_who_lacks_the_current_ticket_asks_for_it() -> None:
     epochs = made()
     assert not epochs.lacking(3)
-    epochs.told(Epoch(4, False, 30.0, ()))
+    epochs.told(told(later(4), False))
     assert [epochs.lacking(now) for now in (4, 5, 10)] == [True, False, True]
     epochs.ticket_arrived(later(4), 5)
     assert [each.epoch for each in epochs.proofs()] == [4]
-    epochs.told(Epoch(4, False, 29.0, ()))
+    epochs.told(told(later(4), False))
     assert not epochs.lacking(20)
     assert [each.epoch for each in epochs.proofs()] == [4]
 

@@ -33,9 +33,10 @@ GOOD: list[tuple[str, Any, messages.Message]] = [
             "conference_id": CONFERENCE,
             "ping_interval_ms": 10000,
             "epoch": 0,
+            "verifier": "A" * 43,
             "x": 1,
         },
-        messages.Welcome(1, 3, CONFERENCE, 10.0, 0),
+        messages.Welcome(1, 3, CONFERENCE, 10.0, 0, bytes(32)),
     ),
     (
         names.MEMBERS,

@@ -20,7 +20,18 @@ from control.protocol.events import (
     SourceLive,
 )
 from control.protocol.rows import NONE, SourceKind
-from tests.protocol.people import CONFERENCE_ID, KEYS, Person, counted, metadata, offer, people, world
+from tests.protocol.people import (
+    CONFERENCE_ID,
+    KEYS,
+    Person,
+    Ticket,
+    counted,
+    metadata,
+    offer,
+    people,
+    unpadded,
+    world,
+)
 from tests.protocol.sdp_offers import offer_text
 
 
@@ -36,13 +47,14 @@ def subscription(*wishes: tuple[int, str, int]) -> dict:
 def test_the_first_messages_of_a_channel_in_order() -> None:
     (alice,) = people(world(), 1)
     assert [kind for kind, _ in alice.said] == [names.WELCOME, names.MEMBERS, names.SLOTS, names.SEND]
-    assert alice.said[0][1].pop("resume")["url"] == "/resume"
+    assert alice.said[0][1].pop("resume")["url"] == "resume"
     assert alice.said[0][1] == {
         "version": 1,
         "member": 1,
         "conference_id": CONFERENCE_ID,
         "ping_interval_ms": 10000,
         "epoch": 0,
+        "verifier": unpadded(Ticket().verifier),
     }
     assert alice.said[1][1] == {
         "reset": True,

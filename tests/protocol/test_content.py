@@ -27,6 +27,7 @@ from control.protocol.content import (
 )
 from control.protocol.events import CountMetric, SendChannel, SendMatrix
 from control.protocol.reading import ChannelContentError, parse_channel_untrusted, parse_matrix_untrusted
+from control.protocol.terms import Terms
 from tests.protocol.people import CREATOR, counted, invite, metadata, offer, people, world
 
 COMMON = {"call_id": "c", "party_id": "p", "version": "1"}
@@ -214,7 +215,7 @@ def test_what_is_read_of_an_invite() -> None:
     assert content.join is not None
     assert (content.join.creator, content.join.epoch, len(content.join.proof)) == (CREATOR, 0, 64)
     assert content.join.opening is not None
-    assert content.join.opening.intent == "video"
+    assert content.join.opening.terms == Terms()
     assert "proof" not in repr(content)
     assert "sdp" not in repr(content).replace("sdp_", "")
 

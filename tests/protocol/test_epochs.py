@@ -45,6 +45,8 @@ def prove(person: Person, ticket: Ticket, **changes: Any) -> None:
 def told(person: Person) -> tuple[int, bool, list[tuple[int, int, int, bool]]]:
     content = person.last(names.EPOCH)
     assert content is not None
+    (conference,) = person.world.focus.conferences.values()
+    assert content["verifier"] == unpadded(conference.admission.epochs.current.verifier)
     proposed = [(each["epoch"], each["proved"], each["of"], each["yours"]) for each in content["proposed"]]
     return content["epoch"], content["proved"], proposed
 

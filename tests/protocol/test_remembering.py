@@ -18,7 +18,20 @@ from control.protocol.events import (
 from control.protocol.focus import Focus, FocusConfig
 from control.protocol.forwarding import Routes
 from control.protocol.sdp import Fingerprint
-from tests.protocol.people import BOT, KEYS, Person, World, apply, metadata, offer, people, randomness, world
+from control.protocol.terms import Terms
+from tests.protocol.people import (
+    BOT,
+    KEYS,
+    Person,
+    World,
+    apply,
+    invite,
+    metadata,
+    offer,
+    people,
+    randomness,
+    world,
+)
 from tests.protocol.test_epochs import NEW, prove, told
 from tests.protocol.test_resumption import arrive, ask, token_of
 
@@ -228,3 +241,16 @@ def test_killed_at_any_moment(steps: list[tuple[int, int]], seed: int) -> None:
         assert said["member"] == person.number
         arrive(where, person, transport)
         assert set(person.roster) == {each.number for each in inside}
+
+
+def test_what_a_conference_is_for_and_its_limits_stay() -> None:
+    where = world()
+    book = Notebook(where)
+    content = invite()
+    content[names.JOIN]["open"] |= {"intent": "voice", "limits": {"members": 1}}
+    alice = Person(where)
+    alice.send_invite(content)
+    alice.connect()
+    succeed(where, book.notes)
+    (conference,) = where.focus.conferences.values()
+    assert conference.terms == Terms(True, 1)
