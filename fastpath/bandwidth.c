@@ -190,12 +190,25 @@ static void note_proven(struct bandwidth *bandwidth, double bps, int64_t now_us)
     bandwidth->proven_us = now_us;
 }
 
-/* What is sent is so little that an overuse says nothing of the rate, and neither loss nor a queue says that it is too much. */
-static bool unfounded(const struct bandwidth *bandwidth, double arriving)
+static bool loses(const struct bandwidth *bandwidth)
 {
-    return arriving > 0 && arriving < bandwidth->control.target * USED_SHARE &&
-           bandwidth->queue.queue_us < BANDWIDTH_QUEUE_US && !bandwidth->loss.testing &&
-           bandwidth->loss.last_loss <= bandwidth->loss.inherent + LOSS_TOLERATED;
+    return bandwidth->loss.testing || bandwidth->loss.last_loss > bandwidth->loss.inherent + LOSS_TOLERATED;
+}
+
+/* Does delay, or loss, make the rate fall? It depends on the queue what an overuse means. */
+static bool control_rate(struct bandwidth *bandwidth, enum delay_verdict verdict, double arriving,
+                         double arriving_now, int64_t now_us)
+{
+    struct rate_control *control = &bandwidth->control;
+    int64_t queue_us = bandwidth->queue.queue_us, round_trip_us = bandwidth->round_trip_us;
+    bool suspect = verdict == DELAY_OVERUSE && queue_us < BANDWIDTH_QUEUE_US && !loses(bandwidth);
+    if (suspect && queue_us < BANDWIDTH_QUEUE_GONE_US)
+        verdict = DELAY_UNDERUSE;                                                  /* hold */
+    else if (suspect && arriving > 0 && arriving < control->target * USED_SHARE) /* says nothing of the rate */
+        return rate_control_yield(control, bandwidth->proven, round_trip_us, now_us);
+    else if (suspect)
+        return rate_control_ease(control, arriving > arriving_now ? arriving : arriving_now, round_trip_us, now_us);
+    return rate_control_update(control, verdict, arriving, arriving_now, round_trip_us, now_us);
 }
 
 static void take_probe_result(struct bandwidth *bandwidth, double arriving, int64_t now_us)
@@ -237,12 +250,7 @@ int bandwidth_feedback_untrusted(struct bandwidth *bandwidth, struct sent_log *l
     if (verdict == DELAY_NORMAL && standing_queue_drain(&bandwidth->queue, now_us))
         verdict = DELAY_OVERUSE;
     note_proven(bandwidth, arriving, now_us);
-    bool fell;
-    if (verdict == DELAY_OVERUSE && unfounded(bandwidth, arriving))
-        fell = rate_control_yield(&bandwidth->control, bandwidth->proven, bandwidth->round_trip_us, now_us);
-    else
-        fell = rate_control_update(&bandwidth->control, verdict, arriving, arriving_now,
-                                   bandwidth->round_trip_us, now_us);
+    bool fell = control_rate(bandwidth, verdict, arriving, arriving_now, now_us);
     enum loss_event event = loss_bound_update(&bandwidth->loss, bandwidth->control.target, now_us);
     settle_target(bandwidth);
     if (event == LOSS_CONFIRMED && bandwidth->probing.gained_us && now_us - bandwidth->probing.gained_us < PROBE_LASTED_US)

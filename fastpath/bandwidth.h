@@ -44,6 +44,12 @@ struct rtcp_feedback;
 #define BANDWIDTH_QUEUE_US 50000
 #define BANDWIDTH_PROVEN_US 10000000
 
+/* Without loss an overuse is judged by the queue it left, the shortest wait in the last feedback: below this it emptied between two frames, and the rate only
+   holds; up to BANDWIDTH_QUEUE_US it falls by a mild step (rate_control_ease), beyond in full. Frames of an encoder differ by as much as their mean, and each
+   large one is an overuse to the trend: what a link carries is seen by what stays. Higher: a longer queue before we yield, and less beside others.
+   Lower: the rate saws between 0.7 and 0.95 of the link. */
+#define BANDWIDTH_QUEUE_GONE_US 10000
+
 /* Growth for each receiver report without loss, where nothing else is known. Higher: overruns the link again sooner. Lower: half a minute of small
    pictures after one bad moment. */
 #define BANDWIDTH_REPORT_GROWTH 1.25

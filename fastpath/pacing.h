@@ -20,9 +20,9 @@
    one piece. Longer: a key frame's queue at a modem that carries just so much. Shorter: several passes through the kernel for each frame, which cost more
    than everything else the worker does: 1 -> 100 video 5.2 us a packet at 5 ms, 1.7 us at 20. */
 #define PACING_ROOMY_NS (20ull * 1000000ull)
-/* The rate packets leave at, in hundredths of the estimate. Higher: key frames arrive sooner and queue more. 100 would make what waits
-   after one key frame wait for ever. */
-#define PACING_PERCENT 150
+/* The rate packets leave at, in hundredths of the estimate. Higher: key frames arrive sooner and queue more, and each large frame is a queue in the network
+   that looks like an overuse: at 150 a tenth less of the link was used. 100 would make what waits after one key frame wait for ever. */
+#define PACING_PERCENT 120
 /* The same while a queue stands in the network after the estimate fell: less than the estimate, or what waits here would only move there. Higher:
    the queue stays for seconds. Lower: what waits gets older. */
 #define PACING_DRAIN_PERCENT 85

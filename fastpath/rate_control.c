@@ -84,7 +84,7 @@ static bool decrease(struct rate_control *control, double arriving, double arriv
     int64_t since_us = now_us - control->decreased_us;
     bool again = control->decreased_us && since_us < AGAIN_US && arriving_now < arriving; /* a deep fall goes on */
     double measured = arriving_now > 0 && (stepped || again) ? arriving_now : arriving;
-    bool soon = control->decreased_us && since_us < round_trip_us + RATE_RESPONSE_US;
+    bool soon = control->decreased_us && !control->eased && since_us < round_trip_us + RATE_RESPONSE_US;
     if (soon && !(measured > 0 && measured < control->target / 2)) return false;
     double target = measured > 0 ? RATE_DECREASE * measured : control->target / 2;
     if (target >= control->target) { /* we send less than we may: the capacity says more than what arrives */
@@ -98,6 +98,7 @@ static bool decrease(struct rate_control *control, double arriving, double arriv
     }
     control->target = target;
     control->decreased_us = now_us;
+    control->eased = 0;
     control->decreases++;
     return true;
 }
@@ -123,6 +124,23 @@ bool rate_control_update(struct rate_control *control, enum delay_verdict verdic
         increase(control, arriving, round_trip_us, seconds, now_us);
     }
     return decreased;
+}
+
+bool rate_control_ease(struct rate_control *control, double arriving, int64_t round_trip_us, int64_t now_us)
+{
+    control->updated_us = now_us;
+    control->state = RATE_HOLD;
+    double before = control->target, target = RATE_EASE_ARRIVING * arriving;
+    if (target < RATE_EASE * before) target = RATE_EASE * before;
+    if (target >= before || now_us - control->decreased_us < round_trip_us + RATE_RESPONSE_US)
+        return false;
+    if (against_capacity(control, before) != 0) control->capacity_kbps = 0;
+    note_capacity(control, before);
+    control->target = target;
+    control->decreased_us = now_us;
+    control->eased = 1;
+    control->decreases++;
+    return true;
 }
 
 bool rate_control_yield(struct rate_control *control, double proven, int64_t round_trip_us, int64_t now_us)

@@ -10,6 +10,10 @@
 
 /* Share of the arriving rate after an overuse. Higher: the queue we made stays longer. Lower: more capacity unused after each overuse. */
 #define RATE_DECREASE 0.85
+/* The same while the queue is short: of what arrives, but no more than one step down from the target. Higher: the queue stays longer. Lower: capacity
+   unused after each accident of frame sizes. */
+#define RATE_EASE_ARRIVING 0.95
+#define RATE_EASE 0.93
 /* Growth per second far from the capacity. Higher: overshoots more. Lower: minutes to reach a fast link without probes. */
 #define RATE_GROWTH 0.08
 /* Least growth near the capacity: share per second, and bit/s per second. Higher: fast links are filled again sooner after an overuse, and
@@ -30,7 +34,8 @@ struct rate_control {
     double target;
     double capacity_kbps, capacity_variance; /* mean, and variance divided by the mean; 0 = not known */
     int64_t updated_us, decreased_us, raised_us; /* 0 = never */
-    uint32_t state;
+    uint16_t state;
+    uint16_t eased; /* 1 = the last decrease was a mild one: a full one does not wait */
     uint32_t decreases;
 };
 
@@ -39,6 +44,8 @@ void rate_control_reset(struct rate_control *control, double target);
    True when it decreased. */
 bool rate_control_update(struct rate_control *control, enum delay_verdict verdict, double arriving,
                          double arriving_now, int64_t round_trip_us, int64_t now_us);
+/* Instead of it, where an overuse left a short queue only: what arrives may be little because little is sent. True when it decreased. */
+bool rate_control_ease(struct rate_control *control, double arriving, int64_t round_trip_us, int64_t now_us);
 /* Instead of it, where an overuse is seen although hardly anything is sent: down by one step, but not below `proven`. True when it decreased. */
 bool rate_control_yield(struct rate_control *control, double proven, int64_t round_trip_us, int64_t now_us);
 /* A probe measured that the path carries so much. */

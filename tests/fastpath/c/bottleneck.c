@@ -25,6 +25,7 @@ void bottleneck_open(struct bottleneck *net)
         .max_bps = {150 * KBIT, 500 * KBIT, 1700 * KBIT}, .encoding_count = 3, .kind = SOURCE_CAMERA};
     scene_audio(net->scene, 1, 0, "0");
     net->camera.key = net->camera.audio = true;
+    net->camera.random = 99;
     for (unsigned e = 0; e < LIMIT_ENCODINGS; e++) net->camera.index[e] = 100 + 20000 * e;
     net->camera.bps[0] = 150 * KBIT;
 }
@@ -82,11 +83,23 @@ static void obey(struct bottleneck *net)
     }
 }
 
+/* In parts of the mean frame. */
+static double frame_size(struct camera_sending *camera, uint8_t encoding)
+{
+    static const double OF_LAYER[] = {1.5, 0.7, 1.1, 0.7}; /* by `frame` % 4 */
+    double *bps = &camera->encoder_bps[encoding];
+    if (!camera->lifelike) return camera->key ? 3 : 1;
+    if (*bps <= 0 || camera->key) *bps = camera->bps[encoding];
+    *bps += (camera->bps[encoding] - *bps) / 12;
+    return *bps / camera->bps[encoding] *
+           (camera->key ? 5 : OF_LAYER[camera->frame % 4] * (0.5 + uniform(&camera->random)));
+}
+
 static void produce_frame(struct camera_sending *camera)
 {
     for (uint8_t e = 0; e < LIMIT_ENCODINGS; e++) {
         if (!camera->bps[e]) continue;
-        uint32_t left = camera->bps[e] / 8 / 25 * (camera->key ? 3 : 1);
+        uint32_t left = (uint32_t)(camera->bps[e] / 8 / 25 * frame_size(camera, e));
         unsigned packets = left / PACKET + 1;
         uint16_t length = (uint16_t)(left / packets > 40 ? left / packets : 40);
         for (unsigned i = 0; i < packets && camera->waiting_count < 512; i++)

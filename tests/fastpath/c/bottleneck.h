@@ -59,6 +59,9 @@ struct camera_sending {
     } waiting[512];
     unsigned waiting_first, waiting_count;
     bool key, audio;
+    bool lifelike; /* frames as encoders make them: sizes by layer and by chance, a new rate reached in half a second */
+    double encoder_bps[LIMIT_ENCODINGS];
+    uint64_t random;
     uint32_t key_frames;
 };
 

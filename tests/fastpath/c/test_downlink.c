@@ -65,6 +65,32 @@ static void test_one_receiver_over_all_links(void)
     }
 }
 
+/* Frames of all sizes, as encoders make them: a large one is a short queue, and no reason to fall. */
+static void test_frames_of_all_sizes_fill_a_link(void)
+{
+    static const double KBPS[] = {500, 1000, 1300, 1600};
+    for (unsigned i = 0; i < sizeof KBPS / sizeof *KBPS; i++) {
+        double used = 0;
+        for (unsigned seed = 1; seed <= 4; seed++) {
+            struct bottleneck net;
+            struct link *link = one_receiver(&net, KBPS[i] * KBIT);
+            net.camera.lifelike = true;
+            net.camera.random = 77 * seed;
+            link->queue_ms = 300;
+            bottleneck_run(&net, 10000);
+            link_forget(link);
+            bottleneck_run(&net, 18000);
+            used += kbps(link->received_bytes, 18000) / KBPS[i] / 4;
+            CHECK(link->longest_queue_ms < 200);
+            CHECK(link->longest_pause_ns < 300 * MS);
+            CHECK_EQUAL(link->dropped, 0);
+            bottleneck_close(&net);
+        }
+        printf("frames of all sizes: %.3f of %.0f kbit/s\n", used, KBPS[i]);
+        CHECK(used >= 0.87);
+    }
+}
+
 static void test_a_fall_and_a_recovery(void)
 {
     struct bottleneck net;
@@ -386,6 +412,7 @@ static void test_rows_that_make_no_sense_begin_anew(void)
 int main(void)
 {
     test_one_receiver_over_all_links();
+    test_frames_of_all_sizes_fill_a_link();
     test_a_fall_and_a_recovery();
     test_a_click_finds_the_estimate(0, 1800 * KBIT);
     test_a_click_finds_the_estimate(60, 1000 * KBIT); /* its probes look slower */
