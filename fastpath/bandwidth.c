@@ -203,11 +203,12 @@ static bool control_rate(struct bandwidth *bandwidth, enum delay_verdict verdict
     int64_t queue_us = bandwidth->queue.queue_us, round_trip_us = bandwidth->round_trip_us;
     bool suspect = verdict == DELAY_OVERUSE && queue_us < BANDWIDTH_QUEUE_US && !loses(bandwidth);
     if (suspect && queue_us < BANDWIDTH_QUEUE_GONE_US)
-        verdict = DELAY_UNDERUSE;                                                  /* hold */
+        verdict = DELAY_UNDERUSE;                                                /* hold */
     else if (suspect && arriving > 0 && arriving < control->target * USED_SHARE) /* says nothing of the rate */
         return rate_control_yield(control, bandwidth->proven, round_trip_us, now_us);
     else if (suspect)
-        return rate_control_ease(control, arriving > arriving_now ? arriving : arriving_now, round_trip_us, now_us);
+        return rate_control_ease(control, arriving > arriving_now ? arriving : arriving_now,
+                                 round_trip_us, now_us);
     return rate_control_update(control, verdict, arriving, arriving_now, round_trip_us, now_us);
 }
 
