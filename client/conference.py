@@ -1,52 +1,46 @@
 """A conference as a program takes part in it: joined, listened to, left."""
 
 import asyncio
-import contextlib
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import quote
 
+from client.attendance import Attendance, Options
 from client.errors import Trouble
-from client.gestures import Gestures
-from client.happenings import Ended, Happening
-from client.joining import Entry, Pass, enter
-from client.keylink import KeyLink
-from client.keys.epochs import Epochs
-from client.keys.ticket import Ticket
+from client.happenings import Complaint, Ended, Happening
 from client.matrix.homeserver import Homeserver
 from client.matrix.room import ConferenceRoom
 from client.media.record import Recorder
 from client.media.sources import Source
 from client.membership import Membership
-from client.protocol import limits, messages, names
+from client.protocol import limits, messages
 from client.receiving import Sink
 from client.service import ask
 from client.statistics import Statistics
 
 log = logging.getLogger(__name__)
 
-
-# How often it is looked whether it is our turn to propose an epoch.
-EPOCH_TICK_S = 0.2
+# Ends of a membership after which another call is made: the connection is gone, not the conference.
+_CALL_AGAIN = frozenset({"resume_unknown", "channel_failed", "ice_failed"})
 
 
 class Conference:
     """Use `join`, then `events`; end with `leave`."""
 
-    def __init__(self, homeserver: Homeserver, room: ConferenceRoom, send: Source | None) -> None:
-        self._homeserver, self._room = homeserver, room
+    def __init__(
+        self, homeserver: Homeserver, room: ConferenceRoom, send: Source | None, options: Options
+    ) -> None:
+        self._homeserver, self._room, self._send, self._options = homeserver, room, send, options
         self._happenings: asyncio.Queue[Happening] = asyncio.Queue()
-        self._sources = []
-        if send is not None:
-            self._sources += ["audio"] if send.has_sound else []
-            self._sources += ["camera"] if send.has_picture else []
-        self._entry = Entry(homeserver, self._sources, self._hung_up)
-        self._membership = Membership(self._entry, send, self._happenings.put_nowait)
-        self._pass: Pass | None = None
+        self._sinks: list[Sink] = []
+        self._attendance = self._another()
+        self._over: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._recorder: Recorder | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._calling: asyncio.Task[None] | None = None
+        self._called_at = time.monotonic()
+        self._inside = False
 
     @classmethod
     async def join(
@@ -87,9 +81,11 @@ class Conference:
                 raise Trouble("room_not_encrypted", "The room is not encrypted, so it keeps no secrets.")
             conference_room = ConferenceRoom(server, room_id)
             await conference_room.load()
-            self = cls(server, conference_room, send)
-            self._membership.service, self._entry.feedback = service, feedback
-            await self._enter(start, focus, bool(to_device), say)
+            options = Options(service, feedback, bool(to_device))
+            self = cls(server, conference_room, send, options)
+            await self._attendance.enter(start, focus, say)
+            self._inside = True
+            self._watching = asyncio.create_task(self._watch_homeserver(), name="conference")
         except BaseException:
             if self is not None:
                 await self._close()
@@ -109,8 +105,12 @@ class Conference:
                 return
 
     @property
+    def _membership(self) -> Membership:
+        return self._attendance.membership
+
+    @property
     def number(self) -> int:
-        """Our member number."""
+        """Our member number; another one after a `Joined` that follows the first."""
         return self._membership.number
 
     @property
@@ -154,6 +154,7 @@ class Conference:
 
     def add_sink(self, sink: Sink) -> None:
         """Gets every frame that could be opened, at once; it must not take long."""
+        self._sinks.append(sink)
         self._membership.add_sink(sink)
 
     def subscribe(self, *wanted: messages.Subscription, without: tuple[tuple[int, str], ...] = ()) -> None:
@@ -185,124 +186,70 @@ class Conference:
         return self._membership.senders.finished
 
     async def wait_ended(self) -> Ended:
-        await self._membership.over.wait()
-        assert self._membership.ended is not None
-        return self._membership.ended
+        return await asyncio.shield(self._over)
 
     async def leave(self) -> None:
         """Says so to everybody; ends the conference when it is ours and nobody else is inside."""
-        membership = self._membership
-        if membership.ended is None:
-            membership.end(Ended("left", "We left."))
-            membership.say(messages.hangup())
-            with contextlib.suppress(Trouble, TimeoutError):
-                async with asyncio.timeout(limits.CONNECT_S):
-                    if self._entry.call is not None:
-                        await self._entry.call.hangup()
-                    ours = self._pass is not None and self._pass.ticket.creator == self._homeserver.user_id
-                    if ours and set(membership.members) <= {membership.number}:
-                        await self._room.end()
+        self._inside = False
+        if self._calling is not None:
+            self._calling.cancel()
+            await asyncio.gather(self._calling, return_exceptions=True)
+        await self._attendance.leave()
+        self._end(Ended("left", "We left."))
         await self._close()
 
     # --- inside ---
 
-    async def _enter(
-        self, start: bool, focus: str | None, to_device: bool, say: Callable[[str], None]
-    ) -> None:
-        membership = self._membership
+    def _another(self) -> Attendance:
+        """With the keys of its own that every membership has."""
 
-        def prepare(entitled: Pass) -> None:
-            keys = KeyLink(
-                self._homeserver,
-                self._room.room_id,
-                entitled.conference.conference_id,
-                [names.SOURCES.index(source) for source in self._sources],
-                membership.statistics,
-                membership.keys_arrived,
-                to_device,
-            )
-            membership.use_keys(keys)
+        def tell(happening: Happening) -> None:
+            if attendance is self._attendance:
+                self._happened(happening)
 
-        self._pass = await enter(
-            self._room,
-            self._entry,
-            membership.new_link,
-            start=start,
-            focus=focus,
-            say=say,
-            prepare=prepare,
-        )
+        attendance = Attendance(self._homeserver, self._room, self._send, self._options, self._sinks, tell)
+        return attendance
+
+    def _happened(self, happening: Happening) -> None:
+        if not isinstance(happening, Ended):
+            return self._happenings.put_nowait(happening)
+        lately = time.monotonic() - self._called_at < limits.CALL_AGAIN_S
+        if not self._inside or lately or happening.code not in _CALL_AGAIN:
+            return self._end(happening)
+        self._happenings.put_nowait(Complaint(happening.code, happening.message + " Calling again."))
+        self._calling = asyncio.create_task(self._call_again(), name="conference")
+        return None
+
+    async def _call_again(self) -> None:
+        """A new membership, with a new number and new keys, where the one before cannot be gone on with."""
+        self._called_at = time.monotonic()
+        await self._attendance.close()
+        self._attendance = self._another()
         try:
-            async with asyncio.timeout(limits.CONNECT_S):
-                await membership.welcomed.wait()
-        except TimeoutError:
-            raise Trouble("channel_failed", "The server did not say welcome.") from None
-        membership.gestures = Gestures(
-            self._homeserver,
-            self._room.room_id,
-            self._pass.conference.conference_id,
-            membership.members,
-            self._happenings.put_nowait,
-        )
-        self._follow_epochs(self._pass)
-        conference_id = self._pass.conference.conference_id
-        for work in (membership.run(), self._watch_homeserver(), self._propose_epochs(conference_id)):
-            self._tasks.append(asyncio.create_task(work, name="conference"))
-        say(f"inside as member {membership.number}")
+            await self._attendance.enter(False, None, lambda said: log.info("calling again: %s", said))
+        except Trouble as trouble:
+            self._end(Ended(trouble.code, trouble.message))
 
-    def _follow_epochs(self, entitled: Pass) -> None:
-        membership, who = self._membership, self._homeserver.device
-        assert self._entry.call is not None
-        call_id = self._entry.call.call_id
-
-        def prove(ticket: Ticket) -> bytes:
-            return ticket.prove_epoch(who.user_id, who.device_id, call_id)
-
-        epochs = Epochs(entitled.ticket, membership.epoch, prove, secrets.token_bytes)
-        membership.epochs = epochs
-
-        def arrived(ticket: Ticket) -> None:
-            epochs.ticket_arrived(ticket, time.monotonic())
-            membership.prove()
-
-        def member_changed(room_id: str, user_id: str) -> None:
-            inside = any(each.user_id == user_id for each in membership.members.values())
-            if room_id == self._room.room_id and inside and not self._homeserver.joined(room_id, user_id):
-                membership.somebody_left()
-
-        self._homeserver.inbox.on_member.append(member_changed)
-        self._room.serve_tickets(lambda: epochs.ticket, membership.rank, arrived)
-        membership.prove()
-
-    async def _propose_epochs(self, conference_id: str) -> None:
-        while (epochs := self._membership.epochs) is not None:
-            await asyncio.sleep(EPOCH_TICK_S)
-            now = time.monotonic()
-            try:
-                if epochs.lacking(now):
-                    await self._room.request_ticket(conference_id)
-                if (ticket := epochs.poll(now)) is not None:
-                    await self._room.send_ticket(ticket)
-                    epochs.ticket_arrived(ticket, now)
-                    self._membership.prove()
-            except Trouble as trouble:  # such as when we are no longer in the room
-                log.warning("a ticket was not sent or asked for: %s", trouble.code)
+    def _end(self, ended: Ended) -> None:
+        """Once."""
+        if not self._over.done():
+            self._over.set_result(ended)
+            self._happenings.put_nowait(ended)
 
     async def _watch_homeserver(self) -> None:
         trouble = await self._homeserver.lost
-        self._membership.end(Ended(trouble.code, trouble.message))
-
-    def _hung_up(self, hangup: messages.Hangup) -> None:
-        self._membership.hung_up(hangup)
+        self._inside = False
+        self._end(Ended(trouble.code, trouble.message))
 
     def _name_of(self, number: int) -> str:
         member = self.members.get(number)
         return member.user_id[1:].partition(":")[0] if member is not None else "unknown"
 
     async def _close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await self._membership.close()
+        for task in (self._watching, self._calling):
+            if task is not None:
+                task.cancel()
+        await self._attendance.close()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
         self._room.close()

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 
+from client.connections import Connections
 from client.gestures import Gestures
 from client.happenings import (
     Complaint,
@@ -26,17 +27,18 @@ from client.keys.epochs import Epochs
 from client.keys.exchange import Device
 from client.keys.frames import Verdict
 from client.media.sources import Source
+from client.negotiation import Negotiation
 from client.protocol import limits, messages, names
 from client.protocol.checked import Malformed
 from client.protocol.reading import read_message_untrusted
 from client.receiving import Receiver, Sink
-from client.resuming import resume
+from client.roster import Roster
 from client.rtp import rtcp
 from client.rtp.packet import PacketError
-from client.sending import CameraSender, MicrophoneSender, Senders
+from client.sending import Senders
 from client.statistics import Statistics, Tile
 from client.transport.link import Link
-from client.transport.sdp import AnswerUnusable, read_answer_untrusted
+from client.transport.sdp import AnswerUnusable
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +46,14 @@ log = logging.getLogger(__name__)
 TICK_S = 0.02
 
 
-_LOST = Ended("channel_failed", "The connection to the server was lost.")
-
-
 class Membership:
     """`tell` is given everything that happens, `Ended` last."""
 
     def __init__(self, entry: Entry, source: Source | None, tell: Callable[[Happening], None]) -> None:
-        self._entry, self._source, self._tell = entry, source, tell
+        self._entry, self._tell = entry, tell
         self.statistics = Statistics()
-        self.members: dict[int, messages.Member] = {}
+        self.connections = Connections(entry, self, lambda: self._metadata)
+        self._roster = Roster()
         self.slots: dict[str, messages.Slot] = {}
         self.layers: dict[str, messages.Layer] = {}
         self.viewers: Mapping[str, messages.Viewing] = {}
@@ -61,23 +61,20 @@ class Membership:
         self.welcomed = asyncio.Event()
         self.ended: Ended | None = None
         self.over = asyncio.Event()
-        self.senders = Senders(self._send_packet)
+        self.senders = Senders(self.connections.send)
+        self._negotiation = Negotiation(entry, self.connections, source, self.senders)
         self.gestures: Gestures | None = None
         self.epochs: Epochs | None = None
         self.epoch = 0, b""  # number and verifier of the one that is current
-        self.service: str | None = None  # the address that config.json comes from
         self._keys: KeyLink | None = None
-        self._link: Link | None = None
-        self._next: Link | None = None  # a second connection that is being made
-        self._resume: messages.Resume | None = None
-        self._moving: asyncio.Task[None] | None = None
-        self._moved = asyncio.Event()
         self._metadata = messages.stream_metadata(entry.stream_id)
-        self._silence_s = limits.CHANNEL_SILENCE_S
         self._receiver: Receiver | None = None
         self._sinks: list[Sink] = []
-        self._heard_at = time.monotonic()
-        self._reports: set[asyncio.Future[None]] = set()
+
+    @property
+    def members(self) -> Mapping[int, messages.Member]:
+        """Those inside, we too, by number."""
+        return self._roster.members
 
     # --- made ---
 
@@ -86,27 +83,6 @@ class Membership:
         if self._keys is not None:
             self._keys.close()
         self._keys = keys
-
-    def new_link(self) -> Link:
-        """The first, or another attempt at it."""
-        self._link = self._make_link()
-        return self._link
-
-    def _make_link(self) -> Link:
-        def rtp(data: bytes) -> None:
-            self._rtp(data, link)
-
-        def message(data: str) -> None:
-            # Nothing counts that comes over the channel of a connection that was left.
-            if link is self._link or link is self._next:
-                self._message(data, link)
-
-        def lost() -> None:
-            if link is self._link:
-                self._lost()
-
-        link = Link(rtp, self._rtcp, message, lost)
-        return link
 
     def add_sink(self, sink: Sink) -> None:
         self._sinks.append(sink)
@@ -124,29 +100,26 @@ class Membership:
 
     def rank(self) -> int:
         """Our place among those inside, by number; -1 while the roster does not name us."""
-        present = sorted(self.members)
-        return present.index(self.number) if self.number in present else -1
+        return self._roster.rank(self.number)
 
     async def run(self) -> None:
         """Everything that is due by the clock, until the end."""
         self.senders.start()
-        self._more_slots()
+        self._negotiation.more_slots(len(self.members) - 1)
         while self.ended is None:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
             assert self._receiver is not None
             self._receiver.tick(now)
             for report in self.senders.reports(now):
-                await self._send_packet(report)
+                await self.connections.send(report)
             self._ask_for_keys()
             if self.gestures is not None:
                 self.gestures.tick(now)
-            if now - self._heard_at > self._silence_s:
-                self._lost()
+            self.connections.tick(now)
 
     def say(self, message: str) -> None:
-        if self._link is not None:
-            self._link.say(message)
+        self.connections.say(message)
 
     def end(self, ended: Ended) -> None:
         if self.ended is None:
@@ -168,23 +141,23 @@ class Membership:
 
     async def close(self) -> None:
         await self.senders.stop()
-        if self._moving is not None:
-            self._moving.cancel()
-            await asyncio.gather(self._moving, return_exceptions=True)
         if self._keys is not None:
             self._keys.close()
         if self.gestures is not None:
             self.gestures.close()
         if self._entry.call is not None:
             self._entry.call.close()
-        if self._link is not None:
-            await self._link.close()
+        await self.connections.close()
+
+    def interrupted(self) -> None:
+        self._tell(Complaint("channel_failed", "The connection to the server is lost; making another."))
+
+    def lost(self, code: str) -> None:
+        self.end(Ended(code, "The connection to the server was lost."))
 
     # --- what the focus says ---
 
-    def _message(self, data: str, link: Link) -> None:
-        if link is self._link:
-            self._heard_at = time.monotonic()
+    def message_untrusted(self, data: str, link: Link) -> None:
         try:
             message = read_message_untrusted(data)
         except Malformed as error:
@@ -212,12 +185,12 @@ class Membership:
     def _news(self, message: messages.Message) -> None:
         match message:
             case messages.Members():
-                self._roster(message)
+                self._members(message)
             case messages.Slots(_, slots):
                 self.slots = {slot.mid: slot for slot in slots}
                 assert self._receiver is not None
                 self._receiver.mapped(message)
-                self._more_slots()
+                self._negotiation.more_slots(len(self.members) - 1)
             case messages.Send(sources):
                 self._send_wanted(sources)
             case messages.Speakers(speaking, dominant):
@@ -237,9 +210,9 @@ class Membership:
         """We have a number: from here on there are keys, a receiver and senders. Nothing said before
         holds."""
         self.slots, self.layers, self.viewers = {}, {}, {}
-        self._resume = welcome.resume
         self.epoch = welcome.epoch, welcome.verifier
-        self._silence_s = max(5.0, 2.5 * welcome.ping_interval_s)
+        self.connections.ticket = welcome.resume
+        self.connections.silence_s = max(5.0, limits.PINGS_MISSED * welcome.ping_interval_s)
         if self.welcomed.is_set():
             return self._move(welcome, link)
         assert self._keys is not None
@@ -249,7 +222,7 @@ class Membership:
             self._keys.keyring,
             self.statistics,
             secrets.randbits(32),
-            self._send_soon,
+            self.connections.send_soon,
             self._tile_changed,
         )
         self._receiver.sinks += self._sinks
@@ -258,32 +231,24 @@ class Membership:
         self._tell(Joined(welcome.member, welcome.conference_id))
         return None
 
-    def _roster(self, told: messages.Members) -> None:
+    def _members(self, told: messages.Members) -> None:
         assert self._keys is not None
-        gone = set(told.gone)
-        if told.reset:
-            gone |= set(self.members) - {each.member for each in told.present}
-        for number in gone:
-            if (member := self.members.pop(number, None)) is not None:
-                self._keys.left(number)
-                if self.gestures is not None:
-                    self.gestures.left(number)
-                self._tell(MemberLeft(number, member.user_id))
-                self.somebody_left()
-        for member in told.present:
-            known = self.members.get(member.member)
-            self.members[member.member] = member
-            if member.member == self.number or known == member:
-                continue
-            if known is None:
-                device = Device(member.user_id, member.device_id)
-                self._keys.joined(member.member, device, news=not told.reset)
-                self._tell(MemberJoined(member.member, *device))
-                if self.gestures is not None:
-                    self.gestures.joined()
-            else:
-                muted = member.audio_muted, member.video_muted
-                self._tell(MemberChanged(member.member, *muted, member.sources))
+        changes = self._roster.apply(told, self.number)
+        for member in changes.gone:
+            self._keys.left(member.member)
+            if self.gestures is not None:
+                self.gestures.left(member.member)
+            self._tell(MemberLeft(member.member, member.user_id))
+            self.somebody_left()
+        for member in changes.new:
+            device = Device(member.user_id, member.device_id)
+            self._keys.joined(member.member, device, news=not told.reset)
+            self._tell(MemberJoined(member.member, *device))
+            if self.gestures is not None:
+                self.gestures.joined()
+        for member in changes.changed:
+            muted = member.audio_muted, member.video_muted
+            self._tell(MemberChanged(member.member, *muted, member.sources))
         if self.number in self.members:
             self._keys.roster_told()
 
@@ -302,107 +267,43 @@ class Membership:
         for source, encodings in sources.items():
             self._tell(Wanted(source, tuple(rid for rid, each in encodings.items() if each.active)))
 
-    def _more_slots(self) -> None:
-        """Offers four pairs more when the others are more than pairs (docs/protocol.md section 4)."""
-        offerer = self._entry.offerer
-        if offerer is None or self._link is None or not self._link.connected:
-            return
-        others = len(self.members) - 1
-        if others <= offerer.pairs or offerer.pairs >= limits.SLOT_PAIRS_MAX:
-            return
-        offerer.pairs = min(limits.SLOT_PAIRS_MAX, offerer.pairs + limits.SLOT_PAIR_STEP)
-        self.say(messages.negotiate(offerer.offer(), messages.stream_metadata(self._entry.stream_id)))
-
     def _negotiated(self, sdp: str | None, code: str, text: str) -> None:
-        if sdp is None or self._link is None or self._entry.offerer is None:
+        if sdp is None:
             return self._tell(Complaint(code, text))
         try:
-            self._link.answer = read_answer_untrusted(sdp, self._entry.offerer.lines)
+            self._negotiation.answered(sdp)
         except AnswerUnusable as error:
             return self._tell(Complaint("answer_unusable", str(error)))
         return self._agree()
 
     def _agree(self, second: bool = False) -> None:
-        """What was answered becomes slots and senders; again after each second offer."""
-        assert self._link is not None
-        assert self._link.answer is not None
         assert self._receiver is not None
         assert self._keys is not None
-        self._receiver.answered(self._link.answer, second)
-        if self._source is None or self.senders.camera or self.senders.microphone:
-            return
-        assert self._entry.offerer is not None
-        for line in self._entry.offerer.lines:
-            section = self._link.answer.sections.get(line.mid)
-            if section is None or section.direction != "recvonly":
-                continue
-            sealer = self._keys.sealer(names.SOURCES.index(line.role))
-            if line.role == "camera":
-                self.senders.camera = CameraSender(section, self._source, sealer, self._send_packet)
-            else:
-                self.senders.microphone = MicrophoneSender(section, self._source, sealer, self._send_packet)
+        self._negotiation.agree(self._receiver, self._keys, second)
 
     def prove(self) -> None:
         """Epochs whose ticket has come."""
         for proof in self.epochs.proofs() if self.epochs is not None else ():
             self.say(messages.prove(proof.epoch, proof.verifier, proof.signature))
 
-    # --- another connection ---
-
-    def _lost(self) -> None:
-        """The channel is dead, which is not a leave: media may go on while a second connection is made."""
-        if self._moving is not None and not self._moving.done():
-            return None
-        if self._resume is None or self.service is None or self.ended is not None:
-            return self.end(_LOST)
-        self._tell(Complaint("channel_failed", "The connection to the server is lost; making another."))
-        self._moving = asyncio.create_task(self._make_another(self.service, self._resume), name="resume")
-        return None
-
-    async def _make_another(self, service: str, ticket: messages.Resume) -> None:
-        def attempt() -> Link:
-            self._next = self._make_link()
-            return self._next
-
-        first = self._link
-        self._moved.clear()
-        begun = time.monotonic()
-
-        def wanted() -> bool:
-            return self.ended is None and time.monotonic() - begun < limits.RESUME_S
-
-        link = await resume(service, ticket, self._entry, self._metadata, attempt, wanted)
-        # Its welcome, which moves us, may be behind the opening of the channel.
-        try:
-            async with asyncio.timeout(limits.CONNECT_S if link is not None else 0):
-                await self._moved.wait()
-        except TimeoutError:
-            return self.end(_LOST)
-        await asyncio.sleep(limits.MOVE_S)
-        self.say(messages.resumed())
-        if first is not None:
-            await first.close()
-        return None
-
     def _move(self, welcome: messages.Welcome, link: Link) -> None:
         """A welcome over the second connection: from now on it is the one."""
-        if link is not self._next or welcome.member != self.number:
+        if welcome.member != self.number or not self.connections.take(link):
             return
-        self._link, self._next = link, None
-        self._heard_at = time.monotonic()
         self.statistics.count("resumed")
-        self._moved.set()
+        if self.epochs is not None:
+            self.epochs.told(messages.Epoch(welcome.epoch, welcome.verifier, True, None, ()))
         self._agree(second=True)
         if self.senders.camera is not None:
             self.senders.camera.key_frame()
 
     # --- media ---
 
-    def _rtp(self, data: bytes, link: Link) -> None:
+    def rtp_untrusted(self, data: bytes, current: bool) -> None:
         if self._receiver is not None:
-            self._receiver.rtp_untrusted(data, link is self._link)
+            self._receiver.rtp_untrusted(data, current)
 
-    def _rtcp(self, data: bytes) -> None:
+    def rtcp_untrusted(self, data: bytes) -> None:
         try:
             compound = rtcp.read_compound_untrusted(data)
         except PacketError:
@@ -413,7 +314,7 @@ class Membership:
             if isinstance(message, rtcp.KeyFrameRequest):
                 self.statistics.count("key frames wanted of us")
             for packet in self.senders.heard(message):
-                self._send_soon(packet)
+                self.connections.send_soon(packet)
         return None
 
     def _tile_changed(self, tile: Tile) -> None:
@@ -427,12 +328,3 @@ class Membership:
                 asked = self._keys.ask_for(tile.member, tile.source, tile.epoch, tile.state_since)
                 if asked:
                     self.say(messages.missing_key(tile.member, names.SOURCES[tile.source]))
-
-    async def _send_packet(self, packet: bytes) -> None:
-        if self._link is not None:
-            await self._link.send(packet)
-
-    def _send_soon(self, packet: bytes) -> None:
-        task = asyncio.ensure_future(self._send_packet(packet))
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)

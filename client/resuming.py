@@ -5,7 +5,6 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urljoin
 
 import aiohttp
 
@@ -13,7 +12,6 @@ from client.errors import Trouble
 from client.joining import Entry
 from client.protocol import limits, names
 from client.protocol.checked import Malformed, mapping, text
-from client.protocol.messages import Resume
 from client.protocol.reading import read_error_untrusted
 from client.transport.link import Link
 from client.transport.sdp import AnswerUnusable, read_answer_untrusted
@@ -33,47 +31,44 @@ def waits() -> Iterator[float]:
 
 
 async def resume(
-    service: str,
-    ticket: Resume,
+    address: str,
+    token: str,
     entry: Entry,
     metadata: dict[str, Any],
     new_link: Callable[[], Link],
     wanted: Callable[[], bool],
-) -> Link | None:
-    """The second connection, once its data channel is open; None when there is none to be had.
+) -> Link:
+    """The second connection, once its data channel is open.
 
-    `service`: the address that config.json comes from. `wanted`: whether the first one still lasts, or may.
+    `wanted`: whether the first one still lasts, or may. Trouble with the focus's code when it refuses for
+    good, with "channel_failed" when it is too late.
     """
     for wait in waits():
         await asyncio.sleep(wait)
         if not wanted():
-            return None
+            break
         link = new_link()
         try:
-            await _attempt(service, ticket, entry, metadata, link)
+            await _attempt(address, token, entry, metadata, link)
             return link
         except (Trouble, TimeoutError, OSError, aiohttp.ClientError, Malformed, AnswerUnusable) as failed:
             await link.close()
             log.info("resuming failed: %s", failed if isinstance(failed, Trouble) else type(failed).__name__)
             if isinstance(failed, Trouble) and failed.code in _FINAL:
-                return None
+                raise
         except BaseException:
             await link.close()
             raise
-    return None
+    raise Trouble("channel_failed", "No other connection to the server came about.")
 
 
-async def _attempt(service: str, ticket: Resume, entry: Entry, metadata: dict[str, Any], link: Link) -> None:
+async def _attempt(address: str, token: str, entry: Entry, metadata: dict[str, Any], link: Link) -> None:
     offerer = entry.new_offerer(await link.gather())
-    body = {
-        "token": ticket.token,
-        "offer": {"type": "offer", "sdp": offerer.offer()},
-        names.METADATA: metadata,
-    }
+    body = {"token": token, "offer": {"type": "offer", "sdp": offerer.offer()}, names.METADATA: metadata}
     timeout = aiohttp.ClientTimeout(total=limits.CONNECT_S)
     async with (
         aiohttp.ClientSession(timeout=timeout) as http,
-        http.post(urljoin(service, ticket.url), json=body) as response,
+        http.post(address, json=body) as response,
     ):
         answer = mapping(await response.json(content_type=None), "the answer")
     if "error" in answer:

@@ -69,6 +69,10 @@ class Epochs:
         self._highest = max(self._highest, self.current)
         self._known = {key: ticket for key, ticket in self._known.items() if key[0] >= self.current}
         self._proved = epoch.proved
+        # What was said while a connection was lost did not arrive.
+        for each in epoch.proposed:
+            if not each.yours and (known := self._known.get((each.epoch, each.verifier))) is not None:
+                self._say(known)
         if epoch.proved:
             return
         if (ticket := self._known.get(self._current)) is not None:

@@ -151,6 +151,11 @@ class ConferenceRoom:
         for known, _, _ in self._tickets:
             arrived(known)
 
+    def serve_no_tickets(self) -> None:
+        """We are not inside any more."""
+        self._ours = self._rank = self._arrived = None
+        self._cancel_answer()
+
     async def request_ticket(self, conference_id: str) -> None:
         content = {"conference_id": conference_id, "device_id": self._homeserver.device_id}
         await self._homeserver.send(self.room_id, names.TICKET_REQUEST, content)

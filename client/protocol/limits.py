@@ -66,8 +66,13 @@ INVITE_LIFETIME_MS: Final = 60_000
 # A second connection, seconds: the first receives for so long beside it, so that pictures are there before it
 # goes, and attempts end after so long (consent is over by then).
 MOVE_S: Final = 2.0
+# A membership that is lost sooner than this after its call is not called for again, seconds. Lower: a focus
+# that takes calls and drops them is called without end.
+CALL_AGAIN_S: Final = 10.0
 RESUME_S: Final = 120.0
-# Nothing, not even a ping (every 10 s), came over the data channel for so long: it is dead.
+# A data channel over which nothing came, not even so many pings, is dead. Before the first welcome says how
+# often they come, seconds. Lower: a busy focus is taken for a dead one; higher: longer without news.
+PINGS_MISSED: Final = 2.5
 CHANNEL_SILENCE_S: Final = 35.0
 
 # Bytes of media in one RTP packet: with header, extensions, tag and pylibsrtp's own limit of 1356 to spare.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from client.protocol import names
 from client.protocol.checked import unpadded
@@ -26,6 +27,17 @@ class Resume:
 
     token: str = field(repr=False)
     url: str
+
+
+def resume_address(url: str, service: str | None) -> str | None:
+    """Where a second connection is asked for; None where nobody said, or where a token would travel in clear.
+
+    `service`: the address that config.json comes from.
+    """
+    address = urljoin(service or "", url)
+    parts = urlsplit(address)
+    own = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return address if parts.scheme == "https" or (parts.scheme == "http" and own) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def overhear() -> Iterator[Overheard]:
     """Of all clients in this process while the block runs; problems fail at its end."""
     heard = Overheard()
     send, tell, direct = Homeserver.send, Inbox._tell, Homeserver.send_direct
-    take, message, say = Inbox._direct, Membership._message, Link.say
+    take, message, say = Inbox._direct, Membership.message_untrusted, Link.say
 
     async def sending(self: Homeserver, room_id: str, kind: str, content: dict[str, Any]) -> str:
         heard.event("<", kind, content)
@@ -78,7 +78,7 @@ def overhear() -> Iterator[Overheard]:
         patch.setattr(Homeserver, "send_direct", sending_direct)
         patch.setattr(Inbox, "_tell", telling)
         patch.setattr(Inbox, "_direct", taking)
-        patch.setattr(Membership, "_message", hearing)
+        patch.setattr(Membership, "message_untrusted", hearing)
         patch.setattr(Link, "say", saying)
         yield heard
     if heard.problems:

@@ -234,7 +234,7 @@ def test_a_dead_channel_is_no_leave(where: House) -> None:
             ("alice", coloured("red")), ("bob", coloured("blue")), service=where.service
         ) as (alice, bob):
             await all_see_all((alice, bob))
-            number, first = bob.number, bob.conference._membership._link
+            number, first = bob.number, bob.conference._membership.connections.link
             assert first is not None
             first._channel.close()
             await until(lambda: bob.count("resumed") == 1, "bob's second connection")

@@ -1,0 +1,129 @@
+"""One membership from the call to its end, with all that lives as long: keys, hands, tickets."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from client.errors import Trouble
+from client.gestures import Gestures
+from client.happenings import Ended, Happening
+from client.joining import Entry, Pass, Say, enter
+from client.keylink import KeyLink
+from client.matrix.homeserver import Homeserver
+from client.matrix.room import ConferenceRoom
+from client.media.sources import Source
+from client.membership import Membership
+from client.protocol import limits, messages, names
+from client.receiving import Sink
+from client.ticketing import Ticketing
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`service`: the conference server's web address. `feedback`: tell when each packet came.
+
+    `to_device`: our keys go by Olm and not by the room's timeline.
+    """
+
+    service: str | None = None
+    feedback: bool = False
+    to_device: bool = False
+
+
+class Attendance:
+    """`enter`, then `close`; `leave` before it unless the focus ended it. `tell` gets `Ended` last."""
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        room: ConferenceRoom,
+        send: Source | None,
+        options: Options,
+        sinks: Sequence[Sink],
+        tell: Callable[[Happening], None],
+    ) -> None:
+        self._homeserver, self._room, self._options, self._tell = homeserver, room, options, tell
+        self._sources: list[str] = []
+        if send is not None:
+            self._sources += ["audio"] if send.has_sound else []
+            self._sources += ["camera"] if send.has_picture else []
+        self._entry = Entry(homeserver, self._sources, self._hung_up)
+        self._entry.feedback = options.feedback
+        self.membership = Membership(self._entry, send, tell)
+        self.membership.connections.service = options.service
+        for sink in sinks:
+            self.membership.add_sink(sink)
+        self._pass: Pass | None = None
+        self._ticketing: Ticketing | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def enter(self, start: bool, focus: str | None, say: Say) -> None:
+        """Returns once we are inside; Trouble says why not."""
+        membership = self.membership
+        self._pass = entitled = await enter(
+            self._room,
+            self._entry,
+            membership.connections.first,
+            start=start,
+            focus=focus,
+            say=say,
+            prepare=self._prepare,
+        )
+        try:
+            async with asyncio.timeout(limits.CONNECT_S):
+                await membership.welcomed.wait()
+        except TimeoutError:
+            raise Trouble("channel_failed", "The server did not say welcome.") from None
+        membership.gestures = Gestures(
+            self._homeserver,
+            self._room.room_id,
+            entitled.conference.conference_id,
+            membership.members,
+            self._tell,
+        )
+        assert self._entry.call is not None
+        self._ticketing = Ticketing(
+            self._homeserver, self._room, entitled, membership, self._entry.call.call_id
+        )
+        for work in (membership.run(), self._ticketing.run()):
+            self._tasks.append(asyncio.create_task(work, name="conference"))
+        say(f"inside as member {membership.number}")
+
+    async def leave(self) -> None:
+        """Says so to everybody; ends the conference when it is ours and nobody else is inside."""
+        membership = self.membership
+        if membership.ended is not None:
+            return
+        membership.end(Ended("left", "We left."))
+        membership.say(messages.hangup())
+        with contextlib.suppress(Trouble, TimeoutError):
+            async with asyncio.timeout(limits.CONNECT_S):
+                if self._entry.call is not None:
+                    await self._entry.call.hangup()
+                ours = self._pass is not None and self._pass.ticket.creator == self._homeserver.user_id
+                if ours and set(membership.members) <= {membership.number}:
+                    await self._room.end()
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self.membership.close()
+        if self._ticketing is not None:
+            self._ticketing.close()
+
+    def _prepare(self, entitled: Pass) -> None:
+        """Keys of others may come from the moment that we call."""
+        keys = KeyLink(
+            self._homeserver,
+            self._room.room_id,
+            entitled.conference.conference_id,
+            [names.SOURCES.index(source) for source in self._sources],
+            self.membership.statistics,
+            self.membership.keys_arrived,
+            self._options.to_device,
+        )
+        self.membership.use_keys(keys)
+
+    def _hung_up(self, hangup: messages.Hangup) -> None:
+        self.membership.hung_up(hangup)

@@ -1,0 +1,56 @@
+"""What was offered and answered becomes slots and senders; again after each second offer."""
+
+from client.connections import Connections
+from client.joining import Entry
+from client.keylink import KeyLink
+from client.media.sources import Source
+from client.protocol import limits, messages, names
+from client.receiving import Receiver
+from client.sending import CameraSender, MicrophoneSender, Senders
+from client.transport.sdp import read_answer_untrusted
+
+
+class Negotiation:
+    """Of one membership."""
+
+    def __init__(
+        self, entry: Entry, connections: Connections, source: Source | None, senders: Senders
+    ) -> None:
+        self._entry, self._connections, self._source, self._senders = entry, connections, source, senders
+
+    def more_slots(self, others: int) -> None:
+        """Offers four pairs more when the others are more than pairs (docs/protocol.md section 4)."""
+        offerer, link = self._entry.offerer, self._connections.link
+        if offerer is None or link is None or not link.connected:
+            return
+        if others <= offerer.pairs or offerer.pairs >= limits.SLOT_PAIRS_MAX:
+            return
+        offerer.pairs = min(limits.SLOT_PAIRS_MAX, offerer.pairs + limits.SLOT_PAIR_STEP)
+        link.say(messages.negotiate(offerer.offer(), messages.stream_metadata(self._entry.stream_id)))
+
+    def answered(self, sdp: str) -> None:
+        """Raises AnswerUnusable."""
+        offerer, link = self._entry.offerer, self._connections.link
+        assert offerer is not None
+        assert link is not None
+        link.answer = read_answer_untrusted(sdp, offerer.lines)
+
+    def agree(self, receiver: Receiver, keys: KeyLink, second: bool = False) -> None:
+        """`second`: the answer is of a second connection."""
+        offerer, link = self._entry.offerer, self._connections.link
+        assert offerer is not None
+        assert link is not None
+        assert link.answer is not None
+        receiver.answered(link.answer, second)
+        senders, send = self._senders, self._connections.send
+        if self._source is None or senders.camera or senders.microphone:
+            return
+        for line in offerer.lines:
+            section = link.answer.sections.get(line.mid)
+            if section is None or section.direction != "recvonly":
+                continue
+            sealer = keys.sealer(names.SOURCES.index(line.role))
+            if line.role == "camera":
+                senders.camera = CameraSender(section, self._source, sealer, send)
+            else:
+                senders.microphone = MicrophoneSender(section, self._source, sealer, send)
