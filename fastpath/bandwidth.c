@@ -12,6 +12,9 @@
 #define ROUND_TRIP_WEIGHT 8
 /* Probes only while feedback is this fresh. */
 #define FRESH_US 400000
+/* So long after the last packet what was seen of it does not count. Higher: who was paused altogether comes back later. Lower: probes, 6 kB each, into a path
+   that answers nothing. */
+#define QUIET_US 1000000
 /* A probe that filled the link got more of it than its share beside others: it raises the rate only where it found so many times more. Higher: slow
    to use a link that is a little faster. Lower: unfair to others, and an overuse after each probe. */
 #define FULL_RAISE 1.3
@@ -78,7 +81,11 @@ static void settle_target(struct bandwidth *bandwidth)
 uint16_t bandwidth_sent(struct bandwidth *bandwidth, struct sent_log *log, uint16_t size,
                         uint8_t cluster, uint64_t now_ns)
 {
-    bandwidth->sent_us = microseconds(now_ns);
+    int64_t now_us = microseconds(now_ns);
+    /* The first since all was answered: what follows is waited for from here on. */
+    if (bandwidth->feedback_us && bandwidth->sent_us < bandwidth->feedback_us)
+        bandwidth->feedback_us = now_us - 1;
+    bandwidth->sent_us = now_us;
     return sent_log_add(log, size, cluster, now_ns);
 }
 
@@ -292,6 +299,20 @@ bool bandwidth_congested(const struct bandwidth *bandwidth, uint64_t now_ns)
     return fell_us && now_us - fell_us < BANDWIDTH_DRAIN_US && bandwidth->queue.queue_us > QUEUE_LONG_US;
 }
 
+/* Grows as if what is not sent arrived, up to what is believed of somebody new. */
+static void hope(struct bandwidth *bandwidth, int64_t now_us)
+{
+    struct rate_control *control = &bandwidth->control;
+    int64_t elapsed_us = now_us - control->updated_us;
+    control->updated_us = now_us;
+    if (elapsed_us <= 0 || elapsed_us > QUIET_US || control->target >= BANDWIDTH_START) return;
+    control->target += control->target * RATE_GROWTH * (double)elapsed_us / 1e6;
+    bandwidth->loss.bound = bandwidth->loss.bound > 0 && bandwidth->loss.bound < control->target
+                                ? control->target
+                                : bandwidth->loss.bound;
+    settle_target(bandwidth);
+}
+
 bool bandwidth_tick(struct bandwidth *bandwidth, uint64_t now_ns, struct probe_request *request)
 {
     int64_t now_us = microseconds(now_ns);
@@ -303,11 +324,17 @@ bool bandwidth_tick(struct bandwidth *bandwidth, uint64_t now_ns, struct probe_r
         settle_target(bandwidth);
         probing_dropped(&bandwidth->probing, before, bandwidth->target, now_us);
     }
-    if (!request) return false;
-    bool first = bandwidth->probing.clusters == 0;
-    if (!first && (!bandwidth->has_feedback || now_us - bandwidth->feedback_us > FRESH_US))
+    /* Nothing is sent, so nothing more will be told: only a probe finds out whether it still is as it was, and where none can be made, a try. */
+    bool quiet = now_us - bandwidth->sent_us > QUIET_US;
+    if (!request) {
+        if (quiet && bandwidth->has_feedback) hope(bandwidth, now_us);
         return false;
-    if (bandwidth->trend.verdict == DELAY_OVERUSE || bandwidth->loss.testing) return false;
+    }
+    bool first = bandwidth->probing.clusters == 0;
+    if (!first && !quiet && (!bandwidth->has_feedback || now_us - bandwidth->feedback_us > FRESH_US))
+        return false;
+    if (!quiet && (bandwidth->trend.verdict == DELAY_OVERUSE || bandwidth->loss.testing))
+        return false;
     double wanted = bandwidth->wanted;
     if (bandwidth->remb && wanted > bandwidth->remb) wanted = bandwidth->remb;
     return probing_start(&bandwidth->probing, bandwidth->target, wanted, now_us, request);

@@ -38,7 +38,7 @@ struct rtcp_feedback;
 /* Who has joined is probed so far, by so many probes, until its estimate falls for the first time. Higher: padding (7 kB a probe) to those who never look at
    anything large. Lower: the first click comes before its estimate is known, half a second later. */
 #define DOWNLINK_EXPLORE_BPS 2500000u
-#define DOWNLINK_EXPLORE_PROBES 6u
+#define DOWNLINK_EXPLORE_PROBES 8u
 /* Transport-wide feedback was agreed to, and none came within this time of sending: receiver reports are believed, as of one without. */
 #define DOWNLINK_SILENT_NS (3000ull * 1000000ull)
 

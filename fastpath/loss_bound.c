@@ -131,5 +131,8 @@ void loss_bound_raise(struct loss_bound *loss, double rate, int64_t now_us)
 {
     loss->since_us = now_us;
     loss->bytes = loss->count = loss->lost = 0;
-    if (loss->bound > 0 && loss->bound < rate) loss->bound = rate;
+    if (loss->bound > 0 && loss->bound < rate) {
+        loss->bound = rate;
+        loss->testing = 0; /* what is lost at this rate will show */
+    }
 }

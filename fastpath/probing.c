@@ -88,7 +88,7 @@ double probing_result(struct probing *probing, int64_t now_us, bool *full)
     double arriving_us = (double)(probing->last_arrival_us - probing->first_arrival_us);
     probing->started_us = 0;
     probing->interval_us = PROBE_INTERVAL_US; /* it did no harm */
-    probing->due_us = now_us + probing->interval_us;
+    probing->due_us = now_us + (probing->clusters <= PROBE_EARLY ? PROBE_EARLY_US : probing->interval_us);
     probing->fell = 0;
     if (sending_us <= 0 || arriving_us <= 0) return 0;
     double sent = (probing->bytes - probing->last_size) * 8e6 / sending_us;

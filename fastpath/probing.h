@@ -23,6 +23,10 @@
 #define PROBE_ARRIVED 0.8
 /* Pause after a probe that told nothing new. Longer: later to notice that a link became free. Shorter: a short queue more often. */
 #define PROBE_INTERVAL_US 5000000
+/* After one of the first so many: a receiver that joins is busy, and what arrives while it is looks slow. More, shorter: padding to slow links that were
+   right the first time. Fewer, longer: the first pictures are small for seconds. */
+#define PROBE_EARLY 2
+#define PROBE_EARLY_US 1000000
 /* It doubles up to so many times while probes go through and the rate they found does not last (policed links, full queues). */
 #define PROBE_IN_VAIN_MAX 3
 #define PROBE_LASTED_US 3000000

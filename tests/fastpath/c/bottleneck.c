@@ -223,6 +223,10 @@ static void carry(struct bottleneck *net)
 
 static void miss(struct link *link, uint64_t from, uint64_t to, uint64_t now)
 {
+    if (to - from + link->missing_count > BOTTLENECK_MISSING) { /* a jitter buffer begins anew */
+        link->missing_count = 0;
+        return;
+    }
     for (uint64_t index = from; index < to; index++) {
         CHECK(link->missing_count < BOTTLENECK_MISSING);
         link->missing[link->missing_count++] = (struct missing_packet){.index = index, .since_ns = now};

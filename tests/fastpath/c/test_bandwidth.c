@@ -252,8 +252,12 @@ static void probes_keep_their_pauses(void)
     probing_gained(&probing, MBIT, now + 200 * MS);
     CHECK(probing_start(&probing, 2.8 * MBIT, 10 * MBIT, now + 200 * MS, &request)); /* and the next at once, at twice */
     CHECK_EQUAL(request.bits_per_second, 5600000);
-    CHECK(probe_over(&probing, &request, 2.8 * MBIT, 1, 0, now + 200 * MS, &full) > 0); /* nothing new: a pause */
-    CHECK(!probing_start(&probing, 2.8 * MBIT, 10 * MBIT, now + 5 * SECOND, &request));
+    CHECK(probe_over(&probing, &request, 2.8 * MBIT, 1, 0, now + 200 * MS, &full) > 0); /* nothing new: a pause, of the first a short one */
+    CHECK(!probing_start(&probing, 2.8 * MBIT, 10 * MBIT, now + 1100 * MS, &request));
+    CHECK(probing_start(&probing, 2.8 * MBIT, 10 * MBIT, now + 1400 * MS, &request));
+    CHECK(probe_over(&probing, &request, 2.8 * MBIT, 1, 0, now + 1400 * MS, &full) > 0); /* and of the next */
+    CHECK(!probing_start(&probing, 2.8 * MBIT, 10 * MBIT, now + 5500 * MS, &request));
+    now += SECOND;
     CHECK(probing_start(&probing, 2.8 * MBIT, 10 * MBIT, now + 6 * SECOND, &request));
     CHECK(!probing_start(&probing, 2.8 * MBIT, 10 * MBIT, now + 6 * SECOND + 900 * MS, &request));
     CHECK(probing_start(&probing, 2.8 * MBIT, 10 * MBIT, now + 7 * SECOND, &request)); /* its answer was lost: again */

@@ -158,6 +158,84 @@ static void test_a_click_finds_the_estimate(double busy_ms, uint32_t least)
     bottleneck_close(&net);
 }
 
+/* Whatever made it lose every picture, it comes back when that is over: also when nothing at all is sent to it any more, of which no
+   feedback could tell that there is room again. */
+static void test_who_was_paused_altogether_comes_back(void)
+{
+    enum { NARROW, DEAD, BUSY, SILENT, LOSSY, WAYS };
+    static const char *const NAMES[] = {"20 kbit/s", "1 kbit/s", "a processor 800 ms late",
+                                        "no feedback", "70 % loss"};
+    for (unsigned i = 0; i < 2 * WAYS; i++) {
+        unsigned way = i / 2, paused = 0, back = 0;
+        struct bottleneck net;
+        struct link *link = one_receiver(&net, 3000 * KBIT);
+        net.camera.audio = i % 2;
+        bottleneck_run(&net, 8000);
+        CHECK_EQUAL(link->encoding, F);
+        link->bps = way == NARROW ? 20 * KBIT : way == DEAD ? 1 * KBIT : 3000 * KBIT;
+        link->busy_ms = way == BUSY ? 800 : 0;
+        link->answers = way != SILENT;
+        link->loss = way == LOSSY ? 0.7 : 0;
+        for (unsigned k = 0; k < 250; k++) {
+            bottleneck_run(&net, 100);
+            paused += net.scene->worker.state.sinks[1].allocation.encoding == ALLOCATION_NOTHING;
+        }
+        uint32_t low = link_estimate(&net, link);
+        link->bps = 3000 * KBIT;
+        link->busy_ms = link->loss = 0;
+        link->free_ns = 0;
+        link->answers = true;
+        link_forget(link);
+        while (back < 40000 && (net.scene->worker.state.sinks[1].allocation.encoding != F || !link->media_bytes))
+            bottleneck_run(&net, 10), back += 10;
+        printf(
+            "%s%s: paused for %.1f of 25 s, estimate then %u kbit/s; back in full after %.1f s\n",
+            NAMES[way], i % 2 ? ", with audio" : "", paused / 10.0, low / 1000, back / 1000.0);
+        CHECK(back <= 15000);
+        bottleneck_close(&net);
+    }
+}
+
+/* The same from the worst state there is: nothing is sent, and what the estimator saw last was an overuse and a loss in doubt. */
+static void test_silence_does_not_keep_an_overuse(void)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        struct bottleneck net;
+        bottleneck_open(&net);
+        struct link *link = bottleneck_link(&net, 3000 * KBIT);
+        struct clamp_limits *limits = &net.scene->sources[0].limits;
+        limits->max_bps[T] = limits->floor_bps[T] = 400 * KBIT; /* at the least estimate not one frame of it fits */
+        net.scene->sinks[1].rtx_payload_type = i == 3 ? 0 : net.scene->sinks[1].rtx_payload_type; /* cannot be probed */
+        net.camera.audio = false;
+        bottleneck_start(&net);
+        bottleneck_run(&net, 8000);
+        struct bandwidth *bandwidth = &net.scene->worker.state.downlinks[1].bandwidth;
+        struct allocation_state *deal = &net.scene->worker.state.sinks[1].allocation;
+        link->answers = false;
+        net.scene->sinks[1].hidden = 1;
+        scene_publish(net.scene);
+        bottleneck_run(&net, 4000); /* all that was on its way is forgotten */
+        CHECK_EQUAL(deal->encoding, ALLOCATION_NOTHING);
+        bandwidth->control.target = bandwidth->target = BANDWIDTH_MIN;
+        bandwidth->trend.verdict = i != 1 ? DELAY_OVERUSE : DELAY_NORMAL;
+        bandwidth->loss.testing = i == 1 || i == 2;
+        bandwidth->loss.bound = i == 1 || i == 2 ? BANDWIDTH_MIN : 0;
+        bandwidth->loss.suspect = 0.3;
+        link->answers = true;
+        net.scene->sinks[1].hidden = 0;
+        scene_publish(net.scene);
+        unsigned back = 0, paused = 0;
+        for (; back < 40000 && deal->encoding != F && (i != 3 || deal->encoding == ALLOCATION_NOTHING);
+             back += 10) {
+            bottleneck_run(&net, 10);
+            paused += deal->encoding == ALLOCATION_NOTHING;
+        }
+        printf("silent after an overuse: nothing for %.1f s, back after %.1f s\n", paused / 100.0, back / 1000.0);
+        CHECK(back <= (i == 3 ? 20000 : 10000));
+        bottleneck_close(&net);
+    }
+}
+
 static void test_random_loss_is_repaired_and_does_not_starve(void)
 {
     for (unsigned percent = 5; percent <= 10; percent += 5) {
@@ -416,6 +494,8 @@ int main(void)
     test_a_fall_and_a_recovery();
     test_a_click_finds_the_estimate(0, 1800 * KBIT);
     test_a_click_finds_the_estimate(60, 1000 * KBIT); /* its probes look slower */
+    test_who_was_paused_altogether_comes_back();
+    test_silence_does_not_keep_an_overuse();
     test_random_loss_is_repaired_and_does_not_starve();
     test_malformed_feedback_changes_nothing_but_a_counter();
     test_a_receiver_without_feedback_is_sent_what_it_asks_for();
