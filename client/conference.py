@@ -159,7 +159,7 @@ class Conference:
 
     def subscribe(self, *wanted: messages.Subscription, without: tuple[tuple[int, str], ...] = ()) -> None:
         """In which size sources of others are wanted; `without`: those not wanted at all."""
-        self._membership.say(messages.subscription(wanted, without))
+        self._membership.subscribe(wanted, without)
 
     def mute(self, audio: bool, video: bool) -> None:
         """A muted source sends nothing."""

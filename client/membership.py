@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from client.connections import Connections
 from client.gestures import Gestures
@@ -68,6 +68,7 @@ class Membership:
         self.epoch = 0, b""  # number and verifier of the one that is current
         self._keys: KeyLink | None = None
         self._metadata = messages.stream_metadata(entry.stream_id)
+        self._hidden: set[tuple[int, str]] = set()  # what we asked not to be sent
         self._receiver: Receiver | None = None
         self._sinks: list[Sink] = []
 
@@ -114,6 +115,7 @@ class Membership:
             for report in self.senders.reports(now):
                 await self.connections.send(report)
             self._ask_for_keys()
+            self._find_stalled(now)
             if self.gestures is not None:
                 self.gestures.tick(now)
             self.connections.tick(now)
@@ -320,6 +322,30 @@ class Membership:
     def _tile_changed(self, tile: Tile) -> None:
         if tile.state is not None:
             self._tell(TileChanged(tile.member, names.SOURCES[tile.source], tile.state.value))
+
+    def _find_stalled(self, now: float) -> None:
+        """A focus may hold back what it likes, but not without our saying so."""
+        shown = {(slot.member, slot.source): slot.mid for slot in self.slots.values()}
+        for tile in self.statistics.tiles.values():
+            if tile.state != Verdict.OPENED or now - tile.last_at < limits.STALL_S:
+                continue
+            track = tile.member, names.SOURCES[tile.source]
+            member, layer = self.members.get(tile.member), self.layers.get(shown.get(track, ""))
+            paused = layer is not None and layer.encoding is None
+            if member is None or track not in shown or paused or track in self._hidden:
+                continue
+            if not member.mutes(track[1]):
+                tile.state, tile.state_since = Verdict.STALLED, now
+                self._tile_changed(tile)
+
+    def subscribe(
+        self, wanted: Iterable[messages.Subscription], without: Iterable[tuple[int, str]] = ()
+    ) -> None:
+        """In which size sources of others are wanted; `without`: those not wanted at all."""
+        wanted, without = tuple(wanted), tuple(without)
+        self._hidden -= {(each.member, each.source) for each in wanted}
+        self._hidden |= {(each.member, each.source) for each in wanted if each.height == 0} | set(without)
+        self.say(messages.subscription(wanted, without))
 
     def _ask_for_keys(self) -> None:
         assert self._keys is not None

@@ -31,6 +31,7 @@ class Verdict(Enum):
     WRONG_KEY = "wrong key"
     NOT_ENCRYPTED = "not encrypted"
     REPLAYED = "replayed"
+    STALLED = "nothing comes"  # of a source that is neither muted, hidden nor paused
 
 
 @dataclass(slots=True)

@@ -94,5 +94,8 @@ PLI_AGAIN_S: Final = 0.5
 # Reports about what is sent and received; transport-wide feedback.
 REPORT_S: Final = 1.0
 FEEDBACK_S: Final = 0.1
+# A tile that nothing came for, though it should, is said to stall after so long, seconds. Lower: a change of
+# layers or one bad moment of the network is called so; higher: a focus that holds frames back shows later.
+STALL_S: Final = 4.0
 # A frame larger than this is not one (an uncompressed 720p picture has 1.4 MB).
 FRAME_MAX_BYTES: Final = 2_000_000

@@ -49,6 +49,10 @@ class Member:
     video_muted: bool
     sources: tuple[str, ...]
 
+    def mutes(self, source: str) -> bool:
+        """Whether nothing is to be expected of the source. Of screens the roster says nothing."""
+        return {"audio": self.audio_muted, "camera": self.video_muted}.get(source, True)
+
 
 @dataclass(frozen=True, slots=True)
 class Members:

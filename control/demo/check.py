@@ -20,8 +20,9 @@ from typing import Any
 
 from control.demo import figures
 from control.demo.browsers import BrowserFailed, Browsers
+from control.demo.curious import look
 from control.demo.figures import Reception, Row, Sample
-from control.demo.memory import Needle, Scan, descendants, scan
+from control.demo.memory import Found, Needle, Scan, descendants, scan
 from control.demo.participants import FULL_HEIGHT, MediaKey, Participant
 from control.demo.run import Demo
 
@@ -176,15 +177,15 @@ async def hold(browsers: Browsers, demo: Demo) -> Observed:
 
 def search(observed: Observed, demo: Demo, browsers: int) -> tuple[Scan, Scan, Scan]:
     """Media keys in the servers, the call's own passwords in the server, media keys in the browsers."""
-    assert demo.server is not None
-    assert demo.homeserver.pid is not None
     keys = [Needle(key.name, key.key) for key in observed.keys]
     passwords = [Needle(password, password.encode()) for password in observed.passwords]
-    server = descendants(demo.server.pid)
     try:
+        findings = look(demo, keys, passwords)
+        for name in findings.in_files:
+            findings.secrets.found.add(Found(name, "file", 0))
         return (
-            scan([*server, demo.homeserver.pid], keys),
-            scan(server, passwords),
+            findings.secrets,
+            findings.known,
             # The last key of each source is in use now; older ones may be forgotten already.
             scan(descendants(browsers), [Needle(one.name, one.key) for one in newest(observed.keys)]),
         )
@@ -238,7 +239,7 @@ def judge(observed: Observed, servers: Scan, control: Scan, browsers: Scan) -> l
         Row("without keys: frames decoded or opened", _opened(keyless), "frames", 0),
         Row("without keys: frames found in clear", sum(k.frames_in_clear for k in keyless), "frames", 0),
         Row("media keys looked for", len(observed.keys), "keys", 2 * len(observed.numbers), "higher"),
-        Row("media keys found in a server process", len(servers.names()), "keys", 0),
+        Row("media keys found in a server process or a file", len(servers.names()), "keys", 0),
         Row("server processes searched", servers.processes, "processes", 4, "higher"),
         Row("the search finds in control what it must know", _share(control, observed.passwords), "share", 1),
         Row("the search finds keys in browsers", len(browsers.names("raw")), "keys", 1, "higher"),
