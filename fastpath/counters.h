@@ -95,7 +95,8 @@
     X(delay_10ms, "Packets sent after 5 to 10 ms")                                                \
     X(delay_50ms, "Packets sent after 10 to 50 ms")                                               \
     X(delay_more, "Packets sent after more than 50 ms")                                           \
-    X(delay_sum_us, "Microseconds between arrival and sending, summed over packets")
+    X(delay_sum_us, "Microseconds between arrival and sending, summed over packets")              \
+    X(sealed_malformed_dropped, "Sealed packets too short for their tag, or with a spoilt OHB")
 
 enum counter {
 #define X(name, help) COUNTER_##name,

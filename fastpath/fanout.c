@@ -8,6 +8,7 @@
 #include "feedback.h"
 #include "layering.h"
 #include "projection.h"
+#include "sealed.h"
 #include "worker.h"
 
 int fanout_open(struct fanout *fanout, struct table_capacities capacities)
@@ -36,7 +37,7 @@ static bool source_valid(const struct worker *worker, const struct source_row *r
     return row->transport < worker->capacities.transports && row->transport_incarnation &&
            worker->transports[row->transport].incarnation == row->transport_incarnation &&
            row->encoding_count >= 1 && row->encoding_count <= LIMIT_ENCODINGS &&
-           row->clock_rate >= 1000 && row->codec <= CODEC_AV1 && row->kind <= SOURCE_SCREEN_AUDIO;
+           row->clock_rate >= 1000 && row->codec <= CODEC_SEALED && row->kind <= SOURCE_SCREEN_AUDIO;
 }
 
 static void adopt_source(struct worker *worker, uint32_t handle)
@@ -73,6 +74,9 @@ static void adopt_source(struct worker *worker, uint32_t handle)
     cache->muted = row->muted;
     cache->encoding_count = row->encoding_count;
     cache->audio = row->kind == SOURCE_AUDIO || row->kind == SOURCE_SCREEN_AUDIO;
+    cache->sealed = row->codec == CODEC_SEALED;
+    /* Whoever was assigned it by this generation is told where it stands. */
+    memset(cache->inner_told, 0, sizeof cache->inner_told);
     recovery_adopt(worker, handle, row->incarnation);
     layering_adopt(worker, handle, row->incarnation);
     if (row->muted) speaker_mute(&state->speaker);
@@ -151,6 +155,7 @@ static void adopt_sink(struct worker *worker, uint32_t handle)
         .report_now = before.incarnation == row->incarnation && before.report_now,
     };
     if (row->loudest) seat(worker, handle);
+    sealed_adopt(worker, handle);
     take_deal(worker, handle, &before);
 }
 
@@ -231,6 +236,16 @@ uint32_t fanout_sink_of_ssrc(const struct worker *worker, uint32_t transport, ui
     const struct fanout *fanout = &worker->fanout;
     for (uint32_t i = fanout->transport_first[transport]; i < fanout->transport_first[transport + 1]; i++)
         if (worker->sinks[fanout->of_transport[i]].ssrc == ssrc) return fanout->of_transport[i];
+    return TABLE_NONE;
+}
+
+uint32_t fanout_sink_asked_for(const struct worker *worker, uint32_t transport, uint32_t ssrc)
+{
+    const struct fanout *fanout = &worker->fanout;
+    uint32_t sink = fanout_sink_of_ssrc(worker, transport, ssrc);
+    if (sink != TABLE_NONE) return sink;
+    for (uint32_t i = fanout->transport_first[transport]; i < fanout->transport_first[transport + 1]; i++)
+        if (sealed_has(worker, fanout->of_transport[i], ssrc)) return fanout->of_transport[i];
     return TABLE_NONE;
 }
 

@@ -15,12 +15,13 @@ struct source_cache {
     uint32_t transport;
     uint32_t member, clock_rate;
     uint8_t kind, codec, muted, encoding_count;
-    bool audio;
+    bool audio, sealed;
     bool waiting;            /* stands in worker.waiting: somebody waits for a key frame */
     uint8_t recent, resumed; /* encodings live lately, and those live before a pause of all of them */
     uint64_t resumed_ns;
     uint64_t last_packet_ns;
     uint8_t live_told; /* encodings UPLINK_SOURCE_LIVE was sent of, by this worker */
+    uint32_t inner_told[LIMIT_ENCODINGS]; /* what UPLINK_INNER_INDEX said last, in steps of SEALED_TELL, + 1 */
 };
 
 #define SINK_LAYERS_ALL 1u
@@ -35,7 +36,7 @@ struct sink_cache {       /* what the inner loop needs of a sink's rows; half a 
     uint8_t encoding; /* its deal: never a higher one; ALLOCATION_NOTHING = paused or hidden */
     uint8_t temporal; /* likewise */
     uint8_t layers;   /* SINK_LAYERS_ALL = every layer passes, without looking further */
-    uint8_t reserved;
+    bool sealed;      /* `ssrc` is that of the encoding it carries */
 };
 _Static_assert(sizeof(struct sink_cache) == 32, "two in a cache line");
 
@@ -55,6 +56,8 @@ void fanout_adopt(struct worker *worker, uint64_t now_ns);
 void fanout_place(struct worker *worker);
 /* The sink of this transport with this slot SSRC, or TABLE_NONE. */
 uint32_t fanout_sink_of_ssrc(const struct worker *worker, uint32_t transport, uint32_t ssrc);
+/* Likewise, and of sealed sinks by any SSRC of their source, whether it is carried now or not. */
+uint32_t fanout_sink_asked_for(const struct worker *worker, uint32_t transport, uint32_t ssrc);
 /* A transport may not be sent to any more: its slots begin with a key frame when it may again. */
 void fanout_end_sinks_of(struct worker *worker, uint32_t transport);
 

@@ -148,7 +148,7 @@ static void receive_report_blocks(struct worker *worker, uint32_t transport,
 
 static void receive_key_request(struct worker *worker, uint32_t transport, uint32_t ssrc, uint64_t now_ns)
 {
-    uint32_t sink = fanout_sink_of_ssrc(worker, transport, ssrc);
+    uint32_t sink = fanout_sink_asked_for(worker, transport, ssrc);
     if (sink != TABLE_NONE) key_request_of_sink(worker, sink, now_ns);
 }
 

@@ -10,8 +10,8 @@ struct record { /* in the slab, followed by the payload */
     uint64_t index, time_ns;
     uint32_t timestamp;
     uint16_t length;
-    uint8_t marker, has_level, level;
-    uint8_t reserved[7];
+    uint8_t marker, has_level, level, sealed;
+    uint8_t reserved[6];
 };
 _Static_assert(sizeof(struct record) == 32, "no unaligned record");
 
@@ -91,6 +91,7 @@ bool history_put(struct history_slab *slab, struct history *history, const struc
         .marker = packet->marker,
         .has_level = packet->has_level,
         .level = packet->level,
+        .sealed = packet->sealed,
     };
     if (packet->length) memcpy(at + sizeof(struct record), packet->payload, packet->length);
     *slot = (struct history_slot){.index = packet->index, .position = position + 1};
@@ -117,6 +118,7 @@ bool history_find(const struct history_slab *slab, const struct history *history
         .marker = record->marker,
         .has_level = record->has_level,
         .level = record->level,
+        .sealed = record->sealed,
     };
     return true;
 }

@@ -56,6 +56,7 @@ struct history_packet {
     uint32_t timestamp;
     uint16_t length; /* of the payload, without padding */
     uint8_t marker, has_level, level;
+    uint8_t sealed; /* P bit (bit 4) and number of CSRCs, which stand before the payload and in its length: sealed.h */
 };
 
 int history_slab_open(struct history_slab *slab, size_t capacity); /* 0 or -ENOMEM, -EINVAL (below 64 KiB) */

@@ -39,6 +39,7 @@ void layering_read_untrusted(struct worker *worker, struct arrival *arrival,
     struct dependency_frame frame;
     int result = dependency_read_untrusted(&encoding->state, descriptor, length, &frame);
     if (result == 0) {
+        if (worker->sources[input->source].sealed) arrival->key_start = frame.key_frame;
         arrival->layer = layer_of_dependency(&encoding->state, &frame);
         return;
     }

@@ -56,7 +56,7 @@ static uint32_t conference_of(const struct worker *worker, uint32_t transport)
 static bool may_be_heard(const struct worker *worker, uint32_t source)
 {
     const struct source_cache *cache = &worker->sources[source];
-    return cache->incarnation && cache->audio && !cache->muted;
+    return cache->incarnation && cache->audio && !cache->sealed && !cache->muted; /* slots carry frames */
 }
 
 uint32_t loudness_source(const struct worker *worker, uint32_t sink)

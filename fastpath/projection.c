@@ -97,6 +97,40 @@ int projection_begin(struct projection copies[2], const struct projection_input 
     return 0;
 }
 
+int projection_begin_sealed(struct projection copies[2], uint64_t *const parked[LIMIT_ENCODINGS],
+                            const struct projection_input *input,
+                            uint64_t random, uint64_t now_ns, struct projection_output *output)
+{
+    const struct projection *current = projection_current(copies);
+    struct projection next = *current;
+    uint64_t index = random & 0x7fff;
+    if (input->encoding >= LIMIT_ENCODINGS || (current->started && current->encoding >= LIMIT_ENCODINGS))
+        return -EINVAL;
+    if (current->started && current->encoding == input->encoding)
+        index = current->highest_index + 1;
+    else if (*parked[input->encoding])
+        index = *parked[input->encoding];
+    if (index > INDEX_MAX) return -EOVERFLOW;
+    if (current->started && current->encoding != input->encoding) {
+        *(volatile uint64_t *)parked[current->encoding] = current->highest_index + 1;
+        table_barrier();
+    }
+    *output = (struct projection_output){.index = index, .timestamp = input->timestamp};
+    next.started = 1;
+    next.source = input->source;
+    next.source_incarnation = input->source_incarnation;
+    next.input_ssrc = input->ssrc;
+    next.encoding = input->encoding;
+    next.highest_index = index;
+    next.first_input = input->index;
+    next.index_offset = index - input->index;
+    next.timestamp_offset = 0;
+    next.last_timestamp = input->timestamp;
+    next.last_sent_ns = now_ns;
+    projection_store(copies, next);
+    return 0;
+}
+
 /* How many indices may be left out before this packet. Within a frame no time passes, whatever the sender claims. */
 static uint64_t gap_bound(const struct projection *current, uint32_t timestamp, uint64_t now_ns)
 {

@@ -10,6 +10,7 @@
 #include "rtcp.h"
 #include "rtp.h"
 #include "rtx.h"
+#include "sealed.h"
 #include "switching.h"
 
 /* Bytes of a packet of ours besides its payload: RTP header with CSRC and extensions, SRTP tag. Counted once for each arriving packet, so that
@@ -41,8 +42,8 @@ static bool identify(const struct worker *worker, uint32_t transport, const uint
     for (unsigned i = 0; i < LIMIT_SOURCES_PER_TRANSPORT; i++) {
         uint32_t handle = row->sources[i];
         if (handle >= worker->capacities.sources || !worker->sources[handle].incarnation ||
-            worker->sources[handle].transport != transport)
-            continue;
+            worker->sources[handle].transport != transport || worker->sources[handle].sealed)
+            continue; /* sealed ones have the SSRCs they were given and no others */
         const struct source_row *source = &worker->generation.sources[handle];
         if (source->mid_length > LIMIT_MID || !field_is(bytes, found->mid, source->mid, source->mid_length))
             continue;
@@ -107,6 +108,7 @@ static uint8_t live_encodings(struct worker *worker, uint32_t handle, uint8_t ar
 static bool look_inside(struct worker *worker, struct arrival *arrival)
 {
     const struct source_cache *source = &worker->sources[arrival->input.source];
+    if (source->sealed) return true; /* its descriptor alone tells of key frames */
     if (source->codec == CODEC_VP8 && !source->audio) {
         if (vp8_parse_untrusted(arrival->payload, arrival->payload_length, &arrival->vp8) != 0)
             return false;
@@ -138,7 +140,7 @@ static void receive_media(struct worker *worker, struct arrival *arrival, uint64
 {
     uint32_t handle = arrival->input.source;
     struct source_cache *source = &worker->sources[handle];
-    if (!arrival->payload_length) {
+    if (!arrival->payload_length && !source->sealed) {
         worker_count(worker, COUNTER_rtp_padding_dropped, 1);
         recovery_keep(worker, arrival, now_ns);
         relay_skip(worker, arrival, now_ns);
@@ -152,13 +154,21 @@ static void receive_media(struct worker *worker, struct arrival *arrival, uint64
         worker_count(worker, COUNTER_rtp_malformed_dropped, 1);
         return;
     }
+    if (source->sealed) {
+        layering_read_untrusted(worker, arrival, arrival->descriptor, arrival->descriptor_length, now_ns);
+        if (sealed_receive_untrusted(worker, arrival, now_ns) != 0) {
+            worker_count(worker, COUNTER_sealed_malformed_dropped, 1);
+            return;
+        }
+    }
     if (arrival->key_start && !arrival->audio) {
         worker->state.sources[handle].encodings[arrival->input.encoding].last_key_frame_ns = now_ns;
         recovery_key_frame(worker, &arrival->input);
         if (!arrival->repaired || recovery_newer_than_request(worker, &arrival->input))
             key_request_answered(worker, handle);
     }
-    layering_read_untrusted(worker, arrival, arrival->descriptor, arrival->descriptor_length, now_ns);
+    if (!source->sealed)
+        layering_read_untrusted(worker, arrival, arrival->descriptor, arrival->descriptor_length, now_ns);
     note_rate_and_level(worker, arrival, now_ns);
     recovery_keep(worker, arrival, now_ns);
     switching_wanted(arrival->wanted, live_encodings(worker, handle, arrival->input.encoding, now_ns));
@@ -179,6 +189,8 @@ static struct arrival arrival_of(struct worker *worker, const struct ssrc_bindin
         .payload = bytes + header->payload_offset,
         .marker = header->marker,
         .audio = source->audio,
+        .sealed = source->sealed ? (uint8_t)(header->csrc_count | (header->padding ? SEALED_PADDING : 0)) : (uint8_t)0,
+        .head = bytes,
         .has_level = found->audio_level.offset != 0,
         .level = found->audio_level.offset ? bytes[found->audio_level.offset] : (uint8_t)0,
         .descriptor = found->dependency_descriptor.offset ? bytes + found->dependency_descriptor.offset : NULL,
@@ -208,6 +220,7 @@ static void receive_retransmitted(struct worker *worker, uint32_t transport,
     worker_count(worker, COUNTER_rtx_unwrapped, 1);
     arrival->payload += RTX_OSN_SIZE;
     arrival->repaired = true;
+    arrival->sequence = osn;
     recovery_arrived(worker, &arrival->input, now_ns);
     receive_media(worker, arrival, now_ns);
 }
@@ -248,6 +261,8 @@ void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *b
                              header.ssrc, binding.repair, now_ns);
     if (binding.repair) worker_count(worker, COUNTER_rtx_received, 1);
     int padding = rtp_padding_untrusted(bytes, length, &header);
+    if (worker->sources[binding.source].sealed)
+        padding = sealed_padding(padding, length - header.payload_offset, binding.repair);
     const struct source_row *row = &worker->generation.sources[binding.source];
     if (padding < 0 || header.payload_type != (binding.repair ? row->rtx_payload_type : row->payload_type)) {
         worker_count(worker, padding < 0 ? COUNTER_rtp_malformed_dropped : COUNTER_rtp_unknown_source_dropped, 1);
@@ -260,6 +275,7 @@ void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *b
         return;
     }
     arrival.input.index = index;
+    arrival.sequence = header.sequence;
     arrival.payload_length = payload_length;
     recovery_arrived(worker, &arrival.input, now_ns);
     encoding_received(&worker->state.sources[binding.source].encodings[binding.encoding], index,

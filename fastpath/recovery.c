@@ -106,6 +106,7 @@ void recovery_keep(struct worker *worker, const struct arrival *arrival, uint64_
         .marker = arrival->marker,
         .has_level = arrival->has_level,
         .level = arrival->level,
+        .sealed = arrival->sealed,
     };
     history_put(&worker->recovery.slab, &recovery->history, &packet);
 }

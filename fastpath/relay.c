@@ -5,6 +5,7 @@
 #include "adaptation.h"
 #include "feedback.h"
 #include "outgoing.h"
+#include "sealed.h"
 #include "switching.h"
 
 /* Sinks ahead of the one at work whose rows are fetched. Higher: lines are thrown out before they are used. Lower: waiting for
@@ -61,6 +62,14 @@ static int project(struct worker *worker, uint32_t handle, const struct arrival 
     struct sequence_map *map = &worker->maps[handle];
     if (action == SINK_CONTINUE)
         return sequence_map_forward(map, copies, &arrival->input, now_ns, output);
+    if (worker->sinks[handle].sealed) {
+        struct sink_state *state = &worker->state.sinks[handle];
+        uint64_t *const parked[LIMIT_ENCODINGS] = {&state->parked_lowest, &state->parked[0], &state->parked[1]};
+        int result = sequence_map_begin_sealed(map, copies, parked, &arrival->input,
+                                               worker_random(worker), now_ns, output);
+        if (result == 0) worker->sinks[handle].ssrc = arrival->input.ssrc;
+        return result;
+    }
     return sequence_map_begin(map, copies, &arrival->input, arrival->audio,
                               worker->sinks[handle].clock_rate, worker_random(worker), now_ns, output);
 }
@@ -89,6 +98,7 @@ static size_t write_header(const struct worker *worker, const struct sink_cache 
         .abs_send_time = outgoing_send_time(now_ns),
     };
     outgoing_number(worker, sink->transport, &header);
+    if (sink->sealed) sealed_header(&header, arrival->sealed, arrival->payload);
     return rtp_header_write(out, &header);
 }
 
@@ -181,8 +191,9 @@ static void relay_to(struct worker *worker, uint32_t handle, const struct arriva
     /* The shared payload takes this sink's picture numbers just before it is encrypted: no copy of it is ever made. */
     if (arrival->has_vp8)
         vp8_rewrite(arrival->payload, &arrival->vp8, output.picture_id, output.tl0);
+    size_t listed = sealed_csrcs(arrival->sealed);
     int length = srtp_protect(&transport->tx, output.index, out, EGRESS_PACKET_MAX, header,
-                              arrival->payload, arrival->payload_length);
+                              arrival->payload + listed, arrival->payload_length - listed);
     if (length < 0) {
         tally->exhausted += length == -EOVERFLOW;
         if (length != -EOVERFLOW) worker_count(worker, COUNTER_internal_errors, 1);

@@ -8,6 +8,7 @@
 #include "outgoing.h"
 #include "repair.h"
 #include "retransmit.h"
+#include "sealed.h"
 
 int release_open(struct release *release, uint32_t transports, uint32_t sinks)
 {
@@ -145,19 +146,24 @@ static int send_media(struct worker *worker, uint32_t transport, const struct wa
         .abs_send_time = outgoing_send_time(now_ns),
     };
     outgoing_number(worker, transport, &header);
-    size_t at = rtp_header_write(out, &header);
-    memcpy(out + at, packet->payload, packet->length);
-    if (source->codec == CODEC_VP8 && repair_renumber(&waiting->origin, out + at, packet->length) != 0) {
+    if (sink->sealed) {
+        header.ssrc = waiting->origin.input_ssrc;
+        sealed_header(&header, packet->sealed, packet->payload);
+    }
+    size_t at = rtp_header_write(out, &header), listed = sealed_csrcs(packet->sealed);
+    size_t payload = packet->length - listed;
+    memcpy(out + at, packet->payload + listed, payload);
+    if (source->codec == CODEC_VP8 && repair_renumber(&waiting->origin, out + at, payload) != 0) {
         worker_count(worker, COUNTER_internal_errors, 1);
         return -1;
     }
     int length = srtp_protect(&worker->transports[transport].tx, waiting->origin.output_index, out,
-                              EGRESS_PACKET_MAX, at, out + at, packet->length);
+                              EGRESS_PACKET_MAX, at, out + at, payload);
     if (length < 0) {
         worker_count(worker, length == -EOVERFLOW ? COUNTER_index_exhausted_dropped : COUNTER_internal_errors, 1);
         return -1;
     }
-    egress_commit(&worker->egress, destination, sink->ssrc, (size_t)length);
+    egress_commit(&worker->egress, destination, header.ssrc, (size_t)length);
     outgoing_sent(worker, transport, (size_t)length, now_ns);
     worker->state.sinks[waiting->sink].packets++;
     worker->state.sinks[waiting->sink].octets += packet->length;

@@ -4,6 +4,7 @@
 
 #include "payload.h"
 #include "rtx.h"
+#include "sealed.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define PACKET_COST_NS (SECOND_NS / REPAIR_PACKETS_PER_SECOND)
@@ -113,10 +114,11 @@ int repair_write(const struct sequence_origin *request, const struct history_pac
     header->marker = packet->marker;
     header->audio_level = packet->level;
     if (!packet->has_level) header->audio_level_id = 0;
-    int at = rtx_write(out, room, header, (uint16_t)request->output_index, packet->payload, packet->length);
+    size_t listed = sealed_csrcs(packet->sealed), length = packet->length - listed;
+    int at = rtx_write(out, room, header, (uint16_t)request->output_index, packet->payload + listed, length);
     if (at < 0) return at;
-    if (vp8 && repair_renumber(request, out + at + RTX_OSN_SIZE, packet->length) != 0)
+    if (vp8 && repair_renumber(request, out + at + RTX_OSN_SIZE, length) != 0)
         return -EBADMSG;
-    *payload_length = RTX_OSN_SIZE + packet->length;
+    *payload_length = RTX_OSN_SIZE + length;
     return at;
 }

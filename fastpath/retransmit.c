@@ -2,6 +2,7 @@
 
 #include "outgoing.h"
 #include "rtx.h"
+#include "sealed.h"
 
 /* A packet of a slot's retransmission stream on its way into the slab. */
 struct writing {
@@ -58,6 +59,7 @@ int retransmit_packet(struct worker *worker, uint32_t sink, const struct sequenc
     if (result <= 0) return result;
     const struct source_cache *source = &worker->sources[origin->source];
     writing.header.csrc = source->member;
+    if (worker->sinks[sink].sealed) sealed_header(&writing.header, packet->sealed, packet->payload);
     writing.header.audio_level_id = worker->sinks[sink].audio_level_id;
     size_t length = 0;
     int header = repair_write(origin, packet, source->codec == CODEC_VP8 && packet->length,
@@ -92,7 +94,7 @@ static bool repair(struct worker *worker, uint32_t sink, const struct sequence_o
 {
     uint32_t receiver = worker->sinks[sink].transport;
     uint32_t bytes = packet->length + RTX_OSN_SIZE + OUTGOING_OVERHEAD;
-    size_t most = (size_t)packet->length + RTX_OSN_SIZE + RTP_HEADER_MAX;
+    size_t most = (size_t)packet->length + RTX_OSN_SIZE + RTP_HEADER_USUAL;
     if (!egress_reserve(&worker->egress) || transport_destination(worker, receiver, now_ns) == TABLE_NONE) {
         worker_count(worker, COUNTER_egress_full_dropped, 1);
         return false;
@@ -118,7 +120,7 @@ static bool repair(struct worker *worker, uint32_t sink, const struct sequence_o
 void retransmit_untrusted(struct worker *worker, uint32_t transport, const struct rtcp_feedback *nack, uint64_t now_ns)
 {
     uint32_t sink = fanout_sink_of_ssrc(worker, transport, nack->media);
-    if (sink == TABLE_NONE || !worker->transports[transport].tx_keyed) return;
+    if (sink == TABLE_NONE || !worker->transports[transport].tx_keyed) return; /* of sealed ones: what is carried now */
     const struct sink_row *row = &worker->generation.sinks[sink];
     struct repair_slot slot = {
         .sink = sink,

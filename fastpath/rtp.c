@@ -1,6 +1,7 @@
 #include "rtp.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "bytes.h"
 
@@ -189,7 +190,13 @@ size_t rtp_header_write(uint8_t *to, const struct rtp_outgoing *outgoing)
     store_be16(to + 2, outgoing->sequence);
     store_be32(to + 4, outgoing->timestamp);
     store_be32(to + 8, outgoing->ssrc);
-    if (outgoing->csrc) {
+    if (outgoing->padding) to[0] |= 0x20;
+    if (outgoing->csrc_count) {
+        size_t bytes = (size_t)(outgoing->csrc_count & 15) * 4;
+        to[0] |= outgoing->csrc_count & 15;
+        memcpy(to + length, outgoing->csrcs, bytes);
+        length += bytes;
+    } else if (outgoing->csrc) {
         to[0] |= 1;
         store_be32(to + length, outgoing->csrc);
         length += 4;

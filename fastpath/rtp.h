@@ -53,11 +53,13 @@ int rtp_extensions_read_untrusted(const uint8_t *packet, const struct rtp_header
    (both are tokens, RFC 5888 section 4, RFC 8852 3.1). Not NUL-terminated. */
 int rtp_text_untrusted(const uint8_t *packet, struct rtp_field field, char *text, size_t room);
 
-/* A header as a receiver of ours gets it: V=2, no padding, at most one CSRC, the extensions whose id is not 0. */
+/* A header as a receiver of ours gets it: V=2, no padding and at most one CSRC unless it is a sealed one, the extensions whose id is not 0. */
 struct rtp_outgoing {
     uint32_t timestamp, ssrc;
     uint32_t csrc; /* member number, 0 = no CSRC */
     uint16_t sequence;
+    uint8_t padding, csrc_count; /* of sealed packets: the P bit, and the CSRC list as it came instead of `csrc` */
+    const uint8_t *csrcs;        /* csrc_count x 4 bytes, at most 15 */
     uint8_t payload_type, marker;
     uint8_t audio_level_id, audio_level; /* the octet of RFC 6464: V bit and level */
     uint8_t abs_send_time_id, transport_cc_id, mid_id, mid_length;
@@ -66,8 +68,9 @@ struct rtp_outgoing {
     const char *mid;        /* 1 to LIMIT_MID bytes */
 };
 
-/* Fixed part, CSRC, extension head, and level 1, abs-send-time 3, transport-cc 2, mid 16 bytes in the two-byte form. */
-#define RTP_HEADER_MAX (12 + 4 + 4 + 32)
+/* Fixed part, 15 CSRCs, extension head, and level 1, abs-send-time 3, transport-cc 2, mid 16 bytes in the two-byte form. */
+#define RTP_HEADER_MAX (12 + 60 + 4 + 32)
+#define RTP_HEADER_USUAL (12 + 4 + 4 + 32) /* with one CSRC */
 
 /* Writes at most RTP_HEADER_MAX bytes, returns how many. The one-byte form unless an id is above 14. */
 size_t rtp_header_write(uint8_t *to, const struct rtp_outgoing *outgoing);

@@ -83,6 +83,22 @@ int sequence_map_begin(struct sequence_map *map, struct projection copies[2],
     return result;
 }
 
+int sequence_map_begin_sealed(struct sequence_map *map, struct projection copies[2],
+                              uint64_t *const parked[LIMIT_ENCODINGS],
+                              const struct projection_input *input, uint64_t random, uint64_t now_ns,
+                              struct projection_output *output)
+{
+    const struct projection *before = projection_current(copies);
+    bool same = before->started && before->encoding == input->encoding;
+    int result = projection_begin_sealed(copies, parked, input, random, now_ns, output);
+    if (result != 0) return result;
+    if (same)
+        remember(map, before);
+    else
+        map->count = 0; /* another SSRC: its numbers say nothing of these */
+    return 0;
+}
+
 int sequence_map_forward(struct sequence_map *map, struct projection copies[2],
                          const struct projection_input *input, uint64_t now_ns, struct projection_output *output)
 {

@@ -46,10 +46,14 @@ enum sequence_result {
     SEQUENCE_FILL = 2, /* left out, but its number is taken: send padding with the numbers of `output` */
 };
 
-/* These three stand in for the functions of projection.h of the same name, with the same errors. */
+/* These four stand in for the functions of projection.h of the same name, with the same errors. */
 int sequence_map_begin(struct sequence_map *map, struct projection copies[2],
                        const struct projection_input *input, bool audio, uint32_t clock_rate,
                        uint64_t random, uint64_t now_ns, struct projection_output *output);
+int sequence_map_begin_sealed(struct sequence_map *map, struct projection copies[2],
+                              uint64_t *const parked[LIMIT_ENCODINGS],
+                              const struct projection_input *input, uint64_t random, uint64_t now_ns,
+                              struct projection_output *output);
 /* SEQUENCE_SEND or an error; late packets find the piece they belong to, -ESTALE when it is forgotten or their number is not theirs. */
 int sequence_map_forward(struct sequence_map *map, struct projection copies[2],
                          const struct projection_input *input, uint64_t now_ns,

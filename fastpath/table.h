@@ -38,7 +38,7 @@
 
 #define TABLE_CONFIG_MAGIC 0x31676663746f73ull /* "sotcfg1" little endian */
 #define TABLE_STATE_MAGIC 0x31617473746f73ull  /* "sotsta1" */
-#define TABLE_LAYOUT_VERSION 3u
+#define TABLE_LAYOUT_VERSION 4u
 #define TABLE_NONE 0xffffffffu
 
 /* Keeps the order of plain stores as written: enough against a kill, because stores retire in program order. */
@@ -94,7 +94,14 @@ enum source_kind {
     SOURCE_SCREEN = 2,
     SOURCE_SCREEN_AUDIO = 3
 };
-enum codec { CODEC_OPUS = 0, CODEC_VP8 = 1, CODEC_VP9 = 2, CODEC_H264 = 3, CODEC_AV1 = 4 };
+enum codec {
+    CODEC_OPUS = 0,
+    CODEC_VP8 = 1,
+    CODEC_VP9 = 2,
+    CODEC_H264 = 3,
+    CODEC_AV1 = 4,
+    CODEC_SEALED = 5, /* RFC 8723: the whole payload is encrypted end to end, whatever it is; see sealed.h */
+};
 
 struct source_row { /* one microphone, camera or screen that arrives on `transport` */
     uint32_t check;
@@ -113,7 +120,8 @@ struct source_row { /* one microphone, camera or screen that arrives on `transpo
     char mid[LIMIT_MID];
     char rid[LIMIT_ENCODINGS][LIMIT_RID]; /* lowest encoding first */
     struct clamp_limits limits; /* for audio max_bps[0] is what it is counted as before it is measured */
-    uint8_t reserved1[20];
+    uint32_t rtx_ssrc[LIMIT_ENCODINGS]; /* as ssrc, of its retransmissions */
+    uint8_t reserved1[8];
 };
 
 struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and what it should carry */
@@ -121,7 +129,7 @@ struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and
     uint32_t incarnation;
     uint32_t transport, transport_incarnation; /* the receiver */
     uint32_t source, source_incarnation; /* wanted; TABLE_NONE = nothing: an old source stops at once */
-    uint32_t ssrc, rtx_ssrc;             /* constant for the incarnation */
+    uint32_t ssrc, rtx_ssrc;             /* constant for the incarnation; of a sealed sink the first of its source's */
     uint32_t clock_rate;
     uint8_t payload_type, rtx_payload_type, kind;
     uint8_t max_encoding; /* 0 t, 1 m, 2 f: never a higher one */
@@ -129,7 +137,8 @@ struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and
     uint8_t focus;        /* 1 = what is looked at: grows before any thumbnail */
     uint8_t hidden;       /* 1 = nobody looks at it now: costs nothing, the mapping stays */
     uint8_t loudest; /* 1 = audio slot without a member of its own: the worker puts the loudest of the others there */
-    uint8_t reserved[20];
+    uint8_t sealed;  /* 1 = no slot: one sealed source for the whole incarnation, under that source's SSRCs */
+    uint8_t reserved[19];
 };
 
 _Static_assert(sizeof(struct ice_credentials) == 116, "layout");
@@ -235,6 +244,7 @@ struct source_state {
     uint64_t key_request_pending_ns; /* since when somebody waits for one, 0 = nobody */
     uint32_t lost_told;              /* what UPLINK_VIEWERS said last */
     uint32_t reserved;
+    uint64_t inner_next[LIMIT_ENCODINGS]; /* of a sealed source: greatest inner index (ROC << 16 | SEQ) seen + 1, 0 = none */
     struct speaker_state speaker; /* of audio */
     struct clamp_source clamp;    /* of video */
     struct rate_row rates[LIMIT_ENCODINGS];
@@ -271,10 +281,13 @@ struct sink_state {
     uint64_t rtx_next_index; /* next index to use with rtx_ssrc, 0 = not begun; see rtx.h */
     uint32_t fraction_lost;  /* of 256, as its last receiver report said */
     uint32_t wished_source;  /* whose wishes `allocation` is about, TABLE_NONE = none */
-    uint64_t reserved;
+    uint64_t parked_lowest; /* `parked` of encoding 0 */
     struct projection copies[2];
     struct allocation_state allocation;
-    struct loudest_slot loudest; /* of a sink whose row says so */
+    union {
+        struct loudest_slot loudest; /* of a sink whose row says so */
+        uint64_t parked[2]; /* of a sealed sink, for encodings 1 and 2 that it carried before: next index to use, 0 = not begun */
+    };
 };
 
 _Static_assert(sizeof(struct srtp_rx_state) == 144, "layout");

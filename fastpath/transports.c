@@ -182,6 +182,7 @@ static void rebind_source(struct worker *worker, uint32_t transport, uint32_t ha
         struct encoding_state *encoding = &state->encodings[i];
         if (row->ssrc[i] && encoding->ssrc != row->ssrc[i])
             encoding_restart(encoding, row->ssrc[i]);
+        if (row->rtx_ssrc[i]) encoding->rtx_ssrc = row->rtx_ssrc[i];
         struct ssrc_binding binding = {.source = handle, .encoding = i};
         add_binding(&worker->transports[transport], encoding->ssrc, binding);
         binding.repair = 1;

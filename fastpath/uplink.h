@@ -21,6 +21,7 @@ enum uplink_kind {
     UPLINK_DOMINANT = 10, /* a = source handle: whoever speaks now has the floor of its conference */
     UPLINK_SINK_DEAL = 11, /* what a slot gets within its receiver's estimate: a = sink handle, b = encoding | temporal << 8, 0xff = paused */
     UPLINK_VIEWERS = 12, /* what the viewers of a source lose: a = source handle, b = viewers << 16 | worst << 8 | mean, of 256 */
+    UPLINK_INNER_INDEX = 13, /* a = source handle of a sealed source, b = encoding, payload: uint64_t, its newest inner index; see sealed.h */
     /* control -> worker */
     DOWNLINK_DTLS = 64, /* payload: a DTLS datagram for the selected address of the transport */
     DOWNLINK_WAKE = 65, /* look at the table now (a generation was published) */

@@ -83,6 +83,7 @@ cdef extern from "fastpath/table.h" nogil:
         uint8_t rid_length[LIMIT_ENCODINGS]
         uint8_t tmmbr
         uint32_t ssrc[LIMIT_ENCODINGS]
+        uint32_t rtx_ssrc[LIMIT_ENCODINGS]
         char mid[LIMIT_MID]
         char rid[LIMIT_ENCODINGS][LIMIT_RID]
         clamp_limits limits
@@ -100,6 +101,7 @@ cdef extern from "fastpath/table.h" nogil:
         uint8_t focus
         uint8_t hidden
         uint8_t loudest
+        uint8_t sealed
 
     struct config_generation:
         uint64_t number
@@ -226,6 +228,7 @@ cdef extern from "fastpath/uplink.h" nogil:
         UPLINK_DOMINANT
         UPLINK_SINK_DEAL
         UPLINK_VIEWERS
+        UPLINK_INNER_INDEX
         DOWNLINK_DTLS
         DOWNLINK_WAKE
         DOWNLINK_STOP

@@ -179,7 +179,7 @@ cdef int fill_keys(c.transport_row *target, object keys) except -1:
 
 cdef int fill_source(c.source_row *target, object row) except -1:
     cdef int i
-    if len(row.rids) > c.LIMIT_ENCODINGS or len(row.ssrcs) > c.LIMIT_ENCODINGS:
+    if max(len(row.rids), len(row.ssrcs), len(row.rtx_ssrcs)) > c.LIMIT_ENCODINGS:
         raise ValueError(f"a source has at most {c.LIMIT_ENCODINGS} encodings")
     target.incarnation = incarnation_of(row)
     target.transport = row.transport
@@ -197,6 +197,8 @@ cdef int fill_source(c.source_row *target, object row) except -1:
         target.rid_length[i] = put_text(target.rid[i], sizeof(target.rid[i]), rid, "rid")
     for i, ssrc in enumerate(row.ssrcs):
         target.ssrc[i] = ssrc
+    for i, ssrc in enumerate(row.rtx_ssrcs):
+        target.rtx_ssrc[i] = ssrc
     target.tmmbr = bool(row.tmmbr)
     fill_limits(target, row)
     return 0
@@ -232,6 +234,7 @@ cdef int fill_sink(c.sink_row *target, object row) except -1:
     target.focus = bool(row.focus)
     target.hidden = bool(row.hidden)
     target.loudest = bool(row.loudest)
+    target.sealed = bool(row.sealed)
     return 0
 
 
@@ -545,6 +548,7 @@ cdef class Table:
             mid=row.mid[:row.mid_length].decode("ascii"),
             rids=tuple([row.rid[i][:row.rid_length[i]].decode("ascii") for i in range(rids)]),
             ssrcs=without_zeros([row.ssrc[i] for i in range(c.LIMIT_ENCODINGS)]),
+            rtx_ssrcs=without_zeros([row.rtx_ssrc[i] for i in range(c.LIMIT_ENCODINGS)]),
             max_bps=without_zeros([row.limits.max_bps[i] for i in range(c.LIMIT_ENCODINGS)]),
             floor_bps=without_zeros([row.limits.floor_bps[i] for i in range(c.LIMIT_ENCODINGS)]),
             share_percent=row.limits.share_percent,
@@ -574,6 +578,7 @@ cdef class Table:
             focus=row.focus != 0,
             hidden=row.hidden != 0,
             loudest=row.loudest != 0,
+            sealed=row.sealed != 0,
         )
 
     # ---- what the worker stored ----

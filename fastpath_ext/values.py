@@ -34,6 +34,7 @@ class SourceValue(NamedTuple):
     mid: str
     rids: tuple[str, ...]
     ssrcs: tuple[int, ...]
+    rtx_ssrcs: tuple[int, ...]
     max_bps: tuple[int, ...]
     floor_bps: tuple[int, ...]
     share_percent: int
@@ -59,6 +60,7 @@ class SinkValue(NamedTuple):
     focus: bool
     hidden: bool
     loudest: bool
+    sealed: bool
 
 
 class TransportStatus(NamedTuple):

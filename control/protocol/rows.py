@@ -36,6 +36,7 @@ class Codec(IntEnum):
     VP9 = 2
     H264 = 3
     AV1 = 4
+    SEALED = 5  # encrypted end to end as a whole (RFC 8723), whatever it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ class SourceRow:
     muted: bool
     mid: str
     rids: tuple[str, ...]
-    ssrcs: tuple[int, ...] = ()
+    ssrcs: tuple[int, ...] = ()  # none: learnt from mid and rid
+    rtx_ssrcs: tuple[int, ...] = ()
     # Between which rates its encodings may be clamped; bit/s, lowest encoding first. Of audio: what it counts
     # as before it is measured.
     max_bps: tuple[int, ...] = ()
@@ -133,3 +135,4 @@ class SinkRow:
     focus: bool = False  # looked at: grows before any thumbnail
     hidden: bool = False  # nobody looks at it now: costs nothing, the mapping stays
     loudest: bool = False  # an audio slot without a member of its own: the worker chooses
+    sealed: bool = False  # no slot: this one sealed source, under its own SSRCs

@@ -283,12 +283,12 @@ class TestRefusals:
 class TestLayout:
     def test_another_version_is_named(self, table: Table):
         os.pwrite(table.fds[0], struct.pack("<I", 42), 8)
-        with pytest.raises(LayoutError, match="config segment of layout 42, this build has 3"):
+        with pytest.raises(LayoutError, match="config segment of layout 42, this build has 4"):
             Table.attach(*table.fds)
 
     def test_another_row_size_is_named(self, table: Table):
         os.pwrite(table.fds[1], struct.pack("<I", 4242), 16)
-        with pytest.raises(LayoutError, match=r"state segment of layout 3, .*4242"):
+        with pytest.raises(LayoutError, match=r"state segment of layout 4, .*4242"):
             Table.attach(*table.fds)
         with pytest.raises(LayoutError):
             Counters(table.fds[1])

@@ -207,6 +207,9 @@ static void keep_rtp(struct scene *scene, struct received *got, const uint8_t *b
     got->ssrc = header.ssrc;
     got->timestamp = header.timestamp;
     got->csrc = header.csrc_count ? load_be32(copy + 12) : 0;
+    got->csrc_count = header.csrc_count;
+    got->padding = header.padding;
+    memcpy(got->csrcs, copy + 12, 4 * (size_t)header.csrc_count);
     got->payload_type = header.payload_type;
     got->marker = header.marker;
     if (rtp_extension_find(copy, &header, LEVEL_EXT, &level) == 1) got->level = copy[level.offset];

@@ -32,6 +32,8 @@ struct received { /* one datagram a member got, decrypted */
     bool numbered; /* has a transport-wide number */
     uint16_t transport_cc;
     uint16_t bytes; /* of the datagram */
+    uint8_t csrc_count, padding;
+    uint8_t csrcs[60];
     uint16_t payload_length;
     uint8_t payload[1500]; /* of RTP; of the others the whole datagram */
 };
@@ -93,6 +95,9 @@ struct packet { /* an RTP packet a member sends */
     size_t length;
     const uint8_t *descriptor; /* of dependencies; the extensions have the two-byte form then */
     uint8_t descriptor_length;
+    uint32_t csrcs[15];
+    uint8_t csrc_count;
+    bool inner_padding; /* the P bit alone: the padding is in what is sealed */
 };
 size_t scene_make(struct scene *scene, uint32_t member, const struct packet *packet, uint8_t *out);
 void scene_send(struct scene *scene, uint32_t member, const struct packet *packet);

@@ -91,7 +91,7 @@ static size_t element(uint8_t *out, bool wide, uint8_t id, const void *data, siz
 
 size_t scene_make(struct scene *scene, uint32_t member, const struct packet *packet, uint8_t *out)
 {
-    size_t header = 12;
+    size_t header = 12 + 4 * (size_t)packet->csrc_count;
     uint8_t elements[300];
     size_t used = 0;
     bool wide = packet->descriptor;
@@ -104,16 +104,17 @@ size_t scene_make(struct scene *scene, uint32_t member, const struct packet *pac
     if (wide)
         used += element(elements + used, wide, DEPENDENCY_EXT, packet->descriptor, packet->descriptor_length);
     while (used % 4) elements[used++] = 0;
-    out[0] = (uint8_t)(0x80 | (used ? 0x10 : 0) | (packet->padding ? 0x20 : 0));
+    out[0] = (uint8_t)(0x80 | (used ? 0x10 : 0) | (packet->padding || packet->inner_padding ? 0x20 : 0) | packet->csrc_count);
     out[1] = (uint8_t)(packet->payload_type | packet->marker << 7);
     store_be16(out + 2, (uint16_t)packet->index);
     store_be32(out + 4, packet->timestamp);
     store_be32(out + 8, packet->ssrc);
+    for (size_t i = 0; i < packet->csrc_count; i++) store_be32(out + 12 + 4 * i, packet->csrcs[i]);
     if (used) {
-        store_be16(out + 12, wide ? 0x1000 : 0xbede);
-        store_be16(out + 14, (uint16_t)(used / 4));
-        memcpy(out + 16, elements, used);
-        header = 16 + used;
+        store_be16(out + header, wide ? 0x1000 : 0xbede);
+        store_be16(out + header + 2, (uint16_t)(used / 4));
+        memcpy(out + header + 4, elements, used);
+        header += 4 + used;
     }
     uint8_t payload[1500];
     if (packet->length) memcpy(payload, packet->payload, packet->length);

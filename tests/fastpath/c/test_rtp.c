@@ -85,7 +85,7 @@ static void test_any_bytes_of_every_length(void)
 
 static void test_every_cut_of_a_full_header(void)
 {
-    static const uint8_t mid[] = "0123456789abcdef";
+    static const uint8_t mid[] = "0123456789abcdef", csrcs[60] = {1};
     struct rtp_outgoing outgoing = {
         .timestamp = 1,
         .ssrc = 2,
@@ -98,6 +98,8 @@ static void test_every_cut_of_a_full_header(void)
         .mid_id = 1,
         .mid_length = 16,
         .mid = (const char *)mid,
+        .csrc_count = 15,
+        .csrcs = csrcs,
     };
     for (int two_byte = 0; two_byte < 2; two_byte++) {
         outgoing.audio_level_id = two_byte ? 200 : 4;
