@@ -18,6 +18,7 @@ class Kind(IntEnum):
     DOMINANT = 10
     SINK_DEAL = 11
     VIEWERS = 12
+    INNER_INDEX = 13
     DOWN_DTLS = 64
     DOWN_WAKE = 65
     DOWN_STOP = 66

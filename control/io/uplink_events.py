@@ -1,5 +1,6 @@
 """What a worker says, as events of the core. Decides nothing."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -7,6 +8,7 @@ from control.protocol.events import (
     ConsentExpired,
     Dominant,
     Event,
+    InnerIndex,
     SendTarget,
     SinkDeal,
     SinkSwitched,
@@ -18,7 +20,7 @@ from control.protocol.events import (
     WorkerStarted,
 )
 from fastpath_ext.table import NONE
-from fastpath_ext.uplink import Kind, decode_order
+from fastpath_ext.uplink import Kind, UplinkError, decode_order
 from fastpath_ext.values import UplinkMessage
 
 _PAUSED: Final = 0xFF
@@ -53,6 +55,12 @@ def _viewers(transport: TransportId, message: UplinkMessage) -> Event:
     return ViewersLose(transport, message.a, viewers, worst, mean)
 
 
+def _inner_index(transport: TransportId, message: UplinkMessage) -> Event:
+    if len(message.payload) != 8:
+        raise UplinkError("an inner index has 8 bytes")
+    return InnerIndex(transport, message.a, message.b, int.from_bytes(message.payload, sys.byteorder))
+
+
 _EVENTS: Final[Mapping[int, Callable[[TransportId, UplinkMessage], Event]]] = {
     Kind.READY: lambda transport, _: WorkerStarted(transport.worker),
     Kind.CONNECTED: lambda transport, _: TransportConnected(transport),
@@ -64,4 +72,5 @@ _EVENTS: Final[Mapping[int, Callable[[TransportId, UplinkMessage], Event]]] = {
     Kind.DOMINANT: lambda transport, message: Dominant(transport, message.a),
     Kind.SINK_DEAL: _sink_deal,
     Kind.VIEWERS: _viewers,
+    Kind.INNER_INDEX: _inner_index,
 }

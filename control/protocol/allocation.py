@@ -102,6 +102,7 @@ class Rows:
     transports: RowAllocator
     sources: RowAllocator
     sinks: RowAllocator
+    ssrcs: set[int] = field(default_factory=set)  # those given out: slots, retransmissions, sealed sources
 
     def free(self, transports: Collection[int], sources: Collection[int], sinks: Collection[int]) -> None:
         """What a former control process had left is gone from the table."""
@@ -127,11 +128,11 @@ class Randomness:
     def pwd(self) -> str:
         return self.text(_PWD)
 
-    def ssrc(self, taken: Collection[int]) -> int:
-        """A nonzero SSRC that is not in `taken`."""
+    def ssrc(self, *taken: Collection[int]) -> int:
+        """A nonzero SSRC that is in none of `taken`."""
         while True:
             ssrc = int.from_bytes(self.random_bytes(4), "big")
-            if ssrc and ssrc not in taken:
+            if ssrc and not any(ssrc in each for each in taken):
                 return ssrc
 
     def rows(self, worker: int, place: WorkerPlace) -> Rows:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from control.protocol import names
 
 # In the order in which they are sent once there is room.
-_GATHERED: Final = (names.SLOTS, names.SEND, names.LAYERS, names.SPEAKERS, names.VIEWERS)
+_GATHERED: Final = (names.SLOTS, names.SEALED, names.SEND, names.LAYERS, names.SPEAKERS, names.VIEWERS)
 
 
 class Backlog:

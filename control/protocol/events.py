@@ -167,7 +167,19 @@ class ViewersLose:
     mean: int
 
 
-MediaEvent = SourceLive | SinkSwitched | SendTarget | Speaking | Dominant | SinkDeal | ViewersLose
+@dataclass(frozen=True, slots=True)
+class InnerIndex:
+    """Where an encoding of a sealed source stands: rollover counter << 16 | sequence number."""
+
+    transport: TransportId
+    source: int  # handle
+    encoding: int
+    index: int
+
+
+MediaEvent = (
+    InnerIndex | SourceLive | SinkSwitched | SendTarget | Speaking | Dominant | SinkDeal | ViewersLose
+)
 
 
 @dataclass(frozen=True, slots=True)

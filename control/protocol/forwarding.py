@@ -13,8 +13,9 @@ from control.protocol.member import Member
 from control.protocol.rates import Rates
 from control.protocol.rows import Codec, SinkRow, SourceRow, TransportRow
 from control.protocol.sdp_agreement import SenderSection
+from control.protocol.sealing import KINDS
 from control.protocol.transport import CompiledTransport, Transport
-from control.protocol.view import KINDS, View, see
+from control.protocol.view import View, see
 
 _CODECS = {"opus": Codec.OPUS, "vp8": Codec.VP8}
 _Row = TypeVar("_Row")
@@ -96,7 +97,7 @@ def _transport_row(transport: Transport, conference: int, rates: Rates) -> Trans
         keys=transport.keys,
         keep_keys=transport.keeps_keys,
         rtcp_ssrc=transport.rtcp_ssrc,
-        remb_bps=rates.remb_bps(transport.senders.values()),
+        remb_bps=rates.remb_bps([*transport.senders.values(), *transport.sealed.values()]),
         sources=tuple(transport.sources[section.mid].handle for section in transport.agreement.senders),
         ext=transport.extensions,
         transport_cc_down=transport.numbered,
@@ -105,21 +106,24 @@ def _transport_row(transport: Transport, conference: int, rates: Rates) -> Trans
 
 
 def _source_row(member: Member, transport: Transport, section: SenderSection, rates: Rates) -> SourceRow:
+    sealed = transport.sealed_ssrcs.get(section.mid, ())
     return SourceRow(
         incarnation=transport.sources[section.mid].incarnation,
         transport=transport.row.handle,
         transport_incarnation=transport.row.incarnation,
         member=member.number,
         kind=KINDS[section.source],
-        codec=_CODECS[section.codec],
+        codec=Codec.SEALED if section.sealed else _CODECS[section.codec],
         clock_rate=section.clock_rate,
         payload_type=section.payload_type,
         rtx_payload_type=section.rtx_payload_type or 0,
         muted=section.source in member.muted,
         mid=section.mid,
         # SSRCs are learnt from mid and rid: those of an offer may be of encodings in any order, and may
-        # change.
+        # change. Those of sealed sources are ours.
         rids=section.rids,
+        ssrcs=tuple(ssrc for ssrc, _ in sealed),
+        rtx_ssrcs=tuple(rtx for _, rtx in sealed),
         max_bps=rates.most(section),
         share_percent=rates.share_percent,
         tmmbr="ccm tmmbr" in section.feedback,

@@ -41,6 +41,13 @@ SLOT_MAX_PAIRS: Final = 16
 # Audio slots of one member that belong to nobody. More than four voices at once nobody understands. Higher:
 # more table rows per member. Lower: members who are only listening find fewer voices.
 SLOT_MAX_LOUDEST: Final = 16
+# Sending sections, both forms together: what a row of the table holds (fastpath/limits.h).
+SENDERS_MAX: Final = 4
+# Sealed sources that one receiver is given; others come to it as frames. Higher: P.sealed outgrows a message
+# of 16 KiB. Lower: senders of larger conferences encode twice.
+SEALED_MAX: Final = 64
+# A receiver is told an inner index anew after so many: beyond 2**15 it would guess a wrong rollover counter.
+INNER_INDEX_STEP: Final = 1 << 14
 
 # DTLS. A datagram beyond this is not ours (browsers stay below 1,500). Higher: more memory per datagram.
 DTLS_MAX_DATAGRAM: Final = 2048

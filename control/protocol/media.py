@@ -7,6 +7,7 @@ from control.protocol.events import (
     CountMetric,
     Dominant,
     Effect,
+    InnerIndex,
     MediaEvent,
     SendTarget,
     SinkDeal,
@@ -31,6 +32,11 @@ def handle_media(conference: Conference, member: Member, event: MediaEvent, now:
             return [CountMetric("sinks_switched"), *_switched(conference, member, event, now)]
         case SinkDeal():
             return _deal(conference, member, event, now)
+        case InnerIndex():
+            sealed = _source(member, event.source)
+            if sealed is None:
+                return [_LATE]
+            return conference.staging.inner_index(sealed[0], event.encoding, event.index, now)
     found = _source(member, event.source)
     if found is None:
         return [_LATE]
@@ -48,7 +54,8 @@ def handle_media(conference: Conference, member: Member, event: MediaEvent, now:
     if source != "audio":
         return []
     if isinstance(event, Speaking):
-        conference.speakers.speaks(member.number, event.begins, now)
+        member.speaking = member.speaking - {event.source} | ({event.source} if event.begins else set())
+        conference.speakers.speaks(member.number, bool(member.speaking), now)
     elif isinstance(event, Dominant):
         conference.speakers.takes_floor(member.number)
     return conference.heard(now)
@@ -56,7 +63,7 @@ def handle_media(conference: Conference, member: Member, event: MediaEvent, now:
 
 def _source(member: Member, handle: int) -> tuple[Row, str] | None:
     transport = member.transport
-    for section in transport.senders.values():
+    for section in (*transport.senders.values(), *transport.sealed.values()):
         row = transport.sources[section.mid]
         if row.handle == handle:
             return row, section.source
@@ -64,7 +71,8 @@ def _source(member: Member, handle: int) -> tuple[Row, str] | None:
 
 
 def _sink(member: Member, handle: int) -> Row | None:
-    rows = (sink.row for sink in member.transport.sinks.values())
+    transport = member.transport
+    rows = (sink.row for sink in (*transport.sinks.values(), *transport.sealed_sinks.values()))
     return next((row for row in rows if row.handle == handle), None)
 
 

@@ -33,6 +33,8 @@ class Told:
     revision: int = 0
     send: dict[str, Any] | None = None
     epoch: dict[str, Any] | None = None  # P.epoch without its time
+    sealed: list[dict[str, Any]] | None = None
+    sealed_revision: int = 0
     speakers: Mapping[str, Any] = field(default_factory=lambda: NOBODY)
     viewers: Mapping[str, Any] = field(default_factory=dict)
     subscriptions_full: bool = False
@@ -49,7 +51,7 @@ class Told:
     def reset(self) -> None:
         """The channel is new: nothing was said over it."""
         self.welcome, self.slots, self.send, self.speakers, self.viewers = False, None, None, NOBODY, {}
-        self.epoch = None
+        self.epoch = self.sealed = None
         for pace in self.paces:
             pace.reset()
         self.due = None
@@ -97,6 +99,7 @@ class Member:
     pairs: dict[int, Occupant] = field(default_factory=dict)
     sending: Sending = field(default_factory=Sending)
     deals: Deals = field(default_factory=Deals)
+    speaking: set[int] = field(default_factory=set)  # rows of it that are heard to speak, of either form
     losses: dict[str, Losses] = field(default_factory=dict)  # of its viewers, by source
     told: Told = field(default_factory=Told)
     wishes: Wishes = field(default_factory=Wishes)
@@ -129,7 +132,8 @@ class Member:
     def forget_closed(self) -> None:
         """Sections were closed, and their rows given back: nothing of them means anything any more."""
         self.sending.keep(self.transport.sources.values())
-        self.deals.keep({sink.row for sink in self.transport.sinks.values()})
+        sealed = self.transport.sealed_sinks.values()
+        self.deals.keep({sink.row for sink in (*self.transport.sinks.values(), *sealed)})
 
     def mute(self, metadata: Metadata) -> None:
         """Take mute states over; a stream of unknown purpose is of a later version."""
@@ -149,4 +153,9 @@ class Member:
             "audio_muted": "audio" in self.muted,
             "video_muted": "camera" in self.muted,
             "sources": self.sources,
+            **(
+                {"sealed": sealed}
+                if (sealed := [each for each in self.sources if each in self.transport.sealed])
+                else {}
+            ),
         }

@@ -35,6 +35,7 @@ MISSING_KEY: Final = f"{PREFIX}.missing_key"
 PROVE: Final = f"{PREFIX}.prove"
 EPOCH: Final = f"{PREFIX}.epoch"
 RESUMED: Final = f"{PREFIX}.resumed"
+SEALED: Final = f"{PREFIX}.sealed"
 PING: Final = "m.call.ping"
 PONG: Final = "m.call.pong"
 TRACK_SUBSCRIPTION: Final = "m.call.track_subscription"
@@ -42,6 +43,13 @@ TRACK_SUBSCRIPTION: Final = "m.call.track_subscription"
 # First line of what a ticket proof signs.
 PROOF_HEADING: Final = f"{PREFIX}.ticket-proof"
 EPOCH_PROOF_HEADING: Final = f"{PREFIX}.epoch-proof"
+
+# SDP: a section of sealed RTP, and the SSRCs given to its sender.
+SDP_SEALED: Final = f"{PREFIX}.sealed"
+SDP_SEALED_SSRC: Final = f"{PREFIX}.sealed-ssrc"
+# Forms of a source.
+FRAMES: Final = "frames"
+SEALED_FORM: Final = "sealed"
 
 # Sources by their number, encodings from low to high.
 SOURCES: Final = ("audio", "camera", "screen", "screen_audio")

@@ -109,7 +109,13 @@ def _items(conference: Conference) -> Iterable[tuple[str, object, Callable[[], A
         )
         yield (
             f"t{number}.{member.number}",
-            (transport.id, transport.agreement.revision, transport.ice, transport.keys is None),
+            (
+                transport.id,
+                transport.agreement.revision,
+                transport.ice,
+                transport.keys is None,
+                tuple(transport.sealed_sinks),
+            ),
             lambda transport=transport: to_plain(transport.held()),  # type: ignore[misc]
         )
 

@@ -62,6 +62,7 @@ class SenderSection:
     active: bool  # False while the member offers it inactive
     stream_id: str | None  # its key in sdp_stream_metadata
     ssrcs: tuple[int, ...]  # those the offer names, if any; mid and rid on the packets are what counts
+    sealed: bool = False  # RFC 8723: under SSRCs that we give, beside a section of the same source as frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +106,4 @@ class Agreement:
     mids: tuple[str, ...]  # by index; a re-offer may not move them
     revision: int  # 1 for the first agreement of a call
     declined: bool = False  # a section was left out because of what the conference is for
+    opened: tuple[SlotSection, ...] = ()  # where sealed sources of others arrive, at most one of a kind

@@ -3,11 +3,13 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Final
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 
-from control.protocol import limits
+from control.protocol import limits, names
+from control.protocol.rates import encoding_names
 from control.protocol.sdp_agreement import (
     EXTENSION_URIS,
     Agreement,
@@ -48,10 +50,15 @@ def write_answer(
     transport: AnswerTransport,
     slot_ssrcs: Mapping[str, SlotSsrc],
     cname: str,
+    sealed_ssrcs: Mapping[str, Sequence[tuple[int, int]]] = MappingProxyType({}),
 ) -> str:
-    """The answer as text with CRLF. `slot_ssrcs` has one entry per agreed slot's mid; KeyError otherwise."""
+    """The answer as text with CRLF. `slot_ssrcs` has one entry per agreed slot's mid; KeyError otherwise.
+
+    `sealed_ssrcs`, by the mid of a sealed sending section: SSRC and RTX SSRC (0: none) of each encoding.
+    """
     senders = {sender.mid: sender for sender in agreement.senders}
     slots = {slot.mid: slot for slot in agreement.slots}
+    opened = {slot.mid: slot for slot in agreement.opened}
     accepted = [section.mid for section in offer.sections if section.index not in agreement.rejected]
     # The member's order decides which section carries the transport (RFC 9143 section 7.3).
     bundle = [mid for mid in offer.bundle if mid in accepted]
@@ -71,11 +78,16 @@ def write_answer(
         if section.index in agreement.rejected:
             lines += _rejected(section)
             continue
-        lines += _head(section, senders.get(section.mid) or slots.get(section.mid))
+        lines += _head(section, senders.get(section.mid) or slots.get(section.mid) or opened.get(section.mid))
         lines += _transport(transport, with_candidates=section.mid == bundle[0])
         lines.append(f"a=mid:{section.mid}")
         if section.mid in senders:
             lines += _sender(section, senders[section.mid])
+            if senders[section.mid].sealed:
+                lines += _sealed(senders[section.mid], sealed_ssrcs[section.mid])
+        elif section.mid in opened:
+            lines += _media(section, opened[section.mid], "sendonly")
+            lines += ["a=msid:- sealed-" + section.mid, f"a={names.SDP_SEALED}:send"]
         elif section.mid in slots:
             lines += _slot(section, slots[section.mid], slot_ssrcs[section.mid], cname)
         elif section.mid == agreement.data.mid:
@@ -164,6 +176,14 @@ def _sender(section: Section, sender: SenderSection) -> list[str]:
     lines += [f"a=rid:{rid} recv" for rid in sender.rids]
     if section.simulcast:
         lines.append(f"a=simulcast:recv {';'.join(sender.rids)}")
+    return lines
+
+
+def _sealed(sender: SenderSection, ssrcs: Sequence[tuple[int, int]]) -> list[str]:
+    lines = [f"a={names.SDP_SEALED}:recv"]
+    for name, (ssrc, rtx_ssrc) in zip(encoding_names(sender), ssrcs, strict=True):
+        repair = f" {rtx_ssrc}" if rtx_ssrc else ""
+        lines.append(f"a={names.SDP_SEALED_SSRC}:{name} {ssrc}{repair}")
     return lines
 
 

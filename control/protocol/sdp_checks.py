@@ -4,6 +4,7 @@ One DTLS transport of which we are the server, one meaning for each number, and 
 place.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from control.protocol import limits
@@ -87,17 +88,31 @@ def check_identifiers(offer: Offer) -> None:
             raise unsupported(f"Header extension id {extension.id} has two meanings in one BUNDLE group.")
 
 
+def check_sealed(senders: list[SenderSection], opened: list[SlotSection]) -> None:
+    """Sections in which sealed sources arrive: one of a kind, and payload types of one meaning."""
+    if len({each.kind for each in opened}) < len(opened):
+        raise unsupported("Two sections take sealed sources of one kind.")
+    check_payload_types([*senders, *opened])
+
+
 def check_roles(senders: list[SenderSection], slots: list[SlotSection]) -> None:
-    sources = [sender.source for sender in senders]
-    for source in sources:
-        if sources.count(source) > 1:
+    sources = [(sender.source, sender.sealed) for sender in senders]
+    for source, sealed in sources:
+        if sources.count((source, sealed)) > 1:
             raise unsupported(f"Two sections send the source {source}; one of each is possible.")
+        if sealed and (source, False) not in sources:
+            raise unsupported(f"The source {source} is sealed only; members that open frames need it, too.")
+    if len(senders) > limits.SENDERS_MAX:
+        raise unsupported(f"More than {limits.SENDERS_MAX} sections send.")
     loudest = sum(slot.pair is None for slot in slots)
     highest = max((slot.pair for slot in slots if slot.pair is not None), default=0)
     if highest >= limits.SLOT_MAX_PAIRS or loudest > limits.SLOT_MAX_LOUDEST:
         raise unsupported(f"More than {limits.SLOT_MAX_PAIRS} receive slots of one kind.")
+    check_payload_types([*senders, *slots])
+
+
+def check_payload_types(agreed: Sequence[SenderSection | SlotSection]) -> None:
     meanings: dict[int, str] = {}
-    agreed: list[SenderSection | SlotSection] = [*senders, *slots]
     for section in agreed:
         for payload_type, meaning in (
             (section.payload_type, section.codec),

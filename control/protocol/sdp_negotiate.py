@@ -4,7 +4,7 @@ docs/protocol.md sections 3.1 and 3.2. Conference, table and answer are made of 
 read against the one before, so that nothing that plays changes its place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Final
 
@@ -21,6 +21,7 @@ from control.protocol.sdp_checks import (
     check_identifiers,
     check_mids,
     check_roles,
+    check_sealed,
     check_transport,
     strong_fingerprints,
 )
@@ -64,11 +65,13 @@ def negotiate(
     senders: list[SenderSection] = []
     slots: list[SlotSection] = []
     data: DataSection | None = None
+    opened: list[SlotSection] = []
     idle: list[str] = []
     rejected: list[int] = []
     declined = False
     sender_before = {sender.mid: sender for sender in previous.senders} if previous else {}
     slot_before = {slot.mid: slot for slot in previous.slots} if previous else {}
+    opened_before = {each.mid for each in previous.opened} if previous else set()
     for section in offer.sections:
         if section.closed or section.kind == "other":
             rejected.append(section.index)
@@ -81,6 +84,8 @@ def negotiate(
                 rejected.append(section.index)
             else:
                 data = _data(section)
+        elif section.sealed == "recv" or section.mid in opened_before:
+            opened.append(_opened(section, features, opened_before, section.mid in slot_before))
         elif section.mid in sender_before:
             senders.append(_sender(section, metadata, features, sender_before[section.mid]))
         elif section.mid in slot_before:
@@ -101,6 +106,7 @@ def negotiate(
         raise unsupported("The offer has no data channel section.")
     slots = _paired(slots, slot_before)
     check_roles(senders, slots)
+    check_sealed(senders, opened)
     return Agreement(
         ice_ufrag=offer.ice_ufrag,
         ice_pwd=offer.ice_pwd,
@@ -115,6 +121,7 @@ def negotiate(
         mids=tuple(section.mid for section in offer.sections),
         revision=1 if previous is None else previous.revision + 1,
         declined=declined,
+        opened=tuple(opened),
     )
 
 
@@ -239,6 +246,13 @@ def _sender(
         )
     if before is not None and rids != before.rids:
         raise unsupported(f"Section {section.mid} changes its simulcast layers.")
+    sealed = section.sealed == "send"
+    if before is not None and sealed != before.sealed:
+        raise unsupported(f"Section {section.mid} changes its form.")
+    if sealed and section.kind == "video" and ids.dependency_descriptor is None:
+        raise unsupported(
+            f"Section {section.mid} is sealed and has no dependency descriptor; nobody could begin to watch."
+        )
     return SenderSection(
         mid=section.mid,
         source=source,
@@ -252,8 +266,17 @@ def _sender(
         feedback=_feedback(section, codec, rtx_payload_type, ids.transport_cc, tmmbr=True),
         active=section.direction != "inactive",
         stream_id=section.stream_id,
-        ssrcs=section.ssrcs,
+        ssrcs=() if sealed else section.ssrcs,
+        sealed=sealed,
     )
+
+
+def _opened(section: Section, features: Features, before: Collection[str], was_slot: bool) -> SlotSection:
+    """A section in which sealed sources arrive: as a slot, but of no pair and without an SSRC of ours."""
+    slot = _slot(section, features, None)
+    if slot is None or was_slot or section.direction in ("sendonly", "sendrecv") or section.sealed != "recv":
+        raise unsupported(f"Section {section.mid} cannot take sealed sources.")
+    return slot
 
 
 def _slot(section: Section, features: Features, pair: int | None) -> SlotSection | None:

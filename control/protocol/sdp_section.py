@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from control.protocol import limits
+from control.protocol import limits, names
 from control.protocol.sdp_values import Codec, Fingerprint, HeaderExtension, SdpError, Section, malformed
 
 DIRECTIONS: Final = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
@@ -82,7 +82,15 @@ def read_section(index: int, line: str, draft: Draft, session: Draft) -> Section
         candidates=candidates,
         sctp_port=_optional_number(draft, "sctp-port", 65535),
         max_message_size=_optional_number(draft, "max-message-size", 2**53),
+        sealed=_sealed(index, draft),
     )
+
+
+def _sealed(index: int, draft: Draft) -> str | None:
+    value = draft.first(names.SDP_SEALED)
+    if value not in (None, "send", "recv"):
+        raise malformed(f"The a={names.SDP_SEALED} of section {index} is neither send nor recv.")
+    return value
 
 
 def _number(text: str, low: int, high: int, what: str) -> int:

@@ -90,6 +90,7 @@ class Section:
     candidates: int = 0
     sctp_port: int | None = None
     max_message_size: int | None = None
+    sealed: str | None = None  # "send" or "recv": sealed RTP, and which way
 
     @property
     def kind(self) -> str:

@@ -1,4 +1,4 @@
-"""Sealed sources (docs/protocol.md section 5.1): who opens whose, which forms of a source are needed, what is told.
+"""Sealed sources (docs/protocol.md section 8): who opens whose, which forms are needed, what is told.
 
 A sealed source is on no slot: each receiver that can open it has one row for it, for as long as both are
 there, because its indices are those of the source's own SSRCs.
@@ -126,7 +126,9 @@ def worth_saying(told: list[dict[str, Any]] | None, now: list[dict[str, Any]]) -
 
 def _without_indices(sources: list[dict[str, Any]]) -> list[Any]:
     return [
-        (each["member"], each["source"], each["mid"], each["rtx_ssrc"])
-        + tuple((name, encoding["ssrc"]) for name, encoding in each["encodings"].items())
+        (
+            *(each[name] for name in ("member", "source", "mid", "rtx_ssrc")),
+            *((name, encoding["ssrc"]) for name, encoding in each["encodings"].items()),
+        )
         for each in sources
     ]

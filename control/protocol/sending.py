@@ -1,10 +1,11 @@
 """What a member is asked to send (P.send): the worker's orders, and before those what a call begins with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
+from control.protocol import names
 from control.protocol.allocation import Row
 from control.protocol.rates import Rates, encoding_names
 from control.protocol.sdp_agreement import SenderSection
@@ -31,8 +32,9 @@ class Sending:
 
     def __init__(self) -> None:
         self.viewed: AbstractSet[Encoding] = frozenset()
+        self.forms: dict[str, list[str]] = {}  # of sources that have a sealed form: those somebody is given
         self._version = 0
-        self._made: tuple[tuple[int, int, AbstractSet[Encoding]], dict[str, Any]] | None = None
+        self._made: tuple[tuple[object, ...], dict[str, Any]] | None = None
         self._orders: dict[tuple[Row, int], Order] = {}  # by source and encoding
 
     def order(self, source: Row, encoding: int, order: Order) -> None:
@@ -47,20 +49,29 @@ class Sending:
 
     def content(self, transport: Transport, rates: Rates) -> dict[str, Any]:
         """P.send, always whole. The same value as long as nothing changes."""
-        key = self._version, transport.agreement.revision, self.viewed
+        key = self._version, transport.agreement.revision, self.viewed, self.forms
         if self._made is None or self._made[0] != key:
-            sources = {
-                section.source: {"encodings": self._encodings(section, transport.sources[section.mid], rates)}
-                for section in transport.senders.values()
-                if section.kind == "video"
-            }
-            self._made = key, {"sources": sources}
+            content: dict[str, Any] = {"sources": self._sources(transport, transport.senders, rates)}
+            if transport.sealed:
+                content["sealed"] = self._sources(transport, transport.sealed, rates)
+                content["forms"] = self.forms
+            self._made = key, content
         return self._made[1]
+
+    def _sources(
+        self, transport: Transport, sections: Mapping[str, SenderSection], rates: Rates
+    ) -> dict[str, Any]:
+        return {
+            section.source: {"encodings": self._encodings(section, transport.sources[section.mid], rates)}
+            for section in sections.values()
+            if section.kind == "video"
+        }
 
     def _encodings(self, section: SenderSection, source: Row, rates: Rates) -> dict[str, Any]:
         told = {}
         for index, (name, most) in enumerate(zip(encoding_names(section), rates.most(section), strict=True)):
-            first = Order((section.source, name) in self.viewed, most, 100, 0)
+            viewed = f"{section.source} {names.SEALED_FORM}" if section.sealed else section.source
+            first = Order((viewed, name) in self.viewed, most, 100, 0)
             told[name] = _encoding(self._orders.get((source, index), first))
         return told
 

@@ -9,10 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from control.protocol import names
+from control.protocol.allocation import Row
 from control.protocol.events import Effect
 from control.protocol.forwarding import Routes, compile_routes, diff
 from control.protocol.member import Member
 from control.protocol.rates import Rates
+from control.protocol.sealing import assign as assign_sealed
+from control.protocol.sealing import needed_forms
 from control.protocol.slots import Occupant, assign
 from control.protocol.speakers import Speakers, seat
 from control.protocol.telling import Roster, Scene, tell, tell_roster, tell_speakers
@@ -35,7 +38,8 @@ class Staging:
         self._occupants: list[Occupant] = []
         self._views: dict[int, View] = {}
         self._present: set[int] = set()
-        self._scene = Scene(speakers.content(()), frozenset(), rates)
+        self._inner: dict[tuple[Row, int], int] = {}
+        self._scene = Scene(speakers.content(()), frozenset(), rates, self._inner)
 
     def refresh(self, welcome: Callable[[Member], Mapping[str, Any]], now: float) -> list[Effect]:
         """Works out what should be and says what is new of it: first to the table, then to the members.
@@ -44,6 +48,7 @@ class Staging:
         """
         members = self._members
         self._assign_pairs()
+        unsealed = assign_sealed(members)
         views: dict[int, View] = {}
         for number, member in members.items():
             known = self._views.get(number)
@@ -52,16 +57,18 @@ class Staging:
         self._views = views
         for number, wanted in wanted_encodings(members, views.values()).items():
             members[number].sending.viewed = wanted
+            members[number].sending.forms = needed_forms(members[number], members)
         effects: list[Effect] = []
         routes = compile_routes(members, self._number, self._rates, views)
         change = diff(self._worker, self._routes, routes)
         if change is not None:
             self._routes = routes
             effects.append(change)
+        self._free_sealed(unsealed)
         self._roster.update(members)
         self._present = {number for number, member in members.items() if member.present}
         muted = frozenset((number, source) for number, member in members.items() for source in member.muted)
-        self._scene = scene = Scene(self._speakers.content(self._present), muted, self._rates)
+        self._scene = scene = Scene(self._speakers.content(self._present), muted, self._rates, self._inner)
         for number, member in members.items():
             if member.channel_open:
                 effects += tell_roster(member, self._roster, welcome)
@@ -76,6 +83,26 @@ class Staging:
         if view.key != view_key(member, self._members):
             view = self._views[member.number] = see(member, self._members)
         return tell(member, self._scene, view, now)
+
+    def inner_index(self, source: Row, encoding: int, index: int, now: float) -> list[Effect]:
+        """A worker told where an encoding of a sealed source stands."""
+        self._inner[source, encoding] = index
+        effects: list[Effect] = []
+        for member in self._members.values():
+            if source in member.transport.sealed_sinks:
+                effects += self.retell(member, now)
+        return effects
+
+    def _free_sealed(self, sinks: list[Row]) -> None:
+        """Their rows leave the table with what was just published."""
+        if not sinks:
+            return
+        live = {row for member in self._members.values() for row in member.transport.sources.values()}
+        for key in [key for key in self._inner if key[0] not in live]:
+            del self._inner[key]
+        member = next(iter(self._members.values()), None)
+        if member is not None:
+            member.transport.give_back_sinks(sinks)
 
     def seats_change(self) -> bool:
         """Has who speaks changed so that somebody gets a pair? Then all is to be refreshed."""

@@ -1,7 +1,7 @@
 """What members are told over the data channel: only what changed since they were told last."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from control.protocol import limits, names
@@ -9,6 +9,7 @@ from control.protocol.content import error_object
 from control.protocol.events import Effect, SendChannel
 from control.protocol.member import Member
 from control.protocol.rates import Rates
+from control.protocol.sealing import Inner, content, worth_saying
 from control.protocol.view import View
 from control.protocol.wishes import Track
 
@@ -22,6 +23,7 @@ class Scene:
     speakers: Mapping[str, Any]  # P.speakers
     muted: frozenset[Track]
     rates: Rates
+    inner: Inner = field(default_factory=dict)  # where sealed sources stand
 
 
 class Roster:
@@ -77,6 +79,12 @@ def tell(member: Member, scene: Scene, view: View, now: float) -> list[Effect]:
         told.slots = view.slots
         told.revision += 1
         messages.append((names.SLOTS, {"revision": told.revision, "slots": view.slots}))
+    if view.sealed or told.sealed:
+        sealed = content(view.sealed, scene.inner)
+        if worth_saying(told.sealed, sealed):
+            told.sealed = sealed
+            told.sealed_revision += 1
+            messages.append((names.SEALED, {"revision": told.sealed_revision, "sources": sealed}))
     send = member.sending.content(member.transport, scene.rates)
     if told.send_pace.may_say(send != told.send, now):
         told.send = send

@@ -1,12 +1,14 @@
 """One member's connection as control knows it: what was agreed, and what was given to it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Self
 
+from control.protocol import limits
 from control.protocol.allocation import FullError, Randomness, Row, RowAllocator, Rows
 from control.protocol.content import Metadata
 from control.protocol.events import TransportId
+from control.protocol.rates import encoding_names
 from control.protocol.rows import ExtensionIds, HopKeys, IceCredentials, SourceRow, TransportRow
 from control.protocol.sdp import Fingerprint, Offer, parse_offer_untrusted
 from control.protocol.sdp_answer import AnswerTransport, SlotSsrc, write_answer
@@ -34,6 +36,8 @@ class HeldTransport:
     ice: tuple[IceCredentials, ...] = field(repr=False)
     cname: str
     agreement: Agreement = field(repr=False)
+    sealed_ssrcs: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    sealed_sinks: tuple[tuple[Row, Sink], ...] = ()
 
 
 def agree_untrusted(
@@ -68,6 +72,9 @@ class Transport:
         self.keeps_keys = False  # those that a former control process put into the table
         self.sources: dict[str, Row] = {}  # by mid
         self.sinks: dict[str, Sink] = {}  # by mid
+        self.sealed_ssrcs: dict[str, tuple[tuple[int, int], ...]] = {}  # by mid: (SSRC, RTX SSRC) by encoding
+        self.sealed_sinks: dict[Row, Sink] = {}  # by row of the sealed source
+        self._drawn: set[int] = set()
         # Every SSRC ever given to this transport, and those the member itself has: the same key never
         # meets one twice.
         self._ssrcs: set[int] = set()
@@ -92,7 +99,9 @@ class Transport:
         transport.id = TransportId(rows.worker, held.row.handle, held.row.incarnation)
         transport.keys, transport.keeps_keys = None, True
         transport.sources, transport.sinks = dict(held.sources), dict(held.sinks)
-        transport._ssrcs = set(held.ssrcs)
+        transport.sealed_ssrcs = dict(held.sealed_ssrcs)
+        transport.sealed_sinks = dict(held.sealed_sinks)
+        transport._ssrcs, transport._drawn = set(held.ssrcs), set(held.ssrcs)
         transport.rtcp_ssrc = held.rtcp_ssrc
         transport.ice = held.ice
         transport.agreement = held.agreement
@@ -101,6 +110,7 @@ class Transport:
         wanted = [(rows.transports, held.row)]
         wanted += [(rows.sources, row) for row in held.sources.values()]
         wanted += [(rows.sinks, sink.row) for sink in held.sinks.values()]
+        wanted += [(rows.sinks, sink.row) for _, sink in held.sealed_sinks]
         adopted: list[tuple[RowAllocator, Row]] = []
         try:
             for allocator, row in wanted:
@@ -110,6 +120,7 @@ class Transport:
             for allocator, row in adopted:
                 allocator.give_back(row)
             raise
+        rows.ssrcs.update(held.ssrcs)
         return transport
 
     def held(self) -> HeldTransport:
@@ -123,6 +134,8 @@ class Transport:
             self.ice,
             self._cname,
             self.agreement,
+            self.sealed_ssrcs,
+            tuple(self.sealed_sinks.items()),
         )
 
     def apply(self, agreement: Agreement) -> None:
@@ -145,6 +158,12 @@ class Transport:
         for slot in new_sinks:
             rtx = self._new_ssrc() if slot.rtx_payload_type is not None else 0
             self.sinks[slot.mid] = Sink(sinks[slot.mid], self._new_ssrc(), rtx)
+        for sender in agreement.senders:
+            if sender.sealed and sender.mid not in self.sealed_ssrcs:
+                repaired = sender.rtx_payload_type is not None
+                self.sealed_ssrcs[sender.mid] = tuple(
+                    (self._new_ssrc(), self._new_ssrc() if repaired else 0) for _ in encoding_names(sender)
+                )
         if agreement.ice_restart:
             # Both sides' credentials change (RFC 8445 9); the old ones serve until the new path works.
             self.ice = (self._credentials(agreement), self.ice[0])
@@ -153,25 +172,63 @@ class Transport:
     def _take_over(self, agreement: Agreement) -> None:
         self.agreement = agreement
         # What it sends now, by source; sections that are inactive do not count.
-        self.senders = {each.source: each for each in agreement.senders if each.active}
+        self.senders = {each.source: each for each in agreement.senders if each.active and not each.sealed}
+        self.sealed = {
+            each.source: each
+            for each in agreement.senders
+            if each.active and each.sealed and each.source in self.senders
+        }
         self.extensions = _extensions(agreement)
         # All slots or none: the worker numbers a transport's packets, and one that a slot would not know the
         # number of would be reported lost.
-        slots = [slot for slot in agreement.slots if slot.active]
+        slots = [slot for slot in (*agreement.slots, *agreement.opened) if slot.active]
         self.numbered = bool(slots) and all(slot.extension_ids.transport_cc is not None for slot in slots)
+
+    def take_sealed(self, source: Row, ssrcs: Collection[tuple[int, int]]) -> None:
+        """A row for a sealed source of another member, the same for as long as that is there.
+
+        None where it cannot be: the table is full, or one of the SSRCs was met under these hop keys before. A
+        transport of a former control process gets no new ones: what that one assigned last may not be known.
+        """
+        theirs = {ssrc for ssrc, _ in ssrcs}
+        if (
+            source in self.sealed_sinks
+            or self.keeps_keys
+            or len(self.sealed_sinks) >= limits.SEALED_MAX
+            or not self._ssrcs.isdisjoint(theirs)
+        ):
+            return
+        try:
+            row = self._rows.sinks.take()
+        except FullError:
+            return
+        self._ssrcs |= theirs
+        video = any(rtx for _, rtx in ssrcs)
+        self.sealed_sinks[source] = Sink(row, next(iter(ssrcs))[0], self._new_ssrc() if video else 0)
+
+    def forget_sealed(self, live: Collection[Row]) -> list[Row]:
+        """Rows for sources other than these: to be given back once the table no longer has them."""
+        return [self.sealed_sinks.pop(source).row for source in list(self.sealed_sinks) if source not in live]
+
+    def give_back_sinks(self, sinks: Iterable[Row]) -> None:
+        """Of this transport or of others on its worker."""
+        self._give_back((), sinks)
 
     def drop_unused(self) -> None:
         """Give back rows of sections that an agreement closed. Only after the table no longer has them."""
         senders = {each.mid for each in self.agreement.senders}
         slots = {each.mid for each in self.agreement.slots}
         sources = [self.sources.pop(mid) for mid in list(self.sources) if mid not in senders]
+        self.sealed_ssrcs = {mid: each for mid, each in self.sealed_ssrcs.items() if mid in senders}
         sinks = [self.sinks.pop(mid).row for mid in list(self.sinks) if mid not in slots]
         self._give_back(sources, sinks)
 
     def release(self) -> None:
         """Give everything back. Only after the table no longer has it."""
-        self._give_back(self.sources.values(), [sink.row for sink in self.sinks.values()])
-        self.sources, self.sinks = {}, {}
+        sinks = [*self.sinks.values(), *self.sealed_sinks.values()]
+        self._give_back(self.sources.values(), [sink.row for sink in sinks])
+        self.sources, self.sinks, self.sealed_sinks = {}, {}, {}
+        self._rows.ssrcs -= self._drawn
         self._rows.transports.give_back(self.row)
 
     def answer(self, offer: Offer, fingerprint: Fingerprint) -> str:
@@ -183,6 +240,7 @@ class Transport:
             AnswerTransport(ours.local_ufrag, ours.local_pwd, fingerprint, self._rows.place.candidates),
             {mid: SlotSsrc(sink.ssrc, sink.rtx_ssrc or None) for mid, sink in self.sinks.items()},
             self._cname,
+            self.sealed_ssrcs,
         )
 
     def _credentials(self, agreement: Agreement) -> IceCredentials:
@@ -193,8 +251,10 @@ class Transport:
         )
 
     def _new_ssrc(self) -> int:
-        ssrc = self._randomness.ssrc(self._ssrcs)
+        ssrc = self._randomness.ssrc(self._ssrcs, self._rows.ssrcs)
         self._ssrcs.add(ssrc)
+        self._drawn.add(ssrc)
+        self._rows.ssrcs.add(ssrc)
         return ssrc
 
     def _give_back(self, sources: Iterable[Row], sinks: Iterable[Row]) -> None:
@@ -207,7 +267,7 @@ class Transport:
 def _extensions(agreement: Agreement) -> ExtensionIds:
     """All agreed header extension ids; within a BUNDLE group one id means one thing."""
     ids: dict[str, int] = {}
-    agreed = [slot.extension_ids for slot in agreement.slots]
+    agreed = [slot.extension_ids for slot in (*agreement.slots, *agreement.opened)]
     agreed += [sender.extension_ids for sender in agreement.senders]
     for section in agreed:
         for each in fields(ExtensionIds):

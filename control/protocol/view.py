@@ -10,6 +10,7 @@ from control.protocol.member import Member
 from control.protocol.rates import encoding_names
 from control.protocol.rows import NONE, SinkRow, SourceKind
 from control.protocol.sdp_agreement import SenderSection, SlotSection
+from control.protocol.sealing import KINDS, Opened, sealed_of
 from control.protocol.sending import Encoding
 from control.protocol.slots import Occupant
 from control.protocol.transport import Transport
@@ -22,7 +23,6 @@ _CARRIED: Final = {
     ("audio", True): "screen_audio",
     ("video", True): "screen",
 }
-KINDS: Final = {source: SourceKind(number) for number, source in enumerate(names.SOURCES)}
 # Who is served first when there is too little: voices; then, among what is in focus and again among the rest,
 # by the receiver's own priority (0 to 9), screens before cameras, larger tiles before smaller ones.
 _PRIORITY_AUDIO: Final = 200
@@ -37,6 +37,7 @@ class View:
     key: object
     sinks: Mapping[int, SinkRow]  # rows of its slots by handle
     slots: list[dict[str, Any]]  # P.slots
+    sealed: tuple[Opened, ...]  # P.sealed
     shown: Mapping[str, Shown]  # pictures it looks at, by mid of their slot
     wanted: frozenset[tuple[int, Encoding]]  # what it should get: (member number, (source, encoding))
 
@@ -45,7 +46,11 @@ def view_key(receiver: Member, members: Mapping[int, Member]) -> object:
     """Everything `see` depends on."""
     versions = tuple((pair, who, members[who.member].version) for pair, who in receiver.pairs.items())
     heard = tuple(members[who].version if who in members else -1 for who, _ in receiver.heard.values())
-    return receiver.version, receiver.wishes.version, receiver.heard_version, versions, heard
+    sealed: tuple[object, ...] = ()
+    if receiver.transport.agreement.opened:
+        sealed = tuple((number, each.version) for number, each in members.items() if each.transport.sealed)
+        sealed += tuple(receiver.transport.sealed_sinks.items())
+    return receiver.version, receiver.wishes.version, receiver.heard_version, versions, heard, sealed
 
 
 def see(receiver: Member, members: Mapping[int, Member]) -> View:
@@ -68,12 +73,67 @@ def see(receiver: Member, members: Mapping[int, Member]) -> View:
             shown[slot.mid] = Shown(sink, carrying.number, carrying.source, encodings)
             name = encodings[position(carrying.section.rids, carrying.wish.level)]
             wanted.add((carrying.number, (carrying.source, name)))
+    opened = tuple(_sealed(receiver, members, sinks, wanted))
     if receiver.former is not None:
         # What it had before it moves over is shown there until it has moved.
         _other_sinks(receiver, receiver.former.transport, members, sinks, shows=True)
     if receiver.coming is not None:
         _other_sinks(receiver, receiver.coming.transport, members, sinks, shows=False)
-    return View(view_key(receiver, members), sinks, slots, shown, frozenset(wanted))
+    return View(view_key(receiver, members), sinks, slots, opened, shown, frozenset(wanted))
+
+
+def _sealed(
+    receiver: Member,
+    members: Mapping[int, Member],
+    sinks: dict[int, SinkRow],
+    wanted: set[tuple[int, Encoding]],
+) -> Iterable[Opened]:
+    """What it is given sealed; each has its row even while the receiver does not want it."""
+    for _, sender in sorted(members.items()):
+        for source, section in sender.transport.sealed.items():
+            opened = sealed_of(receiver, sender, source)
+            if opened is None:
+                continue
+            wish = receiver.wishes.of((sender.number, source))
+            sinks[opened.sink.row.handle] = _sealed_row(receiver, opened, section, wish)
+            if wish is None or not sender.present:
+                continue
+            if section.kind == "video" and not wish.hidden:
+                name = opened.names[position(section.rids, wish.level)]
+                wanted.add((sender.number, (sealed_name(source), name)))
+            yield opened
+
+
+def sealed_name(source: str) -> str:
+    """Of an encoding's sealed form among those that are viewed."""
+    return f"{source} {names.SEALED_FORM}"
+
+
+def _sealed_row(receiver: Member, opened: Opened, section: SenderSection, wish: Wish | None) -> SinkRow:
+    transport, arrives, kind = receiver.transport, opened.section, KINDS[opened.source]
+    priority, encoding = _PRIORITY_AUDIO, 0
+    if wish is not None and section.kind == "video":
+        encoding = position(section.rids, wish.level)
+        screen = _PRIORITY_SCREEN if kind is SourceKind.SCREEN else 0
+        priority = _PRIORITY_STEP * wish.priority + screen + wish.level
+    return SinkRow(
+        incarnation=opened.sink.row.incarnation,
+        transport=transport.row.handle,
+        transport_incarnation=transport.row.incarnation,
+        source=NONE if wish is None else opened.row.handle,
+        source_incarnation=0 if wish is None else opened.row.incarnation,
+        ssrc=opened.sink.ssrc,
+        rtx_ssrc=opened.sink.rtx_ssrc,
+        kind=kind,
+        clock_rate=arrives.clock_rate,
+        payload_type=arrives.payload_type,
+        rtx_payload_type=(arrives.rtx_payload_type or 0) if opened.sink.rtx_ssrc else 0,
+        max_encoding=encoding,
+        priority=priority,
+        focus=section.kind == "video" and wish is not None and wish.focus,
+        hidden=section.kind == "video" and wish is not None and wish.hidden,
+        sealed=True,
+    )
 
 
 def _other_sinks(
@@ -107,10 +167,13 @@ def wanted_encodings(members: Mapping[int, Member], views: Iterable[View]) -> di
     wanted: dict[int, set[Encoding]] = {number: set() for number in members}
     for number, sender in members.items():
         for source, section in sender.transport.senders.items():
-            if section.kind == "video" and any(
-                viewer is not sender and _looks(viewer, number, source) for viewer in members.values()
-            ):
-                wanted[number].add((source, encoding_names(section)[0]))
+            if section.kind != "video":
+                continue
+            for viewer in members.values():
+                if viewer is not sender and _looks(viewer, number, source):
+                    sealed = sealed_of(viewer, sender, source) is not None
+                    name = sealed_name(source) if sealed else source
+                    wanted[number].add((name, encoding_names(section)[0]))
     for view in views:
         for number, encoding in view.wanted:
             wanted[number].add(encoding)
@@ -166,6 +229,8 @@ def _carrying(receiver: Member, slot: SlotSection, members: Mapping[int, Member]
     wish = receiver.wishes.of((member.number, source))
     if section is None or not member.call.secured or wish is None:
         return None
+    if sealed_of(receiver, member, source) is not None:
+        return None  # comes on no slot
     return _Carrying(member, section, wish)
 
 

@@ -165,7 +165,8 @@ static void test_encodings_are_streams_of_their_own(void)
         scene->worker.state.sinks[VIDEO_SINK].allocation.encoding = (uint8_t)wanted;
         for (unsigned k = 0; k < 4; k++, frame++) {
             scene->now += 33 * MS;
-            for (uint32_t e = 0; e < 3; e++) {
+            for (uint32_t i = 0; i < 3; i++) { /* the wanted one first: until its key frame the other goes on */
+                uint32_t e = (wanted + i) % 3;
                 send_frame(scene, e, index[e], frame, k == 0);
                 index[e] += 2;
             }
