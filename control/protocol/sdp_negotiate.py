@@ -4,7 +4,7 @@ docs/protocol.md sections 3.1 and 3.2. Conference, table and answer are made of 
 read against the one before, so that nothing that plays changes its place.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Final
 
@@ -85,7 +85,7 @@ def negotiate(
             else:
                 data = _data(section)
         elif section.sealed == "recv" or section.mid in opened_before:
-            opened.append(_opened(section, features, opened_before, section.mid in slot_before))
+            opened.append(_opened(section, features, section.mid in slot_before))
         elif section.mid in sender_before:
             senders.append(_sender(section, metadata, features, sender_before[section.mid]))
         elif section.mid in slot_before:
@@ -271,7 +271,7 @@ def _sender(
     )
 
 
-def _opened(section: Section, features: Features, before: Collection[str], was_slot: bool) -> SlotSection:
+def _opened(section: Section, features: Features, was_slot: bool) -> SlotSection:
     """A section in which sealed sources arrive: as a slot, but of no pair and without an SSRC of ours."""
     slot = _slot(section, features, None)
     if slot is None or was_slot or section.direction in ("sendonly", "sendrecv") or section.sealed != "recv":
