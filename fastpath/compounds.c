@@ -183,17 +183,27 @@ void compound_send_switched(struct worker *worker, uint32_t transport, uint64_t 
         send_sender_reports(worker, &compound, true, now_ns);
 }
 
+static bool comes(const struct encoding_state *encoding, uint64_t now_ns)
+{
+    return encoding->last_packet_ns && now_ns - encoding->last_packet_ns <= LIMIT_ENCODING_SILENT_NS;
+}
+
 bool compound_send_key_request(struct worker *worker, uint32_t source, uint64_t now_ns)
 {
-    const struct source_state *state = &worker->state.sources[source];
-    uint32_t transport = worker->sources[source].transport;
-    uint32_t ssrc = 0;
-    for (unsigned i = 0; i < worker->sources[source].encoding_count && !ssrc; i++)
-        ssrc = state->encodings[i].ssrc;
+    const struct encoding_state *encodings = worker->state.sources[source].encodings;
+    uint32_t transport = worker->sources[source].transport, known = 0, named = 0;
+    unsigned count = worker->sources[source].encoding_count;
+    for (unsigned i = 0; i < count && !known; i++) known = encodings[i].ssrc;
     struct compound compound;
-    if (!ssrc || !worker->sources[source].incarnation || !begin(worker, &compound, transport, NULL, 0, now_ns))
+    if (!known || !worker->sources[source].incarnation || !begin(worker, &compound, transport, NULL, 0, now_ns))
         return false;
-    append(&compound, rtcp_write_pli(end_of(&compound), room_of(&compound), own_ssrc(worker, transport), ssrc));
+    for (unsigned i = 0; i < count || !named; i++) {
+        uint32_t ssrc = i < count ? encodings[i].ssrc : known;
+        if (i < count && (!ssrc || !comes(&encodings[i], now_ns))) continue;
+        append(&compound,
+               rtcp_write_pli(end_of(&compound), room_of(&compound), own_ssrc(worker, transport), ssrc));
+        named++;
+    }
     return finish(worker, &compound);
 }
 

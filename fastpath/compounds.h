@@ -24,7 +24,8 @@ bool compound_send_remb(struct worker *worker, uint32_t transport, uint64_t bits
    at most so many bits per second. It is repeated with the regular reports until a TMMBN answers it. False when it cannot be sent yet. */
 bool compound_send_tmmbr(struct worker *worker, uint32_t source, uint8_t encoding,
                          uint64_t bits_per_second, uint64_t now_ns);
-/* PLI to the sender of a source: one refreshes all its encodings. False when it cannot be asked yet. */
+/* PLI to the sender of a source, in one compound for each encoding that comes (RFC 4585 6.3.1: a PLI is about the SSRC it names). Chromium 156 and Firefox 153
+   refresh all encodings for any of them, and once for all three. False when it cannot be asked yet. */
 bool compound_send_key_request(struct worker *worker, uint32_t source, uint64_t now_ns);
 
 #endif

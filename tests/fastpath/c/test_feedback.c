@@ -51,6 +51,55 @@ static void test_requests_of_many_are_one(void)
     scene_close(scene);
 }
 
+/* The SSRCs that PLIs to the sender named, as bits by encoding. */
+static unsigned named(const struct scene *scene)
+{
+    unsigned found = 0;
+    for (uint32_t i = 0; i < scene->received_count; i++) {
+        const struct received *got = &scene->received[i];
+        struct rtcp_block block;
+        struct rtcp_feedback feedback;
+        size_t offset = 0;
+        while (got->member == 0 && got->rtcp &&
+               rtcp_next_untrusted(got->payload, got->payload_length, &offset, &block) == 1)
+            for (unsigned e = 0; e < 3 && block.type == RTCP_PSFB && block.count == RTCP_FMT_PLI; e++)
+                if (rtcp_feedback_untrusted(&block, &feedback) == 0 && feedback.media == video_ssrc(0, e))
+                    found |= 1u << e;
+    }
+    return found;
+}
+
+static void test_a_request_names_every_encoding_that_comes(void)
+{
+    static const struct {
+        unsigned come, later, named; /* encodings, as bits: that came once, that come still */
+    } rows[] = {{7, 7, 7}, {7, 5, 5}, {7, 1, 1}, {3, 2, 2}, {7, 0, 1}, {6, 0, 2}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct scene *scene = scene_open(SRTP_AEAD_AES_128_GCM);
+        for (uint32_t member = 0; member < 2; member++) scene_member(scene, member);
+        scene_video(scene, 0, 0, "1");
+        scene_sink(scene, 2, 1, 0, 0);
+        scene_publish(scene);
+        scene_connect(scene);
+        for (unsigned e = 0; e < 3; e++)
+            if (rows[i].come >> e & 1)
+                scene_vp8(scene, 0, "1", e, 1 + 1000 * e, true, true, true, 300);
+        for (int k = 0; k < 60; k++) scene_advance(scene, 50 * MS);
+        for (unsigned e = 0; e < 3; e++)
+            if (rows[i].later >> e & 1)
+                scene_vp8(scene, 0, "1", e, 2 + 1000 * e, false, true, true, 300);
+        scene_advance(scene, 10 * MS);
+        scene_forget(scene);
+        scene->worker.state.sources[0].key_request_pending_ns = 0;
+        scene->worker.state.sources[0].key_request_sent_ns = 0;
+        send_pli(scene, 1, sink_ssrc(2));
+        scene_flush(scene);
+        CHECK_EQUAL(named(scene), rows[i].named);
+        CHECK_EQUAL(asked(scene), (unsigned)__builtin_popcount(rows[i].named));
+        scene_close(scene);
+    }
+}
+
 static void test_one_receiver_cannot_drive_a_sender(void)
 {
     struct scene *scene = audience();
@@ -231,6 +280,7 @@ static void test_bad_rtcp_changes_nothing(void)
 int main(void)
 {
     test_requests_of_many_are_one();
+    test_a_request_names_every_encoding_that_comes();
     test_one_receiver_cannot_drive_a_sender();
     test_an_unanswered_request_is_repeated_and_given_up();
     test_reports_tell_a_sender_about_its_own_hop();

@@ -201,7 +201,8 @@ static void test_what_nobody_watches_is_not_asked_for(void)
     scene_advance(scene, 10 * MS);
     scene_advance(scene, 300 * MS);
     CHECK_EQUAL(asked_of(scene, 0, lost), 0);
-    CHECK_EQUAL(scene_blocks(scene, 0, RTCP_PSFB, RTCP_FMT_PLI), 1);
+    CHECK_EQUAL(scene_blocks(scene, 0, RTCP_PSFB, RTCP_FMT_PLI), 2); /* one request, about both encodings that come */
+    CHECK_EQUAL(scene_counter(scene, COUNTER_key_requests_sent), 1);
     scene_close(scene);
 }
 
