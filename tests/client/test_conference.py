@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -14,10 +15,11 @@ from client import Conference
 from client.errors import Trouble
 from client.happenings import Ended, MemberLeft, Wanted
 from client.keys.frames import Verdict
+from client.keys.ticket import Ticket
 from client.media.sources import Pattern
-from client.protocol import names
+from client.protocol import messages, names
 from client.protocol.messages import Subscription
-from tests.client.house import House, all_see_all, colour_of, coloured, house, sees, tone_of, until
+from tests.client.house import Guest, House, all_see_all, colour_of, coloured, house, sees, tone_of, until
 
 pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -26,6 +28,12 @@ pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.m
 def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with house(tmp_path_factory.mktemp("house"), ("alice", "bob", "carol", "dave")) as found:
         yield found
+
+
+def ticket_of(guest: Guest) -> Ticket:
+    epochs = guest.conference._membership.epochs
+    assert epochs is not None
+    return epochs.ticket
 
 
 def recordings(folder: Path) -> list[Path]:
@@ -142,10 +150,19 @@ def test_who_is_put_out_of_the_room_is_given_no_key_any_more(where: House) -> No
             await until(lambda: dave.count("keys asked for") > 0, "he asks in vain")
             assert not dave.sees_and_hears(alice)
             await until(lambda: bob.sees_and_hears(alice) and alice.sees_and_hears(bob), "the others go on")
+            # An epoch of his own: he knows all that it takes, but is no majority.
+            own = replace(ticket_of(dave), epoch=1, secret=b"d" * 32)
+            call = dave.conference._attendance._entry.call
+            assert call is not None
+            device = dave.conference._homeserver.device
+            proof = own.prove_epoch(*device, call.call_id)
+            dave.conference._membership.say(messages.prove(1, own.verifier, proof))
             # They make a ticket of which he is told nothing; half a minute later the focus puts him out.
             await until(lambda: alice.conference.epoch == bob.conference.epoch == 1, "a new ticket")
             ended = await asyncio.wait_for(dave.conference.wait_ended(), 60)
             assert ended.code == "ticket_expired"
+            assert alice.conference._membership.epoch == bob.conference._membership.epoch
+            assert alice.conference._membership.epoch[1] != own.verifier
             await until(lambda: dave.number not in alice.conference.members, "he is out for the others too")
             assert max(bob.tile(alice).epochs) >= 1
             await where.room(alice, "invite", "dave")
@@ -261,6 +278,8 @@ def test_a_focus_whose_mind_was_killed(where: House) -> None:
             await all_see_all((alice, bob))
             numbers = alice.number, bob.number
             where.kill_control()
+            for guest in (alice, bob):  # who would wait for 25 s
+                guest.conference._membership.connections.silence_s = 6
             await asyncio.sleep(3)
             seen = bob.tile(alice).opened
             await until(lambda: bob.tile(alice).opened > seen + 10, "pictures without a mind")

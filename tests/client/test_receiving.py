@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from client.keys.frames import BaseKey, Sealer, Verdict
+from client.keys.frames import BaseKey, Sealer
 from client.keys.keyring import Keyring
 from client.protocol.messages import Slot, Slots
 from client.receiving import TILES_MAX, ReceivedFrame, Receiver
@@ -130,31 +130,6 @@ def test_a_key_that_comes_late_brings_a_key_frame_at_once(there: Slotted) -> Non
     there.push(late.seal(DELTA))
     assert [each.data for each in there.frames] == [KEY_FRAME, DELTA]
     assert there.states[-1] == (4, 1, "decrypting")
-
-
-def test_a_focus_that_repeats_frames(there: Slotted) -> None:
-    by = sealer(3)
-    frame = by.seal(KEY_FRAME)
-    for _ in range(3):
-        there.push(frame)  # under new RTP numbers each time
-    assert len(there.frames) == 1
-    assert there.statistics.tiles[3, 1].refused == {Verdict.REPLAYED: 2}
-    assert there.states == [(3, 1, "decrypting")]
-
-
-def test_a_focus_that_puts_one_members_frames_on_anothers_slot(there: Slotted) -> None:
-    """The key says whose they are, whatever the slot is said to carry."""
-    there.map(9)
-    there.push(sealer(3).seal(KEY_FRAME))
-    assert [each.member for each in there.frames] == [3]
-
-
-def test_a_focus_that_changes_frames(there: Slotted) -> None:
-    frame = bytearray(sealer(3).seal(KEY_FRAME) or b"")
-    frame[500] ^= 1
-    there.push(bytes(frame))
-    assert there.frames == []
-    assert there.states == [(3, 1, "wrong key")]
 
 
 def test_a_member_who_sends_in_clear(there: Slotted) -> None:
