@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,6 +34,16 @@ from control.cli.marks import mark
     "--advertise", multiple=True, help="Public address of this machine, where a NAT stands before it."
 )
 @click.option("--http", "http_address", default="127.0.0.1:8448", show_default=True)
+@click.option(
+    "--data-dir",
+    default="data",
+    show_default=True,
+    help="What must outlive a restart; relative to the configuration.",
+)
+@click.option(
+    "--owner",
+    help="The system account that the server will run as: password and data folder become its own (as root).",
+)
 @click.option("--yes", is_flag=True, help="Ask nothing; what is missing is an error.")
 def init(
     path: Path,
@@ -43,6 +54,8 @@ def init(
     admin_token_file: Path | None,
     advertise: tuple[str, ...],
     http_address: str,
+    data_dir: str,
+    owner: str | None,
     yes: bool,
 ) -> None:
     """Write a configuration: asks what it needs, or takes flags.
@@ -94,7 +107,9 @@ def init(
             f"curl -X POST -H \"Authorization: Bearer $TOKEN\" -d '{{}}' "
             f"{homeserver}/_synapse/admin/v1/users/{user_id}/override_ratelimit"
         )
-    _write(path, homeserver, user_id, password, folder, advertise, http_address)
+    _write(path, homeserver, user_id, password, folder, advertise, http_address, data_dir)
+    if owner is not None:
+        _hand_over(owner, password, folder / data_dir)
     click.echo(f"{mark('ok')} {path} written\n\nNext: sotto doctor --config {path}")
 
 
@@ -110,6 +125,21 @@ def _write_secret(path: Path, text: str) -> None:
         file.write(text + "\n")
 
 
+def _hand_over(owner: str, password: Path, data: Path) -> None:
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (password, data):
+            shutil.chown(path, owner, owner)
+    except LookupError:
+        raise Failure(
+            f"there is no system account {owner}:\n"
+            f"    useradd --system --home-dir {data} --shell /usr/sbin/nologin {owner}"
+        ) from None
+    except OSError as error:
+        raise Failure(f"{error.filename} cannot be given to {owner}: {error.strerror}") from None
+    click.echo(f"{mark('ok')} {password} and {data} belong to {owner}")
+
+
 def _write(
     path: Path,
     homeserver: str,
@@ -118,6 +148,7 @@ def _write(
     folder: Path,
     advertise: tuple[str, ...],
     http_address: str,
+    data_dir: str,
 ) -> None:
     shown = password.relative_to(folder) if password.is_relative_to(folder) else password
     lines = [
@@ -129,7 +160,7 @@ def _write(
         f'password_file = "{shown}"',
         "",
         "[server]",
-        'data_dir = "data"',
+        f'data_dir = "{data_dir}"',
         f'http = "{http_address}"',
         "",
         "[media]",
