@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel
+.PHONY: chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel install-check
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -32,6 +32,9 @@ c-test: setup ## the C core's own tests, under the address and undefined-behavio
 
 wheel: build web ## one file that installs on any machine with Python 3.11 or newer: dist/sotto-*.whl
 	@tools/wheel.sh
+
+install-check: browsers wheel ## docs/operations.md's steps with that file on a bare Debian under systemd, and a call (root)
+	@SOTTO_INSTALL_CHECK=1 $(PYTHON) -m pytest -q -s tests/install
 
 fuzz: ## hostile bytes for every parser and the forwarding core, TIME=60 seconds each
 	@tools/setup.sh fuzz

@@ -2,8 +2,8 @@
 
 fastpath/*.c becomes one static library, each fastpath_ext/*.pyx one extension linked with it.
 The environment variable SOTTO_PROFILE chooses how: release (the default), debug, sanitize, coverage.
-SOTTO_WHEEL=1 (tools/wheel.sh) builds for every Python from 3.11 on, by its limited interface. web/dist, when it
-is there, becomes the package's `control/page`: what `sotto serve` hands out.
+SOTTO_WHEEL=1 (tools/wheel.sh) builds for every Python from 3.11 on, by its limited interface.
+web/dist becomes the package's `control/page`: what `sotto serve` hands out.
 """
 
 import os

@@ -107,7 +107,8 @@ class Supervisor:
 
     def run(self) -> int:
         # 1, not 0: the kernel ignores 0 where core_pattern is a pipe, and 1 means none at all to it.
-        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+        if resource.getrlimit(resource.RLIMIT_CORE)[1] != 0:  # a service manager's 0 cannot be raised
+            resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
         wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         former_fd = signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         # What nohup ignores stays ignored.

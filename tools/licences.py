@@ -1,7 +1,7 @@
-"""Licences of what a wheel carries inside: python tools/licences.py WHEEL... puts them into dist-info/licenses.
+"""Licences of what a wheel carries inside: `python tools/licences.py WHEEL` adds them to dist-info/licenses.
 
-The bundled libraries' texts are those of the Debian packages they were taken from, the browser client's those
-of its npm packages. Without one of them no wheel is made: whoever passes it on has to pass them on too.
+The bundled libraries' texts are those of the Debian packages they came from, the browser client's those of
+its npm packages. Without one of them no wheel is made: whoever passes it on has to pass them on too.
 """
 
 import json

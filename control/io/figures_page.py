@@ -1,4 +1,4 @@
-"""/metrics on the HTTP port, and who may read it: that port is the browser client's, a proxy makes it public."""
+"""/metrics on the HTTP port, and who may read it: that port is the page's, and a proxy makes it public."""
 
 import hmac
 import ipaddress
