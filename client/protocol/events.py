@@ -19,7 +19,7 @@ from client.protocol.checked import (
 )
 
 _CONFERENCE_ID = re.compile(r"[A-Za-z0-9_-]{22,255}", re.ASCII)
-_KEYS_MAX = 32
+_KEYS_MAX = 16
 _REACTION_UNITS = 16
 
 
