@@ -49,8 +49,7 @@ void egress_commit(struct egress *egress, uint32_t destination, uint32_t stream,
     uint32_t number = egress->packet_count++;
     egress->packets[number] = (struct egress_packet){
         .offset = (uint32_t)egress->used, .next = TABLE_NONE, .stream = stream, .length = (uint16_t)length};
-    /* Packets start on cache lines: the kernel copies faster and neighbours are not pulled in. */
-    egress->used += (length + 63) & ~(size_t)63;
+    egress->used += length; /* without a gap: packets that follow each other in a run are one piece to the kernel */
     struct egress_destination *to = &egress->destinations[destination];
     if (to->last == TABLE_NONE)
         to->first = number;

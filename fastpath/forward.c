@@ -4,6 +4,7 @@
 #include "feedback.h"
 #include "ice.h"
 #include "receive.h"
+#include "relay.h"
 
 static void take_dtls(struct worker *worker, uint32_t transport, const struct datagram *in, uint64_t now_ns)
 {
@@ -20,7 +21,7 @@ static void take_dtls(struct worker *worker, uint32_t transport, const struct da
         worker_count(worker, COUNTER_dtls_up, 1);
 }
 
-void forward(struct worker *worker, const struct datagram *in, uint64_t now_ns)
+void forward_take(struct worker *worker, const struct datagram *in, uint64_t now_ns)
 {
     /* The kernel's time comes from a clock that somebody may set: one that cannot be is no time. */
     worker->arrived_ns = now_ns - in->arrived_ns < LIMIT_ARRIVED_NS ? in->arrived_ns : now_ns;
@@ -50,4 +51,16 @@ void forward(struct worker *worker, const struct datagram *in, uint64_t now_ns)
         receive_rtp_untrusted(worker, entry->transport, in->bytes, in->length, now_ns);
     else
         feedback_receive_untrusted(worker, entry->transport, in->bytes, in->length, now_ns);
+}
+
+bool forward_release(struct worker *worker, uint64_t now_ns)
+{ return relay_release(worker, false, now_ns); }
+
+bool forward_has_room(const struct worker *worker)
+{ return relay_has_room(&worker->relaying); }
+
+void forward(struct worker *worker, const struct datagram *in, uint64_t now_ns)
+{
+    forward_take(worker, in, now_ns);
+    relay_release(worker, true, now_ns);
 }

@@ -48,7 +48,8 @@ static inline bool outgoing_must_wait(struct worker *worker, uint32_t transport,
         link->run_ns = now_ns;
         if (allowed) link->run_left = allowed;
     }
-    return link->run_left < bytes;
+    /* Beyond the run what was saved up may go too, as release.c would let it in the same turn. */
+    return link->run_left < bytes && !pacing_saved(&worker->state.downlinks[transport].pacing, bytes, now_ns);
 }
 
 #endif

@@ -143,7 +143,7 @@ static void receive_media(struct worker *worker, struct arrival *arrival, uint64
     if (!arrival->payload_length && !source->sealed) {
         worker_count(worker, COUNTER_rtp_padding_dropped, 1);
         recovery_keep(worker, arrival, now_ns);
-        relay_skip(worker, arrival, now_ns);
+        relay_take(worker, arrival);
         return;
     }
     if (source->muted) {
@@ -172,7 +172,7 @@ static void receive_media(struct worker *worker, struct arrival *arrival, uint64
     note_rate_and_level(worker, arrival, now_ns);
     recovery_keep(worker, arrival, now_ns);
     switching_wanted(arrival->wanted, live_encodings(worker, handle, arrival->input.encoding, now_ns));
-    relay(worker, arrival, now_ns);
+    relay_take(worker, arrival);
 }
 
 /* What stands in the packet about itself, beyond its number. */

@@ -1,6 +1,7 @@
 #include "relay.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "adaptation.h"
 #include "feedback.h"
@@ -12,10 +13,40 @@
    memory, five lines a sink. */
 #define PREFETCH_AHEAD 4
 
-struct tally { /* counters of one packet's loop, added once */
-    uint64_t packets, bytes, late, full, exhausted, switches;
-    bool key_wanted, waited;
+struct tally { /* counters of one packet over all its sinks, added once */
+    uint64_t bytes;
+    uint32_t packets, late, full, exhausted, switches;
+    bool awaited, waited;
 };
+
+struct relayed {
+    struct arrival arrival;
+    struct tally tally;
+    uint32_t next; /* of the same source, RELAY_NONE = last */
+};
+
+struct relay_group { /* one source's packets of the batch, in the order they came */
+    uint32_t source, first, last, count;
+};
+
+#define RELAY_NONE UINT32_MAX
+
+int relay_open(struct relay_batch *batch, uint32_t sources)
+{
+    *batch = (struct relay_batch){0};
+    batch->packets = calloc(RELAY_BATCH, sizeof *batch->packets);
+    batch->groups = calloc(RELAY_BATCH, sizeof *batch->groups);
+    batch->group_of = calloc(sources, sizeof *batch->group_of);
+    return batch->packets && batch->groups && batch->group_of ? 0 : -ENOMEM;
+}
+
+void relay_close(struct relay_batch *batch)
+{
+    free(batch->packets);
+    free(batch->groups);
+    free(batch->group_of);
+    *batch = (struct relay_batch){0};
+}
 
 static void prefetch_sink(const struct worker *worker, uint32_t handle)
 {
@@ -157,34 +188,34 @@ static void wait_for_turn(struct worker *worker, uint32_t handle, const struct a
     }
 }
 
-static void relay_to(struct worker *worker, uint32_t handle, const struct arrival *arrival,
-                     uint64_t now_ns, struct tally *tally)
+/* Returns what was decided; SINK_IGNORE too when nothing may be sent to it. */
+static enum sink_action relay_to(struct worker *worker, uint32_t handle, const struct arrival *arrival,
+                                 uint64_t now_ns, struct tally *tally)
 {
     const struct sink_cache *sink = &worker->sinks[handle];
     struct sink_state *state = &worker->state.sinks[handle];
     struct transport_cache *transport = &worker->transports[sink->transport];
-    if (!transport->tx_keyed || worker->timers[sink->transport].send_until_ns <= now_ns) return;
     enum sink_action action = switching_decide(sink, projection_current(state->copies), arrival);
-    if (action == SINK_AWAIT) tally->key_wanted = true;
-    if (action == SINK_IGNORE || action == SINK_AWAIT) return;
+    if (action == SINK_AWAIT) tally->awaited = true;
+    if (action == SINK_IGNORE || action == SINK_AWAIT) return action;
     if (!adaptation_passes(worker, handle, arrival) && !must_fill(worker, handle, arrival, now_ns))
-        return;
+        return action;
     if (transport->paced && !arrival->audio && must_wait(worker, sink, arrival, now_ns)) {
         wait_for_turn(worker, handle, arrival, action, now_ns, tally);
-        return;
+        return action;
     }
     uint8_t *out = egress_reserve(&worker->egress);
     uint32_t destination = out ? transport_destination(worker, sink->transport, now_ns) : TABLE_NONE;
     if (destination == TABLE_NONE) {
         tally->full++;
-        return;
+        return action;
     }
     struct projection_output output;
     int result = project(worker, handle, arrival, action, now_ns, &output);
     if (result != 0) {
         tally->late += result == -ESTALE;
         tally->exhausted += result == -EOVERFLOW;
-        return;
+        return action;
     }
     note_key_frame(worker, handle, arrival, action, &output);
     size_t header = write_header(worker, sink, arrival, &output, now_ns, out);
@@ -197,7 +228,7 @@ static void relay_to(struct worker *worker, uint32_t handle, const struct arriva
     if (length < 0) {
         tally->exhausted += length == -EOVERFLOW;
         if (length != -EOVERFLOW) worker_count(worker, COUNTER_internal_errors, 1);
-        return;
+        return action;
     }
     egress_commit(&worker->egress, destination, sink->ssrc, (size_t)length);
     state->packets++;
@@ -209,45 +240,124 @@ static void relay_to(struct worker *worker, uint32_t handle, const struct arriva
         tally->switches++;
         note_switch(worker, handle, arrival, now_ns);
     }
+    return action;
+}
+
+/* A packet of padding only: the slots that carry its encoding close up, so that nobody asks for it. Where its number is taken already it stays
+   a gap: who asks for it gets it as it was kept, empty. */
+static void close_up(struct worker *worker, uint32_t handle, const struct arrival *arrival, uint64_t now_ns)
+{
+    struct projection_output unused;
+    sequence_map_drop(&worker->maps[handle], worker->state.sinks[handle].copies, &arrival->input, now_ns, &unused);
+}
+
+/* All that came of one source to one of its sinks. True: it waits for a key frame, and none of them was one. */
+static bool relay_all_to(struct worker *worker, uint32_t handle, struct relayed *packets,
+                         uint32_t first, uint64_t now_ns)
+{
+    uint32_t transport = worker->sinks[handle].transport;
+    bool reachable = worker->transports[transport].tx_keyed &&
+                     worker->timers[transport].send_until_ns > now_ns;
+    bool awaits = false;
+    for (uint32_t at = first; at != RELAY_NONE; at = packets[at].next) {
+        const struct arrival *arrival = &packets[at].arrival;
+        if (!arrival->payload_length) {
+            close_up(worker, handle, arrival, now_ns);
+        } else if (reachable) {
+            enum sink_action action = relay_to(worker, handle, arrival, now_ns, &packets[at].tally);
+            if (action != SINK_IGNORE) awaits = action == SINK_AWAIT;
+        }
+    }
+    return awaits;
+}
+
+/* The sinks of one source from number `*at` on. False: the slab wants to be sent first, unless `all`; call again. */
+static bool relay_group(struct worker *worker, struct relayed *packets, const struct relay_group *group,
+                        uint32_t *at, bool *key_wanted, bool all, uint64_t now_ns)
+{
+    const struct fanout *fanout = &worker->fanout;
+    const uint32_t *sinks = fanout->of_source + fanout->source_first[group->source];
+    uint32_t count = fanout->source_first[group->source + 1] - fanout->source_first[group->source];
+    for (uint32_t i = *at; i < count && i < *at + PREFETCH_AHEAD; i++)
+        prefetch_sink(worker, sinks[i]);
+    for (uint32_t i = *at; i < count; i++) {
+        const struct egress *egress = &worker->egress;
+        if (!all && (egress->used > RELAY_CHUNK || egress_room(egress) < group->count)) {
+            *at = i;
+            return false;
+        }
+        if (i + 2 * PREFETCH_AHEAD < count)
+            __builtin_prefetch(&worker->sinks[sinks[i + 2 * PREFETCH_AHEAD]]);
+        if (i + PREFETCH_AHEAD < count) prefetch_sink(worker, sinks[i + PREFETCH_AHEAD]);
+        if (i + PREFETCH_AHEAD / 2 < count)
+            prefetch_downlink(worker, sinks[i + PREFETCH_AHEAD / 2]);
+        *key_wanted |= relay_all_to(worker, sinks[i], packets, group->first, now_ns);
+    }
+    return true;
+}
+
+static void count_relayed(struct worker *worker, const struct relayed *packet, uint64_t now_ns)
+{
+    const struct tally *tally = &packet->tally;
+    if (!packet->arrival.payload_length) return;
+    if (tally->packets || tally->waited || tally->awaited)
+        recovery_viewed(worker, &packet->arrival.input, now_ns);
+    worker_count(worker, COUNTER_rtp_forwarded, tally->packets);
+    worker_count(worker, COUNTER_rtp_forwarded_bytes, tally->bytes);
+    if (!tally->packets && !tally->waited) worker_count(worker, COUNTER_rtp_unsubscribed, 1);
+    if (tally->late) worker_count(worker, COUNTER_rtp_late_dropped, tally->late);
+    if (tally->full) worker_count(worker, COUNTER_egress_full_dropped, tally->full);
+    if (tally->exhausted) worker_count(worker, COUNTER_index_exhausted_dropped, tally->exhausted);
+    if (tally->switches) worker_count(worker, COUNTER_sink_switches, tally->switches);
+}
+
+static void end_group(struct worker *worker, const struct relayed *packets,
+                      const struct relay_group *group, bool key_wanted, uint64_t now_ns)
+{
+    if (key_wanted) key_request(worker, group->source, now_ns);
+    for (uint32_t at = group->first; at != RELAY_NONE; at = packets[at].next)
+        count_relayed(worker, &packets[at], now_ns);
 }
 
 void relay(struct worker *worker, const struct arrival *arrival, uint64_t now_ns)
 {
-    const struct fanout *fanout = &worker->fanout;
-    const uint32_t *sinks = fanout->of_source;
-    uint32_t first = fanout->source_first[arrival->input.source];
-    uint32_t end = fanout->source_first[arrival->input.source + 1];
-    struct tally tally = {0};
-    for (uint32_t i = first; i < end && i < first + PREFETCH_AHEAD; i++)
-        prefetch_sink(worker, sinks[i]);
-    for (uint32_t i = first; i < end; i++) {
-        if (i + 2 * PREFETCH_AHEAD < end)
-            __builtin_prefetch(&worker->sinks[sinks[i + 2 * PREFETCH_AHEAD]]);
-        if (i + PREFETCH_AHEAD < end) prefetch_sink(worker, sinks[i + PREFETCH_AHEAD]);
-        if (i + PREFETCH_AHEAD / 2 < end) prefetch_downlink(worker, sinks[i + PREFETCH_AHEAD / 2]);
-        relay_to(worker, sinks[i], arrival, now_ns, &tally);
-    }
-    if (tally.key_wanted) key_request(worker, arrival->input.source, now_ns);
-    if (tally.packets || tally.waited || tally.key_wanted)
-        recovery_viewed(worker, &arrival->input, now_ns);
-    worker_count(worker, COUNTER_rtp_forwarded, tally.packets);
-    worker_count(worker, COUNTER_rtp_forwarded_bytes, tally.bytes);
-    if (!tally.packets && !tally.waited) worker_count(worker, COUNTER_rtp_unsubscribed, 1);
-    if (tally.late) worker_count(worker, COUNTER_rtp_late_dropped, tally.late);
-    if (tally.full) worker_count(worker, COUNTER_egress_full_dropped, tally.full);
-    if (tally.exhausted) worker_count(worker, COUNTER_index_exhausted_dropped, tally.exhausted);
-    if (tally.switches) worker_count(worker, COUNTER_sink_switches, tally.switches);
+    struct relayed packet = {.arrival = *arrival, .next = RELAY_NONE};
+    struct relay_group group = {.source = arrival->input.source, .count = 1};
+    uint32_t at = 0;
+    bool key_wanted = false;
+    relay_group(worker, &packet, &group, &at, &key_wanted, true, now_ns);
+    end_group(worker, &packet, &group, key_wanted, now_ns);
 }
 
-void relay_skip(struct worker *worker, const struct arrival *arrival, uint64_t now_ns)
+void relay_take(struct worker *worker, const struct arrival *arrival)
 {
-    const struct fanout *fanout = &worker->fanout;
-    uint32_t source = arrival->input.source;
-    for (uint32_t i = fanout->source_first[source]; i < fanout->source_first[source + 1]; i++) {
-        uint32_t sink = fanout->of_source[i];
-        struct projection_output unused;
-        /* Where its number is taken already it stays a gap: who asks for it gets it as it was kept, empty. */
-        sequence_map_drop(&worker->maps[sink], worker->state.sinks[sink].copies, &arrival->input,
-                          now_ns, &unused);
+    struct relay_batch *batch = &worker->relaying;
+    uint32_t number = batch->count++, source = arrival->input.source;
+    batch->packets[number] = (struct relayed){.arrival = *arrival, .next = RELAY_NONE};
+    if (!batch->group_of[source]) {
+        batch->groups[batch->group_count++] =
+            (struct relay_group){.source = source, .first = number, .last = number, .count = 1};
+        batch->group_of[source] = (uint16_t)batch->group_count;
+        return;
     }
+    struct relay_group *group = &batch->groups[batch->group_of[source] - 1];
+    batch->packets[group->last].next = number;
+    group->last = number;
+    group->count++;
+}
+
+bool relay_release(struct worker *worker, bool all, uint64_t now_ns)
+{
+    struct relay_batch *batch = &worker->relaying;
+    for (; batch->group_at < batch->group_count; batch->group_at++) {
+        const struct relay_group *group = &batch->groups[batch->group_at];
+        if (!relay_group(worker, batch->packets, group, &batch->sink_at, &batch->key_wanted, all, now_ns))
+            return false;
+        end_group(worker, batch->packets, group, batch->key_wanted, now_ns);
+        batch->group_of[group->source] = 0;
+        batch->sink_at = 0;
+        batch->key_wanted = false;
+    }
+    batch->count = batch->group_count = batch->group_at = 0;
+    return true;
 }

@@ -30,6 +30,7 @@ static int take_memory(struct worker *worker, uint64_t seed)
         !worker->tmmbr || recovery_open(&worker->recovery, capacities.sources) != 0 ||
         arrival_reports_open(&worker->arrival_reports, capacities.transports) != 0 ||
         downlinks_open(&worker->downlinks, capacities.transports) != 0 ||
+        relay_open(&worker->relaying, capacities.sources) != 0 ||
         release_open(&worker->release, capacities.transports, capacities.sinks) != 0 ||
         addresses_open(&worker->addresses, capacities.transports, seed) != 0 ||
         adaptation_open(worker) != 0 || fanout_open(&worker->fanout, capacities) != 0 ||
@@ -72,6 +73,7 @@ void worker_close(struct worker *worker)
     recovery_close(&worker->recovery, worker->capacities.sources);
     arrival_reports_close(&worker->arrival_reports);
     downlinks_close(&worker->downlinks);
+    relay_close(&worker->relaying);
     release_close(&worker->release);
     addresses_close(&worker->addresses);
     adaptation_close(worker);

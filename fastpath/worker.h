@@ -14,6 +14,7 @@
 #include "fanout.h"
 #include "outbox.h"
 #include "recovery.h"
+#include "relay.h"
 #include "release.h"
 #include "repair.h"
 #include "sequence_map.h"
@@ -49,6 +50,7 @@ struct worker {
     struct recovery recovery;
     struct arrival_reports arrival_reports;
     struct downlinks downlinks;
+    struct relay_batch relaying;
     struct release release;
     struct addresses addresses;
     struct adaptation *adaptation; /* adaptation.h */

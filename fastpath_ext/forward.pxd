@@ -129,3 +129,6 @@ cdef extern from "fastpath/worker.h" nogil:
 
 cdef extern from "fastpath/forward.h" nogil:
     void forward(worker_t *worker, const datagram *datagram, uint64_t now_ns)
+    void forward_take(worker_t *worker, const datagram *datagram, uint64_t now_ns)
+    bint forward_has_room(const worker_t *worker)
+    bint forward_release(worker_t *worker, uint64_t now_ns)

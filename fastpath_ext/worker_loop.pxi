@@ -126,6 +126,7 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
                     if receive_batch(io, core, number, now_ns) < c.LIMIT_RX_BATCH:
                         break
                     flush(io, core)
+                    io.oldest_ns = 0
         f.worker_tick(core, now_ns)
         flush(io, core)
         io.oldest_ns = 0  # what is sent later waited for its receiver's link and not for us

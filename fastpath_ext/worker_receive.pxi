@@ -201,12 +201,20 @@ cdef void take_message(
     while True:
         taken.bytes = bytes + at
         taken.length = segment if segment < length - at else length - at
-        f.forward(core, &taken, now_ns)
+        if not f.forward_has_room(core):
+            release(io, core, now_ns)
+        f.forward_take(core, &taken, now_ns)
         if f.worker_must_flush(core):
             flush(io, core)
         at += segment
         if at >= length:
             return
+
+
+# What was taken goes on its way: buffers may be used again after it.
+cdef void release(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nogil:
+    while not f.forward_release(core, now_ns):
+        flush(io, core)
 
 
 # One batch of a socket. Returns how many messages came.
@@ -216,4 +224,5 @@ cdef int receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t no
     for i in range(count):
         take_message(io, core, number, i, now_ns)
         arm(&io.in_messages[i].msg_hdr)
+    release(io, core, now_ns)
     return count

@@ -57,16 +57,20 @@ cdef void send_singly(shell *io, f.worker_t *core, int fd, uint32_t index) noexc
     cdef p.msghdr *message = &io.out_messages[index].msg_hdr
     cdef f.egress_run *run = &core.egress.runs[io.out_runs[index]]
     cdef f.egress_destination *to = &core.egress.destinations[run.destination]
-    cdef p.iovec *first = message.msg_iov
+    cdef f.egress_packet *packet
+    cdef p.iovec one
     cdef uint32_t k
     cdef ssize_t sent
     core.transports[to.transport].refuses_segments = True
     message.msg_controllen -= p.CMSG_SPACE(sizeof(uint16_t))  # the segment size stands last
     if message.msg_controllen == 0:
         message.msg_control = NULL
+    message.msg_iov = &one
     message.msg_iovlen = 1
     for k in range(run.count):
-        message.msg_iov = first + k
+        packet = &core.egress.packets[core.egress.order[run.first + k]]
+        one.iov_base = core.egress.slab + packet.offset
+        one.iov_len = packet.length
         sent = p.sendmsg(fd, message, p.MSG_DONTWAIT | p.MSG_NOSIGNAL)
         if sent < 0:
             f.worker_count(core, f.COUNTER_tx_kernel_refused_dropped, 1)
@@ -158,23 +162,36 @@ cdef void count_delay(f.worker_t *core, uint64_t oldest_ns, uint32_t packets) no
         f.worker_count(core, f.COUNTER_delay_more, packets)
 
 
+# The pieces of a run, as few as they can be. Returns how many.
+cdef size_t gather_run(const f.egress_t *egress, const f.egress_run *run, p.iovec *vectors) noexcept nogil:
+    cdef const f.egress_packet *packet
+    cdef uint8_t *end = NULL
+    cdef size_t count = 0
+    cdef uint32_t k
+    for k in range(run.count):
+        packet = &egress.packets[egress.order[run.first + k]]
+        if egress.slab + packet.offset == end:
+            vectors[count - 1].iov_len += packet.length
+        else:
+            vectors[count].iov_base = egress.slab + packet.offset
+            vectors[count].iov_len = packet.length
+            count += 1
+        end = egress.slab + packet.offset + packet.length
+    return count
+
+
 # Everything in the slab, socket by socket.
 cdef void flush(shell *io, f.worker_t *core) noexcept nogil:
     cdef f.egress_t *egress = &core.egress
     cdef f.egress_run *run
-    cdef f.egress_packet *packet
     cdef p.msghdr *message
-    cdef uint32_t number, i, k, count
+    cdef uint32_t number, i, count
     global full_flushes
     if egress.packet_count == 0:
         return
     if full_flushes > 0:
         full_flushes -= 1
     f.egress_plan(egress)
-    for i in range(egress.packet_count):
-        packet = &egress.packets[egress.order[i]]
-        io.out_vectors[i].iov_base = egress.slab + packet.offset
-        io.out_vectors[i].iov_len = packet.length
     for number in range(io.socket_count):
         count = 0
         for i in range(egress.run_count):
@@ -183,7 +200,7 @@ cdef void flush(shell *io, f.worker_t *core) noexcept nogil:
                 continue
             message = &io.out_messages[count].msg_hdr
             message.msg_iov = &io.out_vectors[run.first]
-            message.msg_iovlen = run.count
+            message.msg_iovlen = gather_run(egress, run, message.msg_iov)
             message.msg_control = &io.out_control[count]
             message.msg_controllen = 0
             message.msg_flags = 0
@@ -198,5 +215,4 @@ cdef void flush(shell *io, f.worker_t *core) noexcept nogil:
         send_messages(io, core, io.sockets[number].fd, count)
     if io.oldest_ns != 0:
         count_delay(core, io.oldest_ns, egress.packet_count)
-        io.oldest_ns = 0
     f.egress_clear(egress)

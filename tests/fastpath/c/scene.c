@@ -244,7 +244,7 @@ void scene_keep(struct scene *scene, const struct egress_destination *to, const 
     got->payload_length = (uint16_t)length;
 }
 
-void scene_flush(struct scene *scene)
+static void flush_slab(struct scene *scene)
 {
     struct egress *egress = &scene->worker.egress;
     egress_plan(egress);
@@ -261,6 +261,14 @@ void scene_flush(struct scene *scene)
     }
     CHECK_EQUAL(sent, egress->packet_count);
     egress_clear(egress);
+    scene->flushes++;
+}
+
+void scene_flush(struct scene *scene)
+{
+    while (!forward_release(&scene->worker, scene->now)) flush_slab(scene);
+    flush_slab(scene);
+    while (scene->taken_count) free(scene->taken[--scene->taken_count]);
     size_t length;
     const void *message;
     while ((message = outbox_peek(&scene->worker.outbox, &length))) {

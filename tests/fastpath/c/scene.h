@@ -61,6 +61,10 @@ struct scene {
     uint32_t received_count;
     struct uplink_head told[4096];
     uint32_t told_count;
+    bool together;    /* what members send is taken, and relayed with the next scene_flush */
+    uint8_t *taken[RELAY_BATCH];
+    uint32_t taken_count;
+    uint32_t flushes; /* of the slab */
     uint32_t refused; /* datagrams a member could not authenticate: must stay 0 */
 };
 
@@ -110,7 +114,7 @@ void scene_rtcp(struct scene *scene, uint32_t member, uint8_t *compound, size_t 
 
 /* Decrypts one datagram that was sent to a member and appends it to received[], or counts it in refused. */
 void scene_keep(struct scene *scene, const struct egress_destination *to, const uint8_t *bytes, size_t length);
-/* Plans, decrypts and clears what stands in the slab, gathers what was told to control. Appends to received[]. */
+/* Relays what was taken; plans, decrypts and clears what stands in the slab, gathers what was told to control. Appends to received[]. */
 void scene_flush(struct scene *scene);
 /* Forgets received[] and told[]. */
 void scene_forget(struct scene *scene);

@@ -61,6 +61,12 @@ void scene_datagram(struct scene *scene, uint16_t port, const void *bytes, size_
                           .length = length,
                           .remote = {.family = 4, .port = port, .address = {192, 0, 2, 1}},
                           .local_address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1}};
+    if (scene->together) {
+        CHECK(forward_has_room(&scene->worker));
+        forward_take(&scene->worker, &in, scene->now);
+        scene->taken[scene->taken_count++] = copy;
+        return;
+    }
     forward(&scene->worker, &in, scene->now);
     free(copy);
 }

@@ -1,0 +1,113 @@
+/* What came together is relayed together, receiver by receiver: the same packets in the same order of each stream as one after the other, but
+ * the slab may be sent in between, and what a key frame behind them answers is not asked for. */
+#include "check.h"
+#include "scene.h"
+
+enum { VIEWERS = 40, FIRST = 2 };
+
+/* Members 0 and 1 send a camera and a microphone each (sources 0 to 3); everyone else gets all four. */
+static struct scene *audience(bool together)
+{
+    struct scene *scene = scene_open(SRTP_AEAD_AES_128_GCM);
+    for (uint32_t member = 0; member < FIRST + VIEWERS; member++) scene_member(scene, member);
+    for (uint32_t member = 0; member < FIRST; member++) {
+        scene_video(scene, member, member, "1");
+        scene_audio(scene, FIRST + member, member, "0");
+    }
+    for (uint32_t viewer = 0; viewer < VIEWERS; viewer++)
+        for (uint32_t source = 0; source < 4; source++)
+            scene_sink(scene, viewer * 4 + source, FIRST + viewer, source, 0);
+    scene_publish(scene);
+    scene_connect(scene);
+    scene->together = together;
+    scene->flushes = 0;
+    return scene;
+}
+
+/* A key frame of the first and the second camera, packet by packet in turn, with audio between. */
+static void talk(struct scene *scene, unsigned packets, size_t size)
+{
+    for (unsigned i = 0; i < packets; i++) {
+        scene_vp8(scene, 0, "1", 0, 10 + i, true, i == 0, i + 1 == packets, size);
+        if (i % 4 == 0) scene_opus(scene, 0, "0", 20 + i / 4);
+        scene_vp8(scene, 1, "1", 0, 30 + i, true, i == 0, i + 1 == packets, size);
+        if (i % 4 == 2) scene_opus(scene, 1, "0", 40 + i / 4);
+    }
+    scene_flush(scene);
+}
+
+static void test_the_same_as_one_after_the_other(void)
+{
+    struct scene *one = audience(false), *all = audience(true);
+    talk(one, 8, 300);
+    talk(all, 8, 300);
+    CHECK_EQUAL(all->received_count, one->received_count);
+    CHECK_EQUAL(all->received_count, VIEWERS * (8 + 8 + 2 + 2));
+    for (uint32_t viewer = 0; viewer < VIEWERS; viewer++)
+        for (uint32_t source = 0; source < 4; source++) {
+            uint32_t ssrc = sink_ssrc(viewer * 4 + source), i = 0, k = 0;
+            const struct received *before = NULL;
+            for (;; i++, k++) {
+                while (i < one->received_count && one->received[i].ssrc != ssrc) i++;
+                while (k < all->received_count && all->received[k].ssrc != ssrc) k++;
+                CHECK_EQUAL(i == one->received_count, k == all->received_count);
+                if (i == one->received_count) break;
+                const struct received *a = &one->received[i], *b = &all->received[k];
+                CHECK_EQUAL(a->member, b->member);
+                CHECK_EQUAL(a->payload_length, b->payload_length);
+                CHECK_EQUAL(a->marker, b->marker);
+                CHECK_BYTES(a->payload, b->payload, a->payload_length);
+                if (before) CHECK_EQUAL(b->index, before->index + 1);
+                before = b;
+            }
+        }
+    CHECK_EQUAL(all->refused, 0);
+    CHECK_EQUAL(scene_counter(all, COUNTER_rtp_forwarded), scene_counter(one, COUNTER_rtp_forwarded));
+    scene_close(one);
+    scene_close(all);
+}
+
+static void test_the_slab_is_sent_in_between(void)
+{
+    struct scene *scene = audience(true);
+    talk(scene, 16, 1150);
+    CHECK_EQUAL(scene->received_count, VIEWERS * (16 + 16 + 4 + 4));
+    CHECK(scene->flushes >= 2u * VIEWERS * 16 * 1150 / (RELAY_CHUNK + 20000));
+    CHECK_EQUAL(scene_counter(scene, COUNTER_egress_full_dropped), 0);
+    scene_close(scene);
+}
+
+static void test_a_key_frame_behind_them_is_not_asked_for(void)
+{
+    struct scene *scene = audience(true);
+    uint64_t asked = scene_counter(scene, COUNTER_key_requests_sent);
+    scene_vp8(scene, 0, "1", 0, 10, false, true, true, 300);
+    scene_vp8(scene, 0, "1", 0, 11, true, true, true, 300);
+    scene_flush(scene);
+    CHECK_EQUAL(scene->received_count, VIEWERS);
+    scene_advance(scene, 300 * MS);
+    CHECK_EQUAL(scene_counter(scene, COUNTER_key_requests_sent), asked);
+    scene_close(scene);
+}
+
+static void test_padding_between_closes_up(void)
+{
+    struct scene *scene = audience(true);
+    scene_vp8(scene, 0, "1", 0, 10, true, true, true, 300);
+    struct packet empty = {.ssrc = video_ssrc(0, 0), .index = 11, .mid = "1", .rid = "t", .payload_type = 96, .padding = 100};
+    scene_send(scene, 0, &empty);
+    scene_vp8(scene, 0, "1", 0, 12, false, true, true, 300);
+    scene_flush(scene);
+    CHECK_EQUAL(scene_packets(scene, FIRST, sink_ssrc(0)), 2);
+    CHECK_EQUAL(scene->received[1].index, scene->received[0].index + 1);
+    scene_close(scene);
+}
+
+int main(void)
+{
+    test_the_same_as_one_after_the_other();
+    test_the_slab_is_sent_in_between();
+    test_a_key_frame_behind_them_is_not_asked_for();
+    test_padding_between_closes_up();
+    return 0;
+}
