@@ -95,7 +95,8 @@ static int project(struct worker *worker, uint32_t handle, const struct arrival 
         return sequence_map_forward(map, copies, &arrival->input, now_ns, output);
     if (worker->sinks[handle].sealed) {
         struct sink_state *state = &worker->state.sinks[handle];
-        uint64_t *const parked[LIMIT_ENCODINGS] = {&state->parked_lowest, &state->parked[0], &state->parked[1]};
+        uint64_t *const parked[LIMIT_ENCODINGS] = {&state->parked_lowest, &state->parked[0],
+                                                   &state->parked[1]};
         int result = sequence_map_begin_sealed(map, copies, parked, &arrival->input,
                                                worker_random(worker), now_ns, output);
         if (result == 0) worker->sinks[handle].ssrc = arrival->input.ssrc;
@@ -189,8 +190,8 @@ static void wait_for_turn(struct worker *worker, uint32_t handle, const struct a
 }
 
 /* Returns what was decided; SINK_IGNORE too when nothing may be sent to it. */
-static enum sink_action relay_to(struct worker *worker, uint32_t handle, const struct arrival *arrival,
-                                 uint64_t now_ns, struct tally *tally)
+static enum sink_action relay_to(struct worker *worker, uint32_t handle,
+                                 const struct arrival *arrival, uint64_t now_ns, struct tally *tally)
 {
     const struct sink_cache *sink = &worker->sinks[handle];
     struct sink_state *state = &worker->state.sinks[handle];
@@ -248,7 +249,8 @@ static enum sink_action relay_to(struct worker *worker, uint32_t handle, const s
 static void close_up(struct worker *worker, uint32_t handle, const struct arrival *arrival, uint64_t now_ns)
 {
     struct projection_output unused;
-    sequence_map_drop(&worker->maps[handle], worker->state.sinks[handle].copies, &arrival->input, now_ns, &unused);
+    sequence_map_drop(&worker->maps[handle], worker->state.sinks[handle].copies, &arrival->input,
+                      now_ns, &unused);
 }
 
 /* All that came of one source to one of its sinks. True: it waits for a key frame, and none of them was one. */
@@ -256,8 +258,7 @@ static bool relay_all_to(struct worker *worker, uint32_t handle, struct relayed 
                          uint32_t first, uint64_t now_ns)
 {
     uint32_t transport = worker->sinks[handle].transport;
-    bool reachable = worker->transports[transport].tx_keyed &&
-                     worker->timers[transport].send_until_ns > now_ns;
+    bool reachable = worker->transports[transport].tx_keyed && worker->timers[transport].send_until_ns > now_ns;
     bool awaits = false;
     for (uint32_t at = first; at != RELAY_NONE; at = packets[at].next) {
         const struct arrival *arrival = &packets[at].arrival;

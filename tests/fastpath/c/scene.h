@@ -61,7 +61,7 @@ struct scene {
     uint32_t received_count;
     struct uplink_head told[4096];
     uint32_t told_count;
-    bool together;    /* what members send is taken, and relayed with the next scene_flush */
+    bool together; /* what members send is taken, and relayed with the next scene_flush */
     uint8_t *taken[RELAY_BATCH];
     uint32_t taken_count;
     uint32_t flushes; /* of the slab */

@@ -110,7 +110,8 @@ size_t scene_make(struct scene *scene, uint32_t member, const struct packet *pac
     if (wide)
         used += element(elements + used, wide, DEPENDENCY_EXT, packet->descriptor, packet->descriptor_length);
     while (used % 4) elements[used++] = 0;
-    out[0] = (uint8_t)(0x80 | (used ? 0x10 : 0) | (packet->padding || packet->inner_padding ? 0x20 : 0) | packet->csrc_count);
+    out[0] = (uint8_t)(0x80 | (used ? 0x10 : 0) |
+                       (packet->padding || packet->inner_padding ? 0x20 : 0) | packet->csrc_count);
     out[1] = (uint8_t)(packet->payload_type | packet->marker << 7);
     store_be16(out + 2, (uint16_t)packet->index);
     store_be32(out + 4, packet->timestamp);

@@ -94,7 +94,8 @@ static void test_padding_between_closes_up(void)
 {
     struct scene *scene = audience(true);
     scene_vp8(scene, 0, "1", 0, 10, true, true, true, 300);
-    struct packet empty = {.ssrc = video_ssrc(0, 0), .index = 11, .mid = "1", .rid = "t", .payload_type = 96, .padding = 100};
+    struct packet empty = {
+        .ssrc = video_ssrc(0, 0), .index = 11, .mid = "1", .rid = "t", .payload_type = 96, .padding = 100};
     scene_send(scene, 0, &empty);
     scene_vp8(scene, 0, "1", 0, 12, false, true, true, 300);
     scene_flush(scene);
