@@ -70,7 +70,7 @@ class App:
         self._problem: str | None = "starting"
         self._fault = False
         self._device: str | None = None
-        self._unsent: deque[tuple[str, str, dict[str, Any]]] = deque(maxlen=UNSENT_MAX)
+        self._unsent: deque[tuple[str, str, dict[str, Any], Callable[[], None]]] = deque(maxlen=UNSENT_MAX)
         collector = SottoCollector(
             self._counts, DESCRIPTIONS, lambda: [link.counters.values() for link in self._links], self._gauges
         )
@@ -195,11 +195,13 @@ class App:
             memories=[link.memory for link in self._links],
         )
 
-    def _send_matrix(self, room_id: str, event_type: str, content: dict[str, Any]) -> None:
+    def _send_matrix(
+        self, room_id: str, event_type: str, content: dict[str, Any], delivered: Callable[[], None]
+    ) -> None:
         if self._bot is not None:
-            self._bot.send(room_id, event_type, content)
+            self._bot.send(room_id, event_type, content, delivered)
         else:
-            self._unsent.append((room_id, event_type, content))
+            self._unsent.append((room_id, event_type, content, delivered))
 
     async def _stop(self) -> None:
         """Members are told before the bot's connection closes; media is the supervisor's to end.

@@ -99,6 +99,14 @@ class Supervisor:
             for worker in self._workers:
                 worker.dismiss_standby()
             self._renew = list(self._workers)
+        # From here on a signal asks for an orderly end, whenever it comes.
+        self._wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_writer = wake_writer
+        self._former_fd = signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+        # What nohup ignores stays ignored.
+        numbers = [number for number in _STOP if signal.getsignal(number) != signal.SIG_IGN]
+        self._former = {number: signal.signal(number, self._on_signal) for number in numbers}
+        self._former[signal.SIGUSR2] = signal.signal(signal.SIGUSR2, self._on_upgrade)
 
     @property
     def media_ports(self) -> list[list[tuple[str, int]]]:
@@ -109,30 +117,24 @@ class Supervisor:
         # 1, not 0: the kernel ignores 0 where core_pattern is a pipe, and 1 means none at all to it.
         if resource.getrlimit(resource.RLIMIT_CORE)[1] != 0:  # a service manager's 0 cannot be raised
             resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
-        wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        former_fd = signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
-        # What nohup ignores stays ignored.
-        numbers = [number for number in _STOP if signal.getsignal(number) != signal.SIG_IGN]
-        former = {number: signal.signal(number, self._on_signal) for number in numbers}
-        former[signal.SIGUSR2] = signal.signal(signal.SIGUSR2, self._on_upgrade)
         try:
             while not self._signals and not self._hopeless:
                 if self._upgrade:
                     self._be_renewed()
                 self._start_due()
-                self._wait(wake_reader, self._until_next())
+                self._wait(self._until_next())
                 self._reap()
                 self._kill_hanging()
                 self._renew_next()
-            self._stop(wake_reader)
+            self._stop()
             return self._hopeless
         finally:
             self._kill_all()
-            for number, handler in former.items():
+            for number, handler in self._former.items():
                 signal.signal(number, handler)
-            signal.set_wakeup_fd(former_fd)
-            os.close(wake_reader)
-            os.close(wake_writer)
+            signal.set_wakeup_fd(self._former_fd)
+            os.close(self._wake_reader)
+            os.close(self._wake_writer)
             self._close()
 
     # ---- beginning ----
@@ -186,14 +188,14 @@ class Supervisor:
         due = [max(each, 0.02) for each in due]  # a standby waits for its worker's first turn
         return min([LOOK_S, *due])
 
-    def _wait(self, wake_reader: int, timeout_s: float) -> None:
+    def _wait(self, timeout_s: float) -> None:
         """Until a process ends, a signal comes or the time is over."""
         poll = select.poll()
-        for fd in (wake_reader, *(c.process.pidfd for c in self._children() if c.process is not None)):
+        for fd in (self._wake_reader, *(c.process.pidfd for c in self._children() if c.process is not None)):
             poll.register(fd, select.POLLIN)
         for fd, _events in poll.poll(timeout_s * 1000):
-            if fd == wake_reader:
-                os.read(wake_reader, 64)
+            if fd == self._wake_reader:
+                os.read(fd, 64)
 
     def _reap(self) -> None:
         for worker in self._workers:
@@ -252,7 +254,7 @@ class Supervisor:
 
     # ---- the end ----
 
-    def _stop(self, wake_reader: int) -> None:
+    def _stop(self) -> None:
         """Control first, while the workers can still carry what it has to say; a second signal hurries."""
         for worker in self._workers:
             worker.standby.send(signal.SIGTERM)
@@ -260,23 +262,23 @@ class Supervisor:
         workers = [*standbys, *(worker.active for worker in self._workers)]
         for group, patience_s in (([self._control], CONTROL_STOP_S), (workers, WORKER_STOP_S)):
             # No standby is left that would take over from a worker told to end.
-            self._await_end(standbys, wake_reader, WORKER_STOP_S)
+            self._await_end(standbys, WORKER_STOP_S)
             for child in group:
                 child.send(signal.SIGTERM)
-            self._await_end(group, wake_reader, patience_s)
+            self._await_end(group, patience_s)
             for child in group:
                 if child.process is not None:
                     log.warning("%s does not end and is killed", child.name)
                     child.send(signal.SIGKILL)
                     child.reap()
 
-    def _await_end(self, group: Sequence[Child], wake_reader: int, patience_s: float) -> None:
+    def _await_end(self, group: Sequence[Child], patience_s: float) -> None:
         deadline, signals = time.monotonic() + patience_s, self._signals
         while any(child.process is not None for child in group) and self._signals == signals:
             left = deadline - time.monotonic()
             if left <= 0:
                 return
-            self._wait(wake_reader, left)
+            self._wait(left)
             for child in self._children():
                 if child.process is not None and child.process.ended:
                     child.reap()

@@ -92,6 +92,17 @@ void rows_distrust(struct rows *rows, unsigned half)
     for (uint32_t handle = 0; handle < rows->capacity; handle++) note(rows, handle, half);
 }
 
+bool rows_differ(const struct rows *rows, const void *half, unsigned which)
+{
+    uint8_t bit = (uint8_t)(1u << which);
+    for (uint32_t handle = 0; handle < rows->limit; handle++) {
+        if (rows->lacking[handle] & bit) continue;
+        if (memcmp((const uint8_t *)half + handle * rows->row_size, rows_at(rows, handle), rows->row_size) != 0)
+            return true;
+    }
+    return false;
+}
+
 void rows_flush(struct rows *rows, void *target, unsigned half)
 {
     uint8_t bit = (uint8_t)(1u << half);

@@ -6,6 +6,7 @@
 #ifndef SOTTO_ROWS_H
 #define SOTTO_ROWS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,8 @@ void rows_remove(struct rows *rows, uint32_t handle);
 uint32_t rows_load(struct rows *rows, const void *half, uint32_t limit, unsigned which);
 /* Of a half nothing is known: all its rows will be written. */
 void rows_distrust(struct rows *rows, unsigned half);
+/* Does the half hold something else than we once wrote there? What it is known to lack is not looked at. */
+bool rows_differ(const struct rows *rows, const void *half, unsigned which);
 /* Writes what the half lacks. */
 void rows_flush(struct rows *rows, void *target, unsigned half);
 

@@ -100,25 +100,24 @@ _Static_assert(sizeof(_Atomic uint32_t) == 4 && sizeof(_Atomic uint64_t) == 8,
 
 struct generation_view table_generation(const struct config_view *config, uint64_t number)
 {
-    const struct config_header *header = config->header;
+    const struct table_capacities *room = &config->capacities;
     uint8_t *half = (uint8_t *)config->header + sizeof(struct config_header);
-    if (number & 1) half += header->generation_size;
+    if (number & 1) half += generation_size(*room);
 
     struct generation_view view = {.head = (struct config_generation *)half};
     half += lines(sizeof(struct config_generation));
     view.transports = (struct transport_row *)half;
-    half += (size_t)header->transport_capacity * sizeof(struct transport_row);
+    half += (size_t)room->transports * sizeof(struct transport_row);
     view.sources = (struct source_row *)half;
-    half += (size_t)header->source_capacity * sizeof(struct source_row);
+    half += (size_t)room->sources * sizeof(struct source_row);
     view.sinks = (struct sink_row *)half;
     return view;
 }
 
 /* ---- making and attaching ---- */
 
-void table_config_format(void *memory, struct table_capacities capacities)
+static void format_sizes(struct config_header *header, struct table_capacities capacities)
 {
-    struct config_header *header = memory;
     header->layout_version = TABLE_LAYOUT_VERSION;
     header->header_size = sizeof(struct config_header);
     header->transport_row_size = sizeof(struct transport_row);
@@ -128,6 +127,12 @@ void table_config_format(void *memory, struct table_capacities capacities)
     header->source_capacity = capacities.sources;
     header->sink_capacity = capacities.sinks;
     header->generation_size = (uint32_t)generation_size(capacities);
+}
+
+void table_config_format(void *memory, struct table_capacities capacities)
+{
+    struct config_header *header = memory;
+    format_sizes(header, capacities);
     table_barrier(); /* the magic last: a creator killed before leaves no table */
     header->magic = TABLE_CONFIG_MAGIC;
 }
@@ -169,7 +174,7 @@ int table_config_attach(void *memory, size_t size, struct config_view *view)
         !capacities_fit(capacities) || header->generation_size != generation_size(capacities))
         return -EPROTO;
     if (size < table_config_size(capacities)) return -EINVAL;
-    *view = (struct config_view){.header = header, .size = size};
+    *view = (struct config_view){.header = header, .size = size, .capacities = capacities};
     return 0;
 }
 
@@ -213,28 +218,52 @@ int table_next_generation(const struct config_view *config, struct generation_vi
     return 0;
 }
 
+void table_publish_again(const struct config_view *config, const struct generation_view *again, uint64_t number)
+{
+    (void)config;
+    atomic_thread_fence(memory_order_release); /* the rows before what makes them valid */
+    again->head->number = number;
+    again->head->check = head_check(again->head);
+}
+
 void table_publish(const struct config_view *config, const struct generation_view *next)
 {
     uint64_t number = atomic_load_explicit(&config->header->current, memory_order_relaxed) + 1;
-    next->head->number = number;
-    next->head->check = head_check(next->head);
+    table_publish_again(config, next, number);
     atomic_store_explicit(&config->header->current, number, memory_order_release);
 }
 
-static int head_valid(const struct config_view *config, const struct config_generation *head, uint64_t number)
+bool table_head_valid(const struct config_view *config, uint64_t number)
 {
-    const struct config_header *header = config->header;
-    return head->number == number && head->check == head_check(head) &&
-           head->transport_limit <= header->transport_capacity &&
-           head->source_limit <= header->source_capacity && head->sink_limit <= header->sink_capacity;
+    const struct table_capacities *room = &config->capacities;
+    struct config_generation head = *table_generation(config, number).head;
+    return head.number == number && head.check == head_check(&head) &&
+           head.transport_limit <= room->transports && head.source_limit <= room->sources &&
+           head.sink_limit <= room->sinks;
+}
+
+bool table_mend_header(const struct config_view *config, uint64_t number)
+{
+    struct config_header *header = config->header, right = {.magic = TABLE_CONFIG_MAGIC};
+    format_sizes(&right, config->capacities);
+    bool spoilt = memcmp(header, &right, offsetof(struct config_header, current)) != 0;
+    if (spoilt) memcpy(header, &right, offsetof(struct config_header, current));
+    if (atomic_load_explicit(&header->current, memory_order_relaxed) == number) return spoilt;
+    atomic_store_explicit(&header->current, number, memory_order_release);
+    return true;
 }
 
 int table_adopt(const struct config_view *config, uint64_t adopted_number, struct generation_view *view)
 {
     uint64_t current = atomic_load_explicit(&config->header->current, memory_order_acquire);
-    if (current == adopted_number) return 0;
+    if (current == adopted_number) {
+        /* Ours alone to write, and control waits for it: a bit that turned over there would be for ever. */
+        if (atomic_load_explicit(&config->header->adopted, memory_order_relaxed) != current)
+            atomic_store_explicit(&config->header->adopted, current, memory_order_release);
+        return 0;
+    }
+    if (!table_head_valid(config, current)) return -EBADMSG;
     struct generation_view newest = table_generation(config, current);
-    if (!head_valid(config, newest.head, current)) return -EBADMSG;
     *view = newest;
     /* Release: whatever was read of the older generation was read before control may rewrite it. */
     atomic_store_explicit(&config->header->adopted, current, memory_order_release);

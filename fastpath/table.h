@@ -23,6 +23,7 @@
 #define SOTTO_TABLE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -319,6 +320,7 @@ struct table_capacities {
 struct config_view { /* pointers into a mapped config segment */
     struct config_header *header;
     size_t size;
+    struct table_capacities capacities; /* as attached: what the segment says of itself later may be a flipped bit */
 };
 struct generation_view { /* one generation, for reading (worker) or writing (control) */
     struct config_generation *head;
@@ -355,6 +357,12 @@ void table_publish(const struct config_view *config, const struct generation_vie
 /* Worker: at a batch boundary. Returns 1 and the view of the newest generation when it is another than `adopted_number`, and stores `adopted`; 0 when nothing
    is new; -EBADMSG when the head's check is wrong (the older one stays in use). */
 int table_adopt(const struct config_view *config, uint64_t adopted_number, struct generation_view *view);
+/* Control: is the head of generation `number` that generation's, and whole? */
+bool table_head_valid(const struct config_view *config, uint64_t number);
+/* Control: writes sizes, and `current` as `number`, again where they are not what they were. Returns whether they were not. */
+bool table_mend_header(const struct config_view *config, uint64_t number);
+/* Control: fills number and check of a half that no worker could read, in place. `current` stays. */
+void table_publish_again(const struct config_view *config, const struct generation_view *again, uint64_t number);
 
 /* Check value of a row: over all its bytes but the first four; never 0. CRC32C: every change of up to 32 neighbouring bits and of up
    to 3 bits anywhere is found. */

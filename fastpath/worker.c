@@ -83,16 +83,27 @@ void worker_close(struct worker *worker)
     *worker = (struct worker){0};
 }
 
+static bool generation_fits(const struct config_generation *head, struct table_capacities room)
+{
+    return head->transport_limit <= room.transports && head->source_limit <= room.sources &&
+           head->sink_limit <= room.sinks;
+}
+
 int worker_adopt(struct worker *worker, uint64_t now_ns)
 {
     struct generation_view view;
     if (table_adopt(&worker->config, worker->generation_number, &view) != 1) return 0;
     worker->generation = view;
-    worker->generation_number = view.head->number;
+    /* The limits bound every loop over handles: a copy of ours, which nobody else's fault can change. */
+    worker->generation_head = *view.head;
+    worker->generation.head = &worker->generation_head;
+    if (!generation_fits(&worker->generation_head, worker->capacities))
+        worker->generation_head = (struct config_generation){.number = view.head->number};
+    worker->generation_number = worker->generation_head.number;
     transports_adopt(worker, now_ns);
     fanout_adopt(worker, now_ns);
-    worker->reach = (struct table_capacities){view.head->transport_limit, view.head->source_limit,
-                                              view.head->sink_limit};
+    const struct config_generation *head = &worker->generation_head;
+    worker->reach = (struct table_capacities){head->transport_limit, head->source_limit, head->sink_limit};
     worker->scan_due_ns = now_ns;
     worker_count(worker, COUNTER_generations_adopted, 1);
     return 1;

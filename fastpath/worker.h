@@ -35,8 +35,9 @@ struct datagram {
 struct worker {
     struct config_view config;
     struct state_view state;
-    struct generation_view generation; /* rows may be read up to the next worker_adopt */
-    uint64_t generation_number;        /* 0 = none yet */
+    struct generation_view generation;        /* rows may be read up to the next worker_adopt */
+    struct config_generation generation_head; /* generation.head: a copy that nobody else can write */
+    uint64_t generation_number;               /* 0 = none yet */
     struct table_capacities capacities;
     struct table_capacities reach; /* one above the greatest handles of the generation before this one */
 
@@ -74,6 +75,13 @@ int worker_open(struct worker *worker, void *config, size_t config_size, void *s
                 size_t state_size, uint64_t seed);
 void worker_close(struct worker *worker);
 
+/* Is there something for worker_adopt to do? */
+static inline bool worker_has_news(const struct worker *worker)
+{
+    const struct config_header *header = worker->config.header;
+    return atomic_load_explicit(&header->current, memory_order_acquire) != worker->generation_number ||
+           atomic_load_explicit(&header->adopted, memory_order_relaxed) != worker->generation_number;
+}
 /* At a batch boundary: takes over a new generation if there is one. Returns 1 if so. */
 int worker_adopt(struct worker *worker, uint64_t now_ns);
 /* At the end of each batch, before egress is flushed, and whenever worker_sleep_ns is over: reports, feedback, consent, key requests. */

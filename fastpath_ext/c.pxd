@@ -211,6 +211,9 @@ cdef extern from "fastpath/table.h" nogil:
     int table_next_generation(const config_view *config, generation_view *next)
     void table_publish(const config_view *config, const generation_view *next)
     int table_adopt(const config_view *config, uint64_t adopted_number, generation_view *view)
+    bint table_head_valid(const config_view *config, uint64_t number)
+    bint table_mend_header(const config_view *config, uint64_t number)
+    void table_publish_again(const config_view *config, const generation_view *again, uint64_t number)
     uint32_t row_check(const void *row, size_t size)
     void state_row_reset(void *row, size_t size, uint32_t incarnation)
 

@@ -120,6 +120,7 @@ cdef extern from "fastpath/worker.h" nogil:
     int worker_open(
         worker_t *worker, void *config, size_t config_size, void *state, size_t state_size, uint64_t seed)
     void worker_close(worker_t *worker)
+    bint worker_has_news(const worker_t *worker)
     int worker_adopt(worker_t *worker, uint64_t now_ns)
     void worker_tick(worker_t *worker, uint64_t now_ns)
     uint64_t worker_sleep_ns(const worker_t *worker, uint64_t now_ns)

@@ -14,6 +14,7 @@ cdef extern from "fastpath/rows.h" nogil:
     void rows_put(rows *rows, unsigned int handle, void *row)
     void rows_remove(rows *rows, unsigned int handle)
     unsigned int rows_load(rows *rows, const void *half, unsigned int limit, unsigned int which)
+    bint rows_differ(const rows *rows, const void *half, unsigned int which)
     void rows_distrust(rows *rows, unsigned int half)
     void rows_flush(rows *rows, void *target, unsigned int half)
     void *rows_at(const rows *rows, unsigned int handle)
@@ -28,7 +29,11 @@ cdef class Table:
     cdef readonly int damaged_rows          # rows not taken over by attach: their check value was wrong
 
     cdef int take(self, int config_fd, int state_fd) except -1
+    cdef unsigned long long number          # of the current generation, as we published or found it
+
     cdef int load(self, bint fresh) except -1
     cdef bint write_next(self, c.generation_view *next) noexcept nogil
+    cdef void flush(self, c.generation_view *target, unsigned int half) noexcept nogil
+    cdef void distrust(self, unsigned int half) noexcept nogil
     cdef void clear_halves(self) noexcept
     cdef unsigned int lacking(self, unsigned int half) noexcept nogil

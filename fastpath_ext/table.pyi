@@ -201,6 +201,11 @@ class Table:
     def remove_sink(self, handle: int) -> None: ...
     def publish(self) -> bool:
         """Makes all changes current at once; False while the worker has yet to adopt those before: retry."""
+    def mend(self) -> bool:
+        """Looks whether what was published still stands there; if not: True, and it is pending again.
+
+        Bits may turn over. What no worker could read is put right at once.
+        """
     def settle(self) -> bool:
         """Wipes what was removed from the older half too; False while the worker may read it: call again."""
     @property

@@ -344,6 +344,7 @@ cdef class Table:
         cdef uint64_t number = header.current
         cdef unsigned int half = <unsigned int>(number & 1)
         cdef c.generation_view current
+        self.number = number
         if (rows_create(&self.transports, header.transport_capacity, sizeof(c.transport_row))
                 or rows_create(&self.sources, header.source_capacity, sizeof(c.source_row))
                 or rows_create(&self.sinks, header.sink_capacity, sizeof(c.sink_row))):
@@ -357,9 +358,7 @@ cdef class Table:
             self.clear_halves()
             return 0
         # A predecessor may have been killed while it wrote there.
-        rows_distrust(&self.transports, half ^ 1)
-        rows_distrust(&self.sources, half ^ 1)
-        rows_distrust(&self.sinks, half ^ 1)
+        self.distrust(half ^ 1)
         current = c.table_generation(&self.config, number)
         # All rows, not only those below the limits: those above are zero, and nothing here checks the limits.
         self.damaged_rows = <int>(
@@ -386,10 +385,21 @@ cdef class Table:
         cdef unsigned int half = <unsigned int>((self.config.header.current + 1) & 1)
         if c.table_next_generation(&self.config, next) != 0:
             return False
-        rows_flush(&self.transports, next.transports, half)
-        rows_flush(&self.sources, next.sources, half)
-        rows_flush(&self.sinks, next.sinks, half)
+        self.flush(next, half)
         return True
+
+    cdef void flush(self, c.generation_view *target, unsigned int half) noexcept nogil:
+        rows_flush(&self.transports, target.transports, half)
+        rows_flush(&self.sources, target.sources, half)
+        rows_flush(&self.sinks, target.sinks, half)
+        target.head.transport_limit = self.transports.limit
+        target.head.source_limit = self.sources.limit
+        target.head.sink_limit = self.sinks.limit
+
+    cdef void distrust(self, unsigned int half) noexcept nogil:
+        rows_distrust(&self.transports, half)
+        rows_distrust(&self.sources, half)
+        rows_distrust(&self.sinks, half)
 
     # ---- what exists ----
 
@@ -472,11 +482,37 @@ cdef class Table:
             return True
         if not self.write_next(&next):
             return False
-        next.head.transport_limit = self.transports.limit
-        next.head.source_limit = self.sources.limit
-        next.head.sink_limit = self.sinks.limit
         c.table_publish(&self.config, &next)
+        self.number = self.config.header.current
         return True
+
+    def mend(self):
+        cdef unsigned int half = <unsigned int>(self.number & 1)
+        cdef c.generation_view current
+        cdef bint spoilt
+        if self.number == 0:
+            return False
+        spoilt = c.table_mend_header(&self.config, self.number)
+        current = c.table_generation(&self.config, self.number)
+        if not c.table_head_valid(&self.config, self.number):
+            self.distrust(half)
+            self.distrust(half ^ 1)
+            if self.config.header.adopted == self.number:
+                # A worker may go on with its rows: the next generation has all of them.
+                return True
+            # No worker could read it.
+            self.flush(&current, half)
+            c.table_publish_again(&self.config, &current, self.number)
+            return True
+        if (
+            rows_differ(&self.transports, current.transports, half)
+            or rows_differ(&self.sources, current.sources, half)
+            or rows_differ(&self.sinks, current.sinks, half)
+        ):
+            self.distrust(half)
+            self.distrust(half ^ 1)
+            return True
+        return spoilt
 
     def settle(self):
         cdef c.generation_view next

@@ -114,11 +114,11 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
             return -errno
         now_ns = clock_ns(p.CLOCK_MONOTONIC)
         store_heartbeat(core.state.header, now_ns)
-        f.worker_adopt(core, now_ns)
+        # What control said before it published comes first: a farewell to members whose rows it then removed.
+        if f.worker_has_news(core) or (ready > 0 and fds[io.socket_count].revents != 0):
+            stop = not receive_downlink(io, core, now_ns)
+            f.worker_adopt(core, now_ns)
         if ready > 0:
-            if fds[io.socket_count].revents != 0:
-                stop = not receive_downlink(io, core, now_ns)
-                f.worker_adopt(core, now_ns)
             for number in range(io.socket_count):
                 if fds[number].revents == 0:
                     continue

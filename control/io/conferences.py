@@ -22,6 +22,7 @@ from control.protocol.checked import ContentError
 from control.protocol.content import error_object
 from control.protocol.dtls import DtlsIdentity
 from control.protocol.events import (
+    AnswerDelivered,
     CloseTransport,
     CountMetric,
     Effect,
@@ -76,7 +77,7 @@ class ConferenceRuntime:
         places: Sequence[WorkerPlace],
         workers: Sequence[Worker],
         identity: DtlsIdentity,
-        send_matrix: Callable[[str, str, dict[str, Any]], None],
+        send_matrix: Callable[[str, str, dict[str, Any], Callable[[], None]], None],
         count: Callable[[str, str], None],
         allowed_servers: Iterable[str] = (),
         rates: Rates = Rates(),  # noqa: B008 - a value
@@ -85,7 +86,7 @@ class ConferenceRuntime:
     ) -> None:
         """`user_id` and `party_id` are the bot's; `places` and `workers` are by worker number.
 
-        `send_matrix(room, type, content)` queues an event; `count(name, label)` counts.
+        `send_matrix(room, type, content, delivered)` queues an event; `count(name, label)` counts.
         `memories`, by worker: what a former control process noted is gone on with.
         """
         config = FocusConfig(
@@ -253,7 +254,9 @@ class ConferenceRuntime:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case SendMatrix():
-                self._send_matrix(effect.room_id, effect.type, effect.content)
+                self._send_matrix(
+                    effect.room_id, effect.type, effect.content, lambda: self._delivered(effect)
+                )
             case SendChannel():
                 self._datagrams.send_message(effect.transport, effect.type, effect.content)
             case PublishRoutes():
@@ -264,6 +267,10 @@ class ConferenceRuntime:
                 self._datagrams.close(effect)
             case CountMetric():
                 self._count(effect.name, effect.label)
+
+    def _delivered(self, sent: SendMatrix) -> None:
+        if sent.type == names.ANSWER:
+            self.handle(AnswerDelivered(sent.room_id, str(sent.content.get("call_id"))))
 
     def _send_datagram(self, transport: TransportId, datagram: bytes) -> None:
         self._workers[transport.worker].send_dtls(transport.handle, transport.incarnation, datagram)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from control.io.matrix_signing import DeviceSigning
 from control.protocol import sync
 from control.protocol.direct_message import Refuse, judge_invitation_untrusted, must_leave
 from control.protocol.events import MatrixCallEvent
+from control.protocol.progress import Progress
 
 log = logging.getLogger(__name__)
 # matrix-nio logs the content of events it finds malformed: offers and addresses have no place in a log.
@@ -63,6 +65,16 @@ _FILTER = json.dumps(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Undecrypted:
+    """An event whose key has not come."""
+
+    event: MegolmEvent
+    age: int  # ms, when it came
+    since: float
+    done: Callable[[], None]
+
+
 class MatrixBot:
     """Runs until `stop`.
 
@@ -89,15 +101,33 @@ class MatrixBot:
         self._on_event = on_event
         self._count = count
         self._sender = RoomSender(client, count)
-        self._undecrypted: OrderedDict[str, tuple[MegolmEvent, int, float]] = OrderedDict()
+        self._progress = Progress()
+        self._undecrypted: OrderedDict[str, _Undecrypted] = OrderedDict()
         self._joining: set[asyncio.Task[None]] = set()
         self._membership_changed: set[str] = set()
         self.synced = asyncio.Event()
         self.last_sync: float | None = None
 
-    def send(self, room_id: str, event_type: str, content: dict[str, Any]) -> None:
-        """Queues an event for a room; encrypted when the room is."""
-        self._sender.send(room_id, event_type, content)
+    def send(
+        self,
+        room_id: str,
+        event_type: str,
+        content: dict[str, Any],
+        delivered: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Queues an event for a room; encrypted when the room is.
+
+        `delivered` is called if the homeserver took it.
+        """
+        end = self._progress.begin()
+
+        def done(taken: bool) -> None:
+            if taken:
+                delivered()
+            end()
+            self._store()
+
+        self._sender.send(room_id, event_type, content, done)
 
     async def run(self) -> None:
         """Follows the homeserver until cancelled; its absence is waited out."""
@@ -118,7 +148,9 @@ class MatrixBot:
                 continue
             await self._handle(answer)
             since, full_state, backoff = token, False, BACKOFF_MIN_S
-            self._store(token)
+            self._forget_undecrypted()
+            self._progress.reached(token)
+            self._store()
             self.last_sync = time.monotonic()
             self.synced.set()
             await self._housekeeping()
@@ -216,22 +248,32 @@ class MatrixBot:
     def _keep_undecrypted(self, event: MegolmEvent, age: int) -> None:
         """Its key may come with a later answer; a call that waits longer than its invite lives is stale."""
         if age < UNDECRYPTED_LIFETIME_S * 1000:
-            self._undecrypted[event.event_id] = (event, age, time.monotonic())
+            kept = _Undecrypted(event, age, time.monotonic(), self._progress.begin())
+            if (former := self._undecrypted.get(event.event_id)) is not None:
+                former.done()
+            self._undecrypted[event.event_id] = kept
             self._count("matrix_undecrypted")
         while len(self._undecrypted) > UNDECRYPTED_MAX:
-            self._undecrypted.popitem(last=False)
+            self._undecrypted.popitem(last=False)[1].done()
+
+    def _forget_undecrypted(self) -> None:
+        """Those whose key did not come in time."""
+        oldest = time.monotonic() - UNDECRYPTED_LIFETIME_S
+        for event_id, kept in list(self._undecrypted.items()):
+            if kept.since < oldest:
+                del self._undecrypted[event_id]
+                kept.done()
 
     def _retry_undecrypted(self, session_id: str) -> None:
-        now = time.monotonic()
-        for event_id, (event, age, kept) in list(self._undecrypted.items()):
-            waited = now - kept
-            if waited > UNDECRYPTED_LIFETIME_S:
-                del self._undecrypted[event_id]
-            elif event.session_id == session_id and self._client.olm is not None:
-                plain = self._client.olm._decrypt_megolm_no_error(event)
+        self._forget_undecrypted()
+        for event_id, kept in list(self._undecrypted.items()):
+            if kept.event.session_id == session_id and self._client.olm is not None:
+                plain = self._client.olm._decrypt_megolm_no_error(kept.event)
                 if plain is not None:
                     del self._undecrypted[event_id]
-                    self._deliver(event.room_id, plain.source, age + int(waited * 1000), True)
+                    age = kept.age + int((time.monotonic() - kept.since) * 1000)
+                    self._deliver(kept.event.room_id, plain.source, age, True)
+                    kept.done()
 
     def _invited(self, room_id: str, state: tuple[sync.JsonObject, ...]) -> None:
         """Joining is a request of its own and must not hold up the answer's other pieces."""
@@ -278,10 +320,22 @@ class MatrixBot:
             self._count("matrix_invite_dropped")
             return
         task = asyncio.create_task(guarded(), name="matrix-room")
-        self._joining.add(task)
-        task.add_done_callback(self._joining.discard)
+        end = self._progress.begin()
 
-    def _store(self, token: str) -> None:
+        def done(task: asyncio.Task[None]) -> None:
+            self._joining.discard(task)
+            if not task.cancelled():  # at the end of the process: the next one is told again
+                end()
+                self._store()
+
+        self._joining.add(task)
+        task.add_done_callback(done)
+
+    def _store(self) -> None:
+        """How far everything is done."""
+        token = self._progress.take()
+        if token is None:
+            return
         try:
             self._position.store(token)
         except OSError as error:

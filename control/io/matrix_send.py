@@ -35,6 +35,7 @@ class _Outgoing:
     content: dict[str, Any]
     transaction: str
     expires: float
+    done: Callable[[bool], None]
 
 
 class RoomSender:
@@ -46,14 +47,24 @@ class RoomSender:
         self._queues: dict[str, asyncio.Queue[_Outgoing]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def send(self, room_id: str, event_type: str, content: dict[str, Any]) -> None:
-        """Queues an event; encrypted when the room is. Never blocks."""
+    def send(
+        self,
+        room_id: str,
+        event_type: str,
+        content: dict[str, Any],
+        done: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """Queues an event; encrypted when the room is. Never blocks.
+
+        `done(delivered)` is called when the homeserver has it, or when it is given up.
+        """
         queue = self._queues.setdefault(room_id, asyncio.Queue(QUEUE_MAX))
         expires = asyncio.get_running_loop().time() + LIFETIME_S
         try:
-            queue.put_nowait(_Outgoing(event_type, content, uuid4().hex, expires))
+            queue.put_nowait(_Outgoing(event_type, content, uuid4().hex, expires, done))
         except asyncio.QueueFull:
             self._count("matrix_send_dropped")
+            done(False)
             return
         if room_id not in self._tasks:
             self._tasks[room_id] = asyncio.create_task(self._drain(room_id, queue), name="matrix-send")
@@ -81,14 +92,16 @@ class RoomSender:
         loop = asyncio.get_running_loop()
         while loop.time() < event.expires:
             wait = await self._attempt(room_id, event)
-            if wait is None:
+            if isinstance(wait, bool):
+                event.done(wait)
                 return
             await asyncio.sleep(wait)
+        event.done(False)
         self._count("matrix_send_dropped")
         log.warning("an event for a room was given up after %.0f s", LIFETIME_S)
 
-    async def _attempt(self, room_id: str, event: _Outgoing) -> float | None:
-        """Seconds to wait before the next attempt; None when it is done with, delivered or not."""
+    async def _attempt(self, room_id: str, event: _Outgoing) -> float | bool:
+        """Seconds to wait before the next attempt; a bool when it is done with: was it delivered?"""
         try:
             # A device that is new since the last query would be left out of the room key and could not
             # read this.
@@ -114,16 +127,16 @@ class RoomSender:
             # matrix-nio leaves its mark that the key is being shared, and would wait for that for ever.
             if (sharing := self._client.sharing_session.pop(room_id, None)) is not None:
                 sharing.set()
-            return None
+            return False
         if isinstance(answer, RoomSendResponse):
             self._count("matrix_sent")
-            return None
+            return True
         if answer.status_code == "M_LIMIT_EXCEEDED":
             self._count("matrix_rate_limited")
             return _bounded((answer.retry_after_ms or 0) / 1000)
         log.warning("the homeserver refused an event: %s", answer.status_code)
         self._count("matrix_send_refused")
-        return None
+        return False
 
 
 def _bounded(seconds: float) -> float:

@@ -36,6 +36,7 @@ class TableWriter:
     def __init__(self, table: Table, wake: Callable[[], object]) -> None:
         """`wake` tells the worker that there is something new; a lost one costs only time."""
         self.table = table
+        self.mended = 0
         self.refused = 0
         """Rows that the table did not take; each is a bug."""
         self._wake = wake
@@ -69,6 +70,15 @@ class TableWriter:
         """Something suggests that the worker looks at its table again, such as that a new one is ready."""
         if self._due is not None:
             self._soon()
+
+    def mend(self) -> None:
+        """What no longer stands in the table as it was published is published again."""
+        if self._closed or not self.table.mend():
+            return
+        self.mended += 1
+        log.error("a table was found damaged and is written anew")
+        self._wake()
+        self._soon()
 
     def close(self) -> None:
         """Publishes nothing more; what is current stays so."""

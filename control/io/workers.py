@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 5.0
 """Between two looks at what a former control process left. Higher: rows of gone members stay longer."""
+MEND_S = 1.0
+"""Between two looks whether the table still says what was published (0.3 ms where it is full). Higher: whom
+damage concerns waits longer. Lower: more of control's core."""
 MESSAGES_PER_TURN = 64
 """Messages of one worker taken before others get their turn. Higher: a flood of DTLS delays all else in
 control. Lower: more turns of the event loop."""
@@ -55,6 +58,7 @@ class WorkerLink:
         """Messages lost because the worker does not take them. DTLS repeats its own."""
         self._inherited = Inherited(self.table)
         self._sweep: asyncio.TimerHandle | None = None
+        self._mend: asyncio.TimerHandle | None = None
         self._given = given
         self._on_message = on_message
         self._on_freed = on_freed
@@ -66,11 +70,13 @@ class WorkerLink:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._socket, self._readable)
         self._sweep = loop.call_later(SWEEP_S, self._sweep_inherited)
+        self._mend = loop.call_later(MEND_S, self._mend_table)
 
     def close(self) -> None:
         """Leaves the table and the worker as they are."""
-        if self._sweep is not None:
-            self._sweep.cancel()
+        for timer in (self._sweep, self._mend):
+            if timer is not None:
+                timer.cancel()
         asyncio.get_running_loop().remove_reader(self._socket)
         self.writer.close()
         self._socket.close()
@@ -114,6 +120,10 @@ class WorkerLink:
         if self._inherited.watches:
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_inherited)
 
+    def _mend_table(self) -> None:
+        self.writer.mend()
+        self._mend = asyncio.get_running_loop().call_later(MEND_S, self._mend_table)
+
     def _send(self, message: bytes) -> bool:
         try:
             self._socket.send(message)
@@ -138,6 +148,7 @@ class WorkerLink:
                 message = uplink.decode(received)
                 if message.kind == uplink.Kind.READY:
                     self.writer.worker_moved()
+                    self.writer.mend()  # it may have found nothing that it could read
                 self._on_message(self.index, message)
             except Exception as error:
                 self.unread += 1

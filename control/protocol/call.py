@@ -63,6 +63,7 @@ class Call:
         self.party_id = party_id
         self.state = State.ANSWERED
         self.deadline: float | None = now + limits.ICE_TIMEOUT
+        self.delivered = False  # the homeserver has the answer
         self._own_party_id = own_party_id
         self._answer: SendMatrix | None = None
 

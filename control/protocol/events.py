@@ -190,6 +190,14 @@ class WorkerStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerDelivered:
+    """The homeserver took the answer to an invite: whoever follows this process must not answer it again."""
+
+    room_id: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RowsFreed:
     """Rows of members of a former control process are no longer in the table."""
 
@@ -219,6 +227,7 @@ Event = (
     | MediaEvent
     | WorkerStarted
     | RowsFreed
+    | AnswerDelivered
     | Shutdown
 )
 

@@ -23,6 +23,7 @@ from control.protocol.content import (
     Unknown,
 )
 from control.protocol.events import (
+    AnswerDelivered,
     ChannelClosed,
     ChannelMessage,
     ChannelOpened,
@@ -115,6 +116,8 @@ class Focus:
             effects = self._shutdown(event, now)
         elif isinstance(event, WorkerStarted):
             effects = self._worker_started(event.worker, now)
+        elif isinstance(event, AnswerDelivered):
+            effects = self._answer_delivered(event)
         elif isinstance(event, RowsFreed):
             self._rows[event.worker].free(event.transports, event.sources, event.sinks)
             effects = []
@@ -136,8 +139,9 @@ class Focus:
 
         Before anything else is handled. Members' media goes on; they bring new connections for the rest.
         """
-        found, useless = read_back(notes, self._rows[worker], self._settings, now)
-        effects: list[Effect] = [CountMetric("notes_useless")] * useless
+        found, useless, effects = read_back(notes, self._rows[worker], self._settings, now)
+        effects += [CountMetric("notes_useless")] * useless
+        self._notes[worker].take_over(notes)
         for conference in found:
             self.conferences[conference.creator, conference.conference_id] = conference
             self._invites.last_number = max(self._invites.last_number, conference.number)
@@ -241,6 +245,14 @@ class Focus:
         if member.call.state is State.ENDED:
             effects += conference.leave(member, "hangup", now)
         return effects
+
+    def _answer_delivered(self, event: AnswerDelivered) -> list[Effect]:
+        for (room_id, _, call_id), (conference, member) in self._by_call.items():
+            if (room_id, call_id) == (event.room_id, event.call_id):
+                member.call.delivered = True
+                self._touch(conference)
+                break
+        return []
 
     def _worker_started(self, worker: int, now: float) -> list[Effect]:
         """It says of nobody that they fell silent while there was none."""

@@ -6,15 +6,16 @@ same. DTLS and SCTP are not: members bring second connections (resumption.py).
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from control.protocol import limits
+from control.protocol import limits, names
 from control.protocol.admission import Admission
 from control.protocol.allocation import Rows
 from control.protocol.budget import Budget
 from control.protocol.call import Call
 from control.protocol.conference import Conference, Settings
 from control.protocol.epochs import Epochs
+from control.protocol.events import CountMetric, Effect
 from control.protocol.member import Member
 from control.protocol.plain import from_plain, to_plain
 from control.protocol.slots import Occupant
@@ -23,6 +24,7 @@ from control.protocol.tokens import Tokens
 from control.protocol.transport import HeldTransport, Transport
 from control.protocol.wishes import Wish
 
+_RESTARTED: Final = "The focus was restarted while you joined: join again."
 Note = tuple[str, Any]  # key, value as JSON; None = gone
 
 
@@ -35,6 +37,16 @@ class _Conference:
     seen: tuple[tuple[str, str, int], ...]  # proofs: user, call, until when
     voice: bool = False
     members_max: int = limits.MEMBERS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class _Joining:
+    """One that has its answer and is not connected yet: it has to call again."""
+
+    room_id: str
+    user_id: str
+    call_id: str
+    party_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,11 @@ class Notes:
 
     def __init__(self) -> None:
         self._noted: dict[int, dict[str, object]] = {}  # by conference number: what each note was made of
+        self._answered: list[str] = []
+
+    def take_over(self, notes: Mapping[str, Any]) -> None:
+        """Of a former process: those that are done with once they were read are forgotten."""
+        self._answered = [key for key in notes if key.startswith("j")]
 
     def changes(self, conference: Conference, exists: bool = True) -> list[Note]:
         """What is to be noted anew of a conference in which something happened."""
@@ -76,6 +93,8 @@ class Notes:
             if before.get(key) != made_of:
                 found.append((key, make()))
         found += [(key, None) for key in before if key not in now]
+        found += [(key, None) for key in self._answered if key not in now]
+        self._answered = []
         if exists:
             self._noted[conference.number] = now
         else:
@@ -88,6 +107,7 @@ def _items(conference: Conference) -> Iterable[tuple[str, object, Callable[[], A
     number, admission = conference.number, conference.admission
     made_of = (
         conference.next_member,
+        _unanswered(conference),
         conference.speakers.dominant,
         admission.version,
         admission.epochs.version,
@@ -95,7 +115,10 @@ def _items(conference: Conference) -> Iterable[tuple[str, object, Callable[[], A
     yield f"c{number}", made_of, lambda: _conference(conference)
     for member in conference.members.values():
         if not member.present:
-            continue  # its DTLS would be lost: it has to call again
+            # Its DTLS would be lost.
+            if member.call.delivered:
+                yield f"j{number}.{member.number}", True, lambda member=member: _joining(member)  # type: ignore[misc]
+            continue
         transport = member.transport
         yield (
             f"m{number}.{member.number}",
@@ -120,8 +143,23 @@ def _items(conference: Conference) -> Iterable[tuple[str, object, Callable[[], A
         )
 
 
+def _unanswered(conference: Conference) -> frozenset[tuple[str, str]]:
+    """User and call of invites whose answers are on the way: they come again, and their proofs with them."""
+    return frozenset(
+        (member.call.user_id, member.call.call_id)
+        for member in conference.members.values()
+        if not member.present and not member.call.delivered
+    )
+
+
+def _joining(member: Member) -> Any:
+    call = member.call
+    return to_plain(_Joining(call.room_id, call.user_id, call.call_id, call.party_id))
+
+
 def _conference(conference: Conference) -> Any:
-    seen = tuple((user, call, until) for (user, call), until in conference.admission.seen.items())
+    unanswered = _unanswered(conference)
+    seen = tuple((*key, until) for key, until in conference.admission.seen.items() if key not in unanswered)
     value = _Conference(
         conference.creator,
         conference.conference_id,
@@ -154,10 +192,11 @@ def _member(member: Member) -> Any:
 
 def read_back(
     notes: Mapping[str, Any], rows: Rows, settings: Settings, now: float
-) -> tuple[list[Conference], int]:
-    """The conferences of one worker as they were noted, and how many notes were of no use."""
+) -> tuple[list[Conference], int, list[Effect]]:
+    """The conferences of one worker as noted, how many notes were of no use, and what else follows."""
     found: dict[int, Conference] = {}
     useless = 0
+    effects: list[Effect] = []
     for key, value in notes.items():
         if key.startswith("c"):
             try:
@@ -165,15 +204,27 @@ def read_back(
             except (KeyError, TypeError, ValueError, AttributeError):
                 useless += 1
     for key, value in sorted(notes.items()):
-        if not key.startswith("m"):
-            continue
         try:
+            if key.startswith("j"):
+                effects += _call_again(from_plain(_Joining, value), settings)
+            if not key.startswith("m"):
+                continue
             number, _, member = key[1:].partition(".")
             held = from_plain(HeldTransport, notes[f"t{number}.{member}"])
             _read_member(found[int(number)], int(member), value, held, now)
         except (KeyError, TypeError, ValueError, AttributeError):
             useless += 1
-    return list(found.values()), useless
+    return list(found.values()), useless, effects
+
+
+def _call_again(joining: _Joining, settings: Settings) -> list[Effect]:
+    call = Call.of_before(
+        joining.room_id, joining.user_id, joining.call_id, joining.party_id, settings.party_id
+    )
+    return [
+        CountMetric("members_left", names.SHUTTING_DOWN),
+        call.hangup("unknown_error", names.SHUTTING_DOWN, _RESTARTED),
+    ]
 
 
 def _read_conference(number: int, value: Any, rows: Rows, settings: Settings, now: float) -> Conference:

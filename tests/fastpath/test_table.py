@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import random
 import struct
 
 import pytest
@@ -221,6 +222,68 @@ class TestTakingOver:
         assert len(successor.sink_handles) == 1
         assert successor.pending  # its absence is to be published
         publish(successor, reader)
+        assert reader.verify() == 7
+
+
+class TestMending:
+    """Bits turn over in what was published; control, which knows what stood there, writes it again."""
+
+    @pytest.fixture
+    def full(self, table: Table, reader: Reader) -> Table:
+        table.put_transport(0, transport_row())
+        table.put_source(0, source_row())
+        table.put_sink(0, sink_row(source=0))
+        publish(table, reader)
+        table.put_sink(1, sink_row(source=0))
+        publish(table, reader)
+        assert table.settle()
+        return table
+
+    def test_nothing_is_done_where_nothing_happened(self, full: Table):
+        assert not full.mend()
+        assert not full.pending
+        full.put_sink(2, sink_row(source=0))  # changes under way are no damage
+        assert not full.mend()
+
+    @pytest.mark.parametrize("worker", ["the same", "a new one", "a new one that had none"])
+    @pytest.mark.parametrize("where", ["sizes", "current", "adopted", "head", "rows", "both halves"])
+    def test_every_bit_comes_back(self, full: Table, reader: Reader, where: str, worker: str):
+        fd, half = full.fds[0], full.current & 1
+        size = os.fstat(fd).st_size
+        begin = (size - 192) // 2 * half + 192
+        areas = {"sizes": (0, 52), "current": (64, 72), "adopted": (128, 136), "head": (begin, begin + 24)}
+        areas |= {"rows": (begin + 64, begin + 448), "both halves": (192, size)}
+        chance = random.Random(where + worker)
+        for _ in range(20):
+            for _ in range(3):
+                at = chance.randrange(*areas[where])
+                (byte,) = os.pread(fd, 1, at)
+                os.pwrite(fd, bytes((byte ^ 1 << chance.randrange(8),)), at)
+            reader.adopt()
+            full.mend()
+            if worker != "the same":
+                reader.close()
+                reader.__init__(*full.fds)
+            for _ in range(3):
+                reader.adopt()
+                full.mend()
+                full.publish()
+            assert reader.adopt() in (0, 1)
+            assert full.settle()
+            assert not full.mend()
+            assert not full.pending
+            assert reader.verify() == 7
+
+    def test_a_generation_that_no_worker_could_read_is_written_in_place(self, full: Table, reader: Reader):
+        full.put_sink(3, sink_row(source=0))
+        full.publish()
+        begin = 192 + (os.fstat(full.fds[0]).st_size - 192) // 2 * (full.current & 1)
+        os.pwrite(full.fds[0], b"\xff", begin + 9)
+        assert reader.adopt() < 0
+        current = full.current
+        assert full.mend()
+        assert full.current == current
+        assert reader.adopt() == 1
         assert reader.verify() == 7
 
 

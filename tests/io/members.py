@@ -68,8 +68,11 @@ class World:
             count=self.count,
         )
 
-    def sent(self, room: str, event_type: str, content: dict[str, Any]) -> None:
+    def sent(
+        self, room: str, event_type: str, content: dict[str, Any], delivered: Callable[[], None]
+    ) -> None:
         self.matrix.append((room, event_type, content))
+        delivered()
         self.changed.set()
 
     def count(self, name: str, label: str) -> None:

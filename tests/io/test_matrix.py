@@ -274,6 +274,85 @@ async def test_the_login_and_the_keys_survive_a_restart(
 
 
 @pytest.mark.synapse
+async def test_what_a_killed_bot_had_not_finished_is_found_by_the_next(
+    synapse: Synapse, person: AsyncClient, tmp_path: Path
+) -> None:
+    """An invitation not yet accepted; a call whose answer the homeserver never got; then nothing."""
+    account = await synapse.account("bot")
+
+    async def start() -> Rig:
+        password = None if (tmp_path / "matrix/login.json").exists() else account.password
+        rig = Rig(await open_account(synapse.url, account.user_id, tmp_path, password, None), tmp_path)
+        await asyncio.wait_for(rig.bot.synced.wait(), 20)
+        return rig
+
+    async def kill(rig: Rig) -> None:
+        """Nothing is delivered, nothing stored any more."""
+        rig.task.cancel()
+        rig.bot._position.store = lambda token: None
+        for task in (*rig.bot._joining, *rig.bot._sender._tasks.values()):
+            task.cancel()
+        await rig.bot._client.close()
+
+    def answers_at_once(rig: Rig) -> None:
+        """As the conferences do: before the bot goes on."""
+
+        def hears(event: MatrixCallEvent) -> None:
+            rig.events.put_nowait(event)
+            if event.type == "m.call.invite":
+                rig.bot.send(event.room_id, "m.call.answer", CALL)
+
+        rig.bot._on_event = hears
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    rig = await start()
+    rig.bot._client.join = never
+    answer = await person.room_create(invite=[account.user_id], is_direct=True)
+    room_id = answer.room_id
+    async with asyncio.timeout(20):
+        while not rig.counts["matrix_invite_accepted"]:  # noqa: ASYNC110 - a counter has no event
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)  # and what comes after it is followed
+    await kill(rig)
+
+    rig = await start()
+
+    def joined() -> bool:
+        room = person.rooms.get(room_id)
+        return (
+            room is not None and account.user_id in room.users and account.user_id not in room.invited_users
+        )
+
+    await until(person, joined)
+    rig.bot._client.room_send = never
+    answers_at_once(rig)
+    await person.room_send(room_id, "m.call.invite", CALL)
+    assert (await rig.event()).type == "m.call.invite"
+    await person.room_send(room_id, "m.call.candidates", CALL)
+    assert (await rig.event()).type == "m.call.candidates"
+    await asyncio.sleep(0.2)
+    await kill(rig)
+
+    rig = await start()
+    assert (await rig.event()).type == "m.call.invite"
+    delivered = asyncio.Event()
+    rig.bot.send(room_id, "m.call.answer", CALL, delivered.set)
+    await asyncio.wait_for(delivered.wait(), 20)
+    assert (await rig.event()).type == "m.call.candidates"
+    await person.room_send(room_id, "m.call.select_answer", CALL)
+    assert (await rig.event()).type == "m.call.select_answer"
+    await asyncio.sleep(0.2)
+    await kill(rig)
+
+    rig = await start()
+    await person.room_send(room_id, "m.call.hangup", CALL)
+    assert (await rig.event()).type == "m.call.hangup"
+    await rig.stop()
+
+
+@pytest.mark.synapse
 @pytest.mark.parametrize(
     ("password", "token", "text"),
     [("wrong", None, "password"), (None, "wrong", "access token"), (None, None, "neither")],

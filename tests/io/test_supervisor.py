@@ -116,6 +116,32 @@ def test_a_killed_worker_costs_no_datagram_but_those_in_its_hands(start: StartSe
     assert server.stop() == 0
 
 
+def test_a_successor_that_could_not_read_the_generation_is_given_one(start: StartServer):
+    """Bits turn over in its head; the worker at work goes on, and is killed."""
+    server = start(workers=1)
+    server.ready()
+    counters = counters_of(server.pids["worker 0"])
+    until(lambda: counters.values()["generations_adopted"] == 1)
+    server.standing_by()
+    os.kill(server.pids["control"], signal.SIGSTOP)  # or it would be mended before anybody needs it
+    (fd,) = (
+        fd
+        for fd in Path(f"/proc/{server.pids['worker 0']}/fd").iterdir()
+        if "sotto-config" in os.readlink(fd)
+    )
+    config = os.open(fd, os.O_RDWR)
+    middle = 192 + (os.fstat(config).st_size - 192) // 2  # of generation 1
+    (byte,) = os.pread(config, 1, middle + 8)
+    os.pwrite(config, bytes((byte ^ 4,)), middle + 8)
+    os.close(config)
+    os.kill(server.pids["worker 0"], signal.SIGKILL)
+    server.wait_for("^worker 0 ended by SIGKILL")
+    os.kill(server.pids["control"], signal.SIGCONT)
+    took = until(lambda: counters.values()["generations_adopted"] >= 2)
+    assert took < 5
+    assert server.stop() == 0
+
+
 def test_killed_control_costs_the_workers_nothing(start: StartServer):
     server = start()
     server.ready()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from control.protocol import limits, names
 from control.protocol.allocation import WorkerPlace
 from control.protocol.events import (
+    AnswerDelivered,
     CloseTransport,
     ConsentExpired,
     PublishRoutes,
@@ -158,6 +159,53 @@ def test_who_was_only_on_the_way_in_is_not_there() -> None:
     Person(where, "@bob:example.org", "B", "b").call()
     succeed(where, book.notes)
     assert where.focus.members == 1
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_an_invite_whose_answer_was_not_sent_is_answered_when_it_comes_again(others: int) -> None:
+    where = world()
+    book = Notebook(where)
+    people(where, others)
+    user = "@alice:example.org" if others == 0 else "@bob:example.org"
+    content = invite(user, "B", "b")
+    (first,) = [each for each in where.matrix(names.INVITE, content, user) if isinstance(each, SendMatrix)]
+    assert first.type == names.ANSWER
+    succeed(where, book.notes)
+    (again,) = [each for each in where.matrix(names.INVITE, content, user) if isinstance(each, SendMatrix)]
+    assert again.type == names.ANSWER
+    assert where.focus.members == others + 1
+    # And only this once: a proof admits for one call.
+    where.matrix(names.HANGUP, {"call_id": "b", "party_id": "B", "version": "1", "reason": "x"}, user)
+    (third,) = [each for each in where.matrix(names.INVITE, content, user) if isinstance(each, SendMatrix)]
+    assert third.type == names.REJECT
+
+
+def test_who_had_the_answer_and_no_connection_yet_is_told_to_call_again() -> None:
+    where = world()
+    book = Notebook(where)
+    people(where, 1)
+    content = invite("@bob:example.org", "B", "b")
+    where.matrix(names.INVITE, content, "@bob:example.org")
+    where.handle(AnswerDelivered("!dm-of-@bob:example.org", "b"))
+    assert "j1.2" in book.notes
+    before = len(where.effects)
+    succeed(where, book.notes)
+    (told,) = [each for each in where.effects[before:] if isinstance(each, SendMatrix)]
+    assert (told.type, told.content["call_id"], told.room_id) == (
+        names.HANGUP,
+        "b",
+        "!dm-of-@bob:example.org",
+    )
+    assert told.content[names.ERROR]["code"] == names.SHUTTING_DOWN
+    book.write()
+    assert "j1.2" not in book.notes  # once
+    # Its proof was used.
+    (said,) = [
+        each
+        for each in where.matrix(names.INVITE, content, "@bob:example.org")
+        if isinstance(each, SendMatrix)
+    ]
+    assert said.type == names.REJECT
 
 
 def test_what_is_noted_ends_with_the_conference() -> None:
