@@ -68,6 +68,7 @@
     X(rtx_useless_dropped, "Retransmitted packets of senders that had come before or too late")   \
     X(rtx_sent, "Packets retransmitted to receivers")                                             \
     X(rtx_sent_bytes, "Bytes of packets retransmitted to receivers")                              \
+    X(audio_sent_again, "Audio packets sent to receivers once more, as they were")                \
     X(rtx_not_kept, "Packets receivers asked for that were not in the history, or not any more")  \
     X(rtx_limited_dropped, "Packets not retransmitted because their receiver may get no more")    \
     X(recovery_refused, "Sources that are not repaired because memory was short")                 \

@@ -152,6 +152,7 @@ static void adopt_sink(struct worker *worker, uint32_t handle)
         .payload_type = row->payload_type & 0x7f,
         .audio_level_id = ids->audio_level,
         .abs_send_time_id = ids->abs_send_time,
+        .resend = row->resend && (row->kind == SOURCE_AUDIO || row->kind == SOURCE_SCREEN_AUDIO),
         .report_now = before.incarnation == row->incarnation && before.report_now,
     };
     if (row->loudest) seat(worker, handle);

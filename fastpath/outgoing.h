@@ -38,6 +38,16 @@ static inline void outgoing_sent(struct worker *worker, uint32_t transport, size
     link->run_left -= link->run_left < length ? link->run_left : (uint32_t)length;
 }
 
+/* The same for a packet that goes out once more as it was: it has its old transport-wide number, whose fate is told or not as it was. */
+static inline void outgoing_sent_again(struct worker *worker, uint32_t transport, size_t length, uint64_t now_ns)
+{
+    struct transport_cache *cache = &worker->transports[transport];
+    cache->tx_packets++;
+    cache->tx_bytes += length;
+    if (cache->paced)
+        pacing_spent(&worker->state.downlinks[transport].pacing, (uint32_t)length, now_ns);
+}
+
 /* Must a packet of about `bytes` wait for its turn (release.h)? Only for receivers that are paced. */
 static inline bool outgoing_must_wait(struct worker *worker, uint32_t transport, uint32_t bytes, uint64_t now_ns)
 {

@@ -41,10 +41,11 @@ void recovery_adopt(struct worker *worker, uint32_t source, uint32_t incarnation
     if (recovery->incarnation == incarnation) return;
     forget(recovery);
     recovery->incarnation = incarnation;
-    if (!incarnation || worker->sources[source].audio) return;
+    bool audio = worker->sources[source].audio;
+    if (!incarnation || (audio && !worker->generation.sources[source].resends)) return;
     recovery->encodings = calloc(LIMIT_ENCODINGS, sizeof *recovery->encodings);
     bool taken = recovery->encodings != NULL;
-    for (unsigned i = 0; taken && i < worker->sources[source].encoding_count; i++)
+    for (unsigned i = 0; !audio && taken && i < worker->sources[source].encoding_count; i++)
         taken = history_open(&recovery->encodings[i].history, false) == 0;
     if (!taken) worker_count(worker, COUNTER_recovery_refused, 1);
 }
@@ -134,13 +135,14 @@ static void ask(struct worker *worker, uint32_t source, uint8_t encoding,
     if (!recovery->viewed_ns || now_ns - recovery->viewed_ns > RECOVERY_VIEWED_NS ||
         worker->sources[source].muted)
         return;
-    /* Who negotiated no RTX has no packets for us; what it lost is known, and ends in a key frame. */
-    if (count && worker->generation.sources[source].rtx_payload_type &&
+    /* Who negotiated no RTX has no pictures for us; what it lost is known, and ends in a key frame. */
+    const struct source_row *row = &worker->generation.sources[source];
+    if (count && (row->rtx_payload_type || row->resends) &&
         compound_send_nack(worker, source, encoding, lost, count, now_ns)) {
         worker_count(worker, COUNTER_nacks_sent, 1);
         worker_count(worker, COUNTER_nacks_sent_packets, count);
     }
-    if (key_wanted) {
+    if (key_wanted && !worker->sources[source].audio) {
         worker_count(worker, COUNTER_gaps_given_up, 1);
         key_request(worker, source, now_ns);
     }

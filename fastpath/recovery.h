@@ -1,5 +1,5 @@
-/* Loss between senders and us: for each video encoding the gaps we ask its sender for, and the packets kept for those who lose them
- * behind us. Audio is neither asked for nor kept: no browser retransmits it in time.
+/* Loss between senders and us: for each encoding the gaps we ask its sender for, and the packets of video kept for those who lose them
+ * behind us. Audio is asked for where its sender said that it answers, and kept elsewhere (resend.h).
  *
  * Private memory, taken when a source gets its row. A successor asks again from the encoding's highest index on; what was kept is gone
  * with the worker, and NACKs of the last second then stay unanswered. */

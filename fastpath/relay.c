@@ -6,6 +6,7 @@
 #include "adaptation.h"
 #include "feedback.h"
 #include "outgoing.h"
+#include "resend.h"
 #include "sealed.h"
 #include "switching.h"
 
@@ -232,6 +233,8 @@ static enum sink_action relay_to(struct worker *worker, uint32_t handle,
         return action;
     }
     egress_commit(&worker->egress, destination, sink->ssrc, (size_t)length);
+    if (sink->resend)
+        resend_keep(worker, handle, (uint16_t)output.index, out, (size_t)length, now_ns);
     state->packets++;
     state->octets += (uint32_t)arrival->payload_length;
     outgoing_sent(worker, sink->transport, (size_t)length, now_ns);

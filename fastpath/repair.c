@@ -49,12 +49,7 @@ static bool too_soon(const struct repair_receiver *receiver, uint32_t sink, uint
 
 /* In whole milliseconds, and one more, because the moments compared are whole milliseconds too. */
 static uint32_t wait_ms_of(uint32_t round_trip_us)
-{
-    if (!round_trip_us) round_trip_us = REPAIR_ROUND_TRIP_DEFAULT_US;
-    if (round_trip_us < REPAIR_ROUND_TRIP_MIN_US) round_trip_us = REPAIR_ROUND_TRIP_MIN_US;
-    if (round_trip_us > REPAIR_ROUND_TRIP_MAX_US) round_trip_us = REPAIR_ROUND_TRIP_MAX_US;
-    return round_trip_us / 1000 + 1;
-}
+{ return repair_wait_us(round_trip_us) / 1000 + 1; }
 
 int repair_requests_untrusted(struct repair_receiver *receiver, const struct repair_slot *slot,
                               const struct rtcp_feedback *nack, uint64_t rate_bps,

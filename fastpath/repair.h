@@ -1,9 +1,9 @@
 /* What receivers ask us for: a NACK about a slot becomes packets out of the history, wrapped for the slot's retransmission stream.
  *
- * Without a negotiated retransmission stream the answer is nothing. On the slot's own SSRC only the identical ciphertext would be
- * allowed (the same key, SSRC and index over another header gives the hop's authentication key away), and keeping that for each
- * receiver costs its rate times a second of memory, 375 kB at 3 Mbit/s. Every browser negotiates RTX for video and none asks for audio,
- * so nobody would use it. Each repair is a fresh packet under a fresh index instead.
+ * Without a negotiated retransmission stream the answer for video is nothing. On the slot's own SSRC only the identical ciphertext would
+ * be allowed (the same key, SSRC and index over another header gives the hop's authentication key away), and keeping that for each
+ * receiver costs its rate times a second of memory, 375 kB at 3 Mbit/s, and every browser negotiates RTX for video. Each repair is a
+ * fresh packet under a fresh index instead. Audio has no RTX anywhere, and is small: resend.h.
  *
  * Bounds: a packet once per round trip and receiver; bytes, packets and numbers looked up in a second for each receiver. A receiver
  * that asks for more gets no more, and costs the others what reading its RTCP costs. */
@@ -68,6 +68,14 @@ int repair_requests_untrusted(struct repair_receiver *receiver, const struct rep
 /* The packet was found in the history and is about to be sent: takes it from the budget and remembers it. False: no budget, send nothing. */
 bool repair_spend(struct repair_receiver *receiver, uint32_t sink,
                   const struct sequence_origin *request, size_t bytes, uint64_t now_ns);
+
+/* Microseconds between two repairs of one packet: the round trip within its bounds, `round_trip_us` 0 = not known. */
+static inline uint32_t repair_wait_us(uint32_t round_trip_us)
+{
+    if (!round_trip_us) return REPAIR_ROUND_TRIP_DEFAULT_US;
+    if (round_trip_us < REPAIR_ROUND_TRIP_MIN_US) return REPAIR_ROUND_TRIP_MIN_US;
+    return round_trip_us < REPAIR_ROUND_TRIP_MAX_US ? round_trip_us : REPAIR_ROUND_TRIP_MAX_US;
+}
 
 /* Writes the slot's numbers into a copy of a kept VP8 payload's clear descriptor. 0 or -EBADMSG. */
 int repair_renumber(const struct sequence_origin *origin, uint8_t *payload, size_t length);

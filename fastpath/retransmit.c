@@ -1,6 +1,7 @@
 #include "retransmit.h"
 
 #include "outgoing.h"
+#include "resend.h"
 #include "rtx.h"
 #include "sealed.h"
 
@@ -121,6 +122,10 @@ void retransmit_untrusted(struct worker *worker, uint32_t transport, const struc
 {
     uint32_t sink = fanout_sink_of_ssrc(worker, transport, nack->media);
     if (sink == TABLE_NONE || !worker->transports[transport].tx_keyed) return; /* of sealed ones: what is carried now */
+    if (worker->sinks[sink].resend) {
+        resend_untrusted(worker, sink, nack, now_ns);
+        return;
+    }
     const struct sink_row *row = &worker->generation.sinks[sink];
     struct repair_slot slot = {
         .sink = sink,

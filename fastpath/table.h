@@ -116,7 +116,7 @@ struct source_row { /* one microphone, camera or screen that arrives on `transpo
     uint8_t mid_length;
     uint8_t rid_length[LIMIT_ENCODINGS];
     uint8_t tmmbr; /* 1 = "ccm tmmbr" was negotiated (RFC 5104): the clamp is sent that way too */
-    uint8_t reserved;
+    uint8_t resends; /* 1 = audio whose sender takes NACKs and sends the packet itself once more; video has RTX */
     uint32_t ssrc[LIMIT_ENCODINGS]; /* declared in the SDP, 0 = learn from mid and rid */
     char mid[LIMIT_MID];
     char rid[LIMIT_ENCODINGS][LIMIT_RID]; /* lowest encoding first */
@@ -139,7 +139,8 @@ struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and
     uint8_t hidden;       /* 1 = nobody looks at it now: costs nothing, the mapping stays */
     uint8_t loudest; /* 1 = audio slot without a member of its own: the worker puts the loudest of the others there */
     uint8_t sealed;  /* 1 = no slot: one sealed source for the whole incarnation, under that source's SSRCs */
-    uint8_t reserved[19];
+    uint8_t resend;  /* 1 = audio whose receiver may ask for a packet once more (resend.h) */
+    uint8_t reserved[18];
 };
 
 _Static_assert(sizeof(struct ice_credentials) == 116, "layout");

@@ -22,12 +22,13 @@ static int take_memory(struct worker *worker, uint64_t seed)
     worker->waiting = calloc(capacities.sources, sizeof *worker->waiting);
     worker->maps = calloc(capacities.sinks, sizeof *worker->maps); /* pages come as they are used */
     worker->receivers = calloc(capacities.transports, sizeof *worker->receivers);
+    worker->resends = calloc(capacities.transports, sizeof *worker->resends); /* likewise */
     worker->tmmbr = calloc(capacities.sources, sizeof *worker->tmmbr);
     if (worker->transports)
         memset(worker->transports, 0, sizeof *worker->transports * capacities.transports);
     if (!worker->transports || !worker->timers || !worker->sources || !worker->sinks ||
         !worker->hasty || !worker->waiting || !worker->maps || !worker->receivers ||
-        !worker->tmmbr || recovery_open(&worker->recovery, capacities.sources) != 0 ||
+        !worker->resends || !worker->tmmbr || recovery_open(&worker->recovery, capacities.sources) != 0 ||
         arrival_reports_open(&worker->arrival_reports, capacities.transports) != 0 ||
         downlinks_open(&worker->downlinks, capacities.transports) != 0 ||
         relay_open(&worker->relaying, capacities.sources) != 0 ||
@@ -69,6 +70,7 @@ void worker_close(struct worker *worker)
     free(worker->waiting);
     free(worker->maps);
     free(worker->receivers);
+    free(worker->resends);
     free(worker->tmmbr);
     recovery_close(&worker->recovery, worker->capacities.sources);
     arrival_reports_close(&worker->arrival_reports);

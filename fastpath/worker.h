@@ -17,6 +17,7 @@
 #include "relay.h"
 #include "release.h"
 #include "repair.h"
+#include "resend.h"
 #include "sequence_map.h"
 #include "table.h"
 #include "tmmbr.h"
@@ -47,6 +48,7 @@ struct worker {
     struct sink_cache *sinks;
     struct sequence_map *maps;         /* by sink: what its numbers stood for */
     struct repair_receiver *receivers; /* by transport: what it may have repaired */
+    struct resend *resends;            /* by transport: audio as it was sent */
     struct tmmbr *tmmbr;               /* by source: rates asked of it */
     struct recovery recovery;
     struct arrival_reports arrival_reports;

@@ -82,6 +82,7 @@ cdef extern from "fastpath/table.h" nogil:
         uint8_t mid_length
         uint8_t rid_length[LIMIT_ENCODINGS]
         uint8_t tmmbr
+        uint8_t resends
         uint32_t ssrc[LIMIT_ENCODINGS]
         uint32_t rtx_ssrc[LIMIT_ENCODINGS]
         char mid[LIMIT_MID]
@@ -102,6 +103,7 @@ cdef extern from "fastpath/table.h" nogil:
         uint8_t hidden
         uint8_t loudest
         uint8_t sealed
+        uint8_t resend
 
     struct config_generation:
         uint64_t number

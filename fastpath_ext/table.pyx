@@ -200,6 +200,7 @@ cdef int fill_source(c.source_row *target, object row) except -1:
     for i, ssrc in enumerate(row.rtx_ssrcs):
         target.rtx_ssrc[i] = ssrc
     target.tmmbr = bool(row.tmmbr)
+    target.resends = bool(row.resends)
     fill_limits(target, row)
     return 0
 
@@ -235,6 +236,7 @@ cdef int fill_sink(c.sink_row *target, object row) except -1:
     target.hidden = bool(row.hidden)
     target.loudest = bool(row.loudest)
     target.sealed = bool(row.sealed)
+    target.resend = bool(row.resend)
     return 0
 
 
@@ -588,6 +590,7 @@ cdef class Table:
             max_bps=without_zeros([row.limits.max_bps[i] for i in range(c.LIMIT_ENCODINGS)]),
             floor_bps=without_zeros([row.limits.floor_bps[i] for i in range(c.LIMIT_ENCODINGS)]),
             share_percent=row.limits.share_percent,
+            resends=row.resends != 0,
             tmmbr=row.tmmbr != 0,
         )
 
@@ -613,6 +616,7 @@ cdef class Table:
             priority=row.priority,
             focus=row.focus != 0,
             hidden=row.hidden != 0,
+            resend=row.resend != 0,
             loudest=row.loudest != 0,
             sealed=row.sealed != 0,
         )

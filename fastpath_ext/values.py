@@ -38,6 +38,7 @@ class SourceValue(NamedTuple):
     max_bps: tuple[int, ...]
     floor_bps: tuple[int, ...]
     share_percent: int
+    resends: bool
     tmmbr: bool
 
 
@@ -59,6 +60,7 @@ class SinkValue(NamedTuple):
     priority: int
     focus: bool
     hidden: bool
+    resend: bool
     loudest: bool
     sealed: bool
 

@@ -47,7 +47,9 @@ globalThis.quality = {
                 if (kind === "video") this.watch(transceiver);
                 else this.play(transceiver);
             }
-        await pc.setLocalDescription();
+        // As the browser client does: lost audio is asked for again (web/src/call/audiorepair.ts).
+        const { sdp } = await pc.createOffer();
+        await pc.setLocalDescription({ type: "offer", sdp: sdp.replace(/^a=rtpmap:(\d+) opus.*$/gim, "$&\r\na=rtcp-fb:$1 nack") });
         return { sdp: pc.localDescription.sdp, stream: this.stream.id };
     },
 

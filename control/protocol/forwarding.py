@@ -126,5 +126,6 @@ def _source_row(member: Member, transport: Transport, section: SenderSection, ra
         rtx_ssrcs=tuple(rtx for _, rtx in sealed),
         max_bps=rates.most(section),
         share_percent=rates.share_percent,
+        resends=section.kind == "audio" and "nack" in section.feedback,
         tmmbr="ccm tmmbr" in section.feedback,
     )

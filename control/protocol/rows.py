@@ -112,6 +112,7 @@ class SourceRow:
     max_bps: tuple[int, ...] = ()
     floor_bps: tuple[int, ...] = ()  # 0 or left out: fastpath/clamp.h works it out
     share_percent: int = 0  # of the median viewer's share, below it a viewer moves down; 0 = the default
+    resends: bool = False  # audio whose sender takes NACKs and sends the packet itself once more
     tmmbr: bool = False  # negotiated: the clamp is also sent as RFC 5104 says
 
 
@@ -134,5 +135,6 @@ class SinkRow:
     priority: int
     focus: bool = False  # looked at: grows before any thumbnail
     hidden: bool = False  # nobody looks at it now: costs nothing, the mapping stays
+    resend: bool = False  # audio whose receiver may ask for a packet once more
     loudest: bool = False  # an audio slot without a member of its own: the worker chooses
     sealed: bool = False  # no slot: this one sealed source, under its own SSRCs

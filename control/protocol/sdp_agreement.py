@@ -30,6 +30,8 @@ class Features:
     nack_rtx: bool = True
     # Cameras and screens. Off in conferences for voice alone: sections that send video are declined.
     pictures: bool = True
+    # NACK of audio, both ways, answered with the packet itself. Off: a lost packet is 20 ms that are made up.
+    nack_audio: bool = True
 
 
 @dataclass(frozen=True, slots=True)

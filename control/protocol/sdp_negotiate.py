@@ -171,10 +171,17 @@ def _codec(section: Section, features: Features) -> tuple[Codec, int | None] | N
 
 
 def _feedback(
-    section: Section, codec: Codec, rtx: int | None, transport_cc: int | None, tmmbr: bool = False
+    section: Section,
+    codec: Codec,
+    rtx: int | None,
+    transport_cc: int | None,
+    features: Features,
+    tmmbr: bool = False,
 ) -> tuple[str, ...]:
     """`rtx` and `transport_cc`: the payload type and the extension id they were agreed with."""
     wanted = [] if transport_cc is None else ["transport-cc"]
+    if section.kind == "audio" and features.nack_audio:
+        wanted.append("nack")
     if section.kind == "video":
         wanted += ["goog-remb", "ccm fir", "nack pli"] + (["nack"] if rtx is not None else [])
         wanted += ["ccm tmmbr"] if tmmbr else []
@@ -263,7 +270,7 @@ def _sender(
         codec=codec.name,
         rids=rids,
         extension_ids=ids,
-        feedback=_feedback(section, codec, rtx_payload_type, ids.transport_cc, tmmbr=True),
+        feedback=_feedback(section, codec, rtx_payload_type, ids.transport_cc, features, tmmbr=True),
         active=section.direction != "inactive",
         stream_id=section.stream_id,
         ssrcs=() if sealed else section.ssrcs,
@@ -294,7 +301,7 @@ def _slot(section: Section, features: Features, pair: int | None) -> SlotSection
         clock_rate=codec.clock_rate,
         codec=codec.name,
         extension_ids=ids,
-        feedback=_feedback(section, codec, rtx_payload_type, ids.transport_cc),
+        feedback=_feedback(section, codec, rtx_payload_type, ids.transport_cc, features),
         active=section.direction != "inactive",
     )
 

@@ -265,5 +265,6 @@ def _sink_row(
         priority=priority,
         focus=wish.focus,
         hidden=wish.hidden,
+        resend=slot.kind == "audio" and "nack" in slot.feedback,
         loudest=slot.pair is None and slot.active and receiver.call.secured,
     )

@@ -454,6 +454,7 @@ _sources = st.builds(
     max_bps=st.lists(st.integers(1, 0xFFFFFFFF), max_size=3).map(tuple),
     floor_bps=st.lists(st.integers(1, 0xFFFFFFFF), max_size=3).map(tuple),
     share_percent=_small,
+    resends=st.booleans(),
     tmmbr=st.booleans(),
 )
 

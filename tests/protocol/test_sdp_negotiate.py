@@ -113,6 +113,17 @@ def test_features_only_flip_what_was_offered() -> None:
     assert (camera.rtx_payload_type, "nack" in camera.feedback) == (None, False)
 
 
+def test_audio_may_be_asked_for_again_where_the_offer_says_so() -> None:
+    number = agree(BASE).senders[0].payload_type
+    asking = BASE.replace("useinbandfec=1\r\n", f"useinbandfec=1\r\na=rtcp-fb:{number} nack\r\n")
+    assert asking != BASE
+    agreement = agree(asking)
+    assert agreement.senders[0].feedback == ("transport-cc", "nack")
+    assert {slot.feedback for slot in agreement.slots if slot.kind == "audio"} == {("transport-cc", "nack")}
+    without = agree(asking, features=Features(nack_audio=False))
+    assert without == agree(BASE)
+
+
 def test_the_codec_is_found_among_many() -> None:
     for browser, numbers in (("chromium", (111, 96)), ("firefox", (109, 120))):
         agreement = agree(offer_text(f"{browser}_all_codecs"))

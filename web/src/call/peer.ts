@@ -8,6 +8,7 @@ import { FIRST_SLOT_PAIRS } from "../protocol/limits.ts";
 import type { WantedEncoding } from "../protocol/adaptation.ts";
 import { CHANNEL_LABEL, PURPOSE, type Rid, type Source } from "../protocol/names.ts";
 import type { StreamMetadata } from "../matrix/focuscall.ts";
+import { withAudioRepair } from "./audiorepair.ts";
 import { preferCodecs } from "./codecs.ts";
 import type { ScreenTracks } from "./screen.ts";
 import { Outgoing, type Kind } from "./outgoing.ts";
@@ -63,7 +64,9 @@ export class Peer {
 
     /** Sets the local offer and returns its SDP, at once: an ICE-lite focus learns our addresses from our checks. */
     async offer(): Promise<string> {
-        await this.pc.setLocalDescription();
+        const { sdp } = await this.pc.createOffer();
+        // A browser that takes no description but its own loses the repair of audio, nothing else.
+        await this.pc.setLocalDescription({ type: "offer", sdp: withAudioRepair(sdp ?? "") }).catch(() => this.pc.setLocalDescription());
         return this.pc.localDescription?.sdp ?? "";
     }
 
