@@ -36,8 +36,8 @@ struct sink_cache {       /* what the inner loop needs of a sink's rows; half a 
     uint8_t encoding; /* its deal: never a higher one; ALLOCATION_NOTHING = paused or hidden */
     uint8_t temporal; /* likewise */
     uint8_t layers;   /* SINK_LAYERS_ALL = every layer passes, without looking further */
-    bool sealed : 1; /* `ssrc` is that of the encoding it carries */
-    bool resend : 1; /* what is sent is kept, to be sent once more (resend.h) */
+    bool sealed : 1;  /* `ssrc` is that of the encoding it carries */
+    bool resend : 1;  /* what is sent is kept, to be sent once more (resend.h) */
 };
 _Static_assert(sizeof(struct sink_cache) == 32, "two in a cache line");
 

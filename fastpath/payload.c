@@ -113,7 +113,7 @@ int payload_key_start_untrusted(enum codec codec, const uint8_t *payload, size_t
     case CODEC_VP9: return vp9_key_start(payload, length);
     case CODEC_H264: return h264_key_start(payload, length);
     case CODEC_AV1: return (payload[0] & 0x88) == 0x08; /* Z Y WW N --- */
-    case CODEC_SEALED: return 0; /* not readable */
+    case CODEC_SEALED: return 0;                        /* not readable */
     }
     return -EBADMSG;
 }

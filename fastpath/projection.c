@@ -98,8 +98,8 @@ int projection_begin(struct projection copies[2], const struct projection_input 
 }
 
 int projection_begin_sealed(struct projection copies[2], uint64_t *const parked[LIMIT_ENCODINGS],
-                            const struct projection_input *input,
-                            uint64_t random, uint64_t now_ns, struct projection_output *output)
+                            const struct projection_input *input, uint64_t random, uint64_t now_ns,
+                            struct projection_output *output)
 {
     const struct projection *current = projection_current(copies);
     struct projection next = *current;

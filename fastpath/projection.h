@@ -74,8 +74,8 @@ int projection_begin(struct projection copies[2], const struct projection_input 
    indices. `parked`: by encoding, where the state row keeps what each had come to. Killed anywhere, no index of any of them comes twice:
    what the encoding before had used is stored before the row that tells of another. */
 int projection_begin_sealed(struct projection copies[2], uint64_t *const parked[LIMIT_ENCODINGS],
-                            const struct projection_input *input,
-                            uint64_t random, uint64_t now_ns, struct projection_output *output);
+                            const struct projection_input *input, uint64_t random, uint64_t now_ns,
+                            struct projection_output *output);
 
 /* A packet of the current run. 0: encrypt with `output`; the row is stored. -EXDEV: the stream carries something else (begin a
    run, or drop it); -ESTALE: of before the run began; -EOVERFLOW as above. Nothing is stored then. */

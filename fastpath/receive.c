@@ -189,7 +189,8 @@ static struct arrival arrival_of(struct worker *worker, const struct ssrc_bindin
         .payload = bytes + header->payload_offset,
         .marker = header->marker,
         .audio = source->audio,
-        .sealed = source->sealed ? (uint8_t)(header->csrc_count | (header->padding ? SEALED_PADDING : 0)) : (uint8_t)0,
+        .sealed = source->sealed ? (uint8_t)(header->csrc_count | (header->padding ? SEALED_PADDING : 0))
+                                 : (uint8_t)0,
         .head = bytes,
         .has_level = found->audio_level.offset != 0,
         .level = found->audio_level.offset ? bytes[found->audio_level.offset] : (uint8_t)0,

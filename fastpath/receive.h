@@ -26,9 +26,9 @@ struct arrival {
     bool repaired;                   /* came retransmitted */
     uint8_t wanted[LIMIT_ENCODINGS]; /* by a sink's deal: the encoding it should carry, or ENCODING_NONE */
     struct packet_layer layer; /* temporal layers; all zero = not known */
-    uint16_t sequence;   /* as the sender numbered it on its hop, of a retransmission the original's */
-    const uint8_t *head; /* the packet's first byte */
-    uint8_t sealed; /* as in struct history_packet, 0 for what is not sealed */
+    uint16_t sequence; /* as the sender numbered it on its hop, of a retransmission the original's */
+    const uint8_t *head;       /* the packet's first byte */
+    uint8_t sealed;            /* as in struct history_packet, 0 for what is not sealed */
     const uint8_t *descriptor; /* dependency descriptor as it came, NULL = none */
     uint8_t descriptor_length;
 };

@@ -112,8 +112,7 @@ int repair_write(const struct sequence_origin *request, const struct history_pac
     size_t listed = sealed_csrcs(packet->sealed), length = packet->length - listed;
     int at = rtx_write(out, room, header, (uint16_t)request->output_index, packet->payload + listed, length);
     if (at < 0) return at;
-    if (vp8 && repair_renumber(request, out + at + RTX_OSN_SIZE, length) != 0)
-        return -EBADMSG;
+    if (vp8 && repair_renumber(request, out + at + RTX_OSN_SIZE, length) != 0) return -EBADMSG;
     *payload_length = RTX_OSN_SIZE + length;
     return at;
 }

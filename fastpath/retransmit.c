@@ -121,7 +121,8 @@ static bool repair(struct worker *worker, uint32_t sink, const struct sequence_o
 void retransmit_untrusted(struct worker *worker, uint32_t transport, const struct rtcp_feedback *nack, uint64_t now_ns)
 {
     uint32_t sink = fanout_sink_of_ssrc(worker, transport, nack->media);
-    if (sink == TABLE_NONE || !worker->transports[transport].tx_keyed) return; /* of sealed ones: what is carried now */
+    if (sink == TABLE_NONE || !worker->transports[transport].tx_keyed)
+        return; /* of sealed ones: what is carried now */
     if (worker->sinks[sink].resend) {
         resend_untrusted(worker, sink, nack, now_ns);
         return;

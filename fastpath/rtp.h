@@ -59,7 +59,7 @@ struct rtp_outgoing {
     uint32_t csrc; /* member number, 0 = no CSRC */
     uint16_t sequence;
     uint8_t padding, csrc_count; /* of sealed packets: the P bit, and the CSRC list as it came instead of `csrc` */
-    const uint8_t *csrcs;        /* csrc_count x 4 bytes, at most 15 */
+    const uint8_t *csrcs; /* csrc_count x 4 bytes, at most 15 */
     uint8_t payload_type, marker;
     uint8_t audio_level_id, audio_level; /* the octet of RFC 6464: V bit and level */
     uint8_t abs_send_time_id, transport_cc_id, mid_id, mid_length;

@@ -11,7 +11,8 @@ int ohb_read_untrusted(const uint8_t *payload, size_t length, struct ohb *header
 {
     if (length == 0 || length > UINT16_MAX) return -EBADMSG;
     uint8_t config = payload[length - 1];
-    if (config & 0xf0 || (config & (OHB_MARKER | OHB_MARKER_WAS)) == OHB_MARKER_WAS) return -EBADMSG;
+    if (config & 0xf0 || (config & (OHB_MARKER | OHB_MARKER_WAS)) == OHB_MARKER_WAS)
+        return -EBADMSG;
     size_t size = 1 + (config & OHB_SEQUENCE ? 2u : 0u) + (config & OHB_PAYLOAD_TYPE ? 1u : 0u);
     if (length < size) return -EBADMSG;
     const uint8_t *at = payload + length - size;
@@ -46,8 +47,8 @@ static void note_index(struct worker *worker, const struct arrival *arrival, uin
     struct source_cache *source = &worker->sources[handle];
     uint64_t newest = *next - 1;
     uint32_t step = (uint32_t)(newest / SEALED_TELL) + 1;
-    if (source->inner_told[encoding] != step &&
-        worker_tell(worker, UPLINK_INNER_INDEX, source->transport, handle, encoding, &newest, sizeof newest, now_ns))
+    if (source->inner_told[encoding] != step && worker_tell(worker, UPLINK_INNER_INDEX, source->transport,
+                                                            handle, encoding, &newest, sizeof newest, now_ns))
         source->inner_told[encoding] = step;
 }
 

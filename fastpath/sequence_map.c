@@ -84,9 +84,8 @@ int sequence_map_begin(struct sequence_map *map, struct projection copies[2],
 }
 
 int sequence_map_begin_sealed(struct sequence_map *map, struct projection copies[2],
-                              uint64_t *const parked[LIMIT_ENCODINGS],
-                              const struct projection_input *input, uint64_t random, uint64_t now_ns,
-                              struct projection_output *output)
+                              uint64_t *const parked[LIMIT_ENCODINGS], const struct projection_input *input,
+                              uint64_t random, uint64_t now_ns, struct projection_output *output)
 {
     const struct projection *before = projection_current(copies);
     bool same = before->started && before->encoding == input->encoding;

@@ -51,9 +51,8 @@ int sequence_map_begin(struct sequence_map *map, struct projection copies[2],
                        const struct projection_input *input, bool audio, uint32_t clock_rate,
                        uint64_t random, uint64_t now_ns, struct projection_output *output);
 int sequence_map_begin_sealed(struct sequence_map *map, struct projection copies[2],
-                              uint64_t *const parked[LIMIT_ENCODINGS],
-                              const struct projection_input *input, uint64_t random, uint64_t now_ns,
-                              struct projection_output *output);
+                              uint64_t *const parked[LIMIT_ENCODINGS], const struct projection_input *input,
+                              uint64_t random, uint64_t now_ns, struct projection_output *output);
 /* SEQUENCE_SEND or an error; late packets find the piece they belong to, -ESTALE when it is forgotten or their number is not theirs. */
 int sequence_map_forward(struct sequence_map *map, struct projection copies[2],
                          const struct projection_input *input, uint64_t now_ns,

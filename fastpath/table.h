@@ -130,7 +130,7 @@ struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and
     uint32_t incarnation;
     uint32_t transport, transport_incarnation; /* the receiver */
     uint32_t source, source_incarnation; /* wanted; TABLE_NONE = nothing: an old source stops at once */
-    uint32_t ssrc, rtx_ssrc;             /* constant for the incarnation; of a sealed sink the first of its source's */
+    uint32_t ssrc, rtx_ssrc; /* constant for the incarnation; of a sealed sink the first of its source's */
     uint32_t clock_rate;
     uint8_t payload_type, rtx_payload_type, kind;
     uint8_t max_encoding; /* 0 t, 1 m, 2 f: never a higher one */
@@ -138,8 +138,8 @@ struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and
     uint8_t focus;        /* 1 = what is looked at: grows before any thumbnail */
     uint8_t hidden;       /* 1 = nobody looks at it now: costs nothing, the mapping stays */
     uint8_t loudest; /* 1 = audio slot without a member of its own: the worker puts the loudest of the others there */
-    uint8_t sealed;  /* 1 = no slot: one sealed source for the whole incarnation, under that source's SSRCs */
-    uint8_t resend;  /* 1 = audio whose receiver may ask for a packet once more (resend.h) */
+    uint8_t sealed; /* 1 = no slot: one sealed source for the whole incarnation, under that source's SSRCs */
+    uint8_t resend; /* 1 = audio whose receiver may ask for a packet once more (resend.h) */
     uint8_t reserved[18];
 };
 
@@ -283,7 +283,7 @@ struct sink_state {
     uint64_t rtx_next_index; /* next index to use with rtx_ssrc, 0 = not begun; see rtx.h */
     uint32_t fraction_lost;  /* of 256, as its last receiver report said */
     uint32_t wished_source;  /* whose wishes `allocation` is about, TABLE_NONE = none */
-    uint64_t parked_lowest; /* `parked` of encoding 0 */
+    uint64_t parked_lowest;  /* `parked` of encoding 0 */
     struct projection copies[2];
     struct allocation_state allocation;
     union {

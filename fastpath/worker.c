@@ -27,8 +27,8 @@ static int take_memory(struct worker *worker, uint64_t seed)
     if (worker->transports)
         memset(worker->transports, 0, sizeof *worker->transports * capacities.transports);
     if (!worker->transports || !worker->timers || !worker->sources || !worker->sinks ||
-        !worker->hasty || !worker->waiting || !worker->maps || !worker->receivers ||
-        !worker->resends || !worker->tmmbr || recovery_open(&worker->recovery, capacities.sources) != 0 ||
+        !worker->hasty || !worker->waiting || !worker->maps || !worker->receivers || !worker->resends ||
+        !worker->tmmbr || recovery_open(&worker->recovery, capacities.sources) != 0 ||
         arrival_reports_open(&worker->arrival_reports, capacities.transports) != 0 ||
         downlinks_open(&worker->downlinks, capacities.transports) != 0 ||
         relay_open(&worker->relaying, capacities.sources) != 0 ||
