@@ -81,10 +81,15 @@ class Rows:
 
 def test_how_receivers_fare() -> None:
     def sink(source: int, kind: int = 1, hidden: bool = False) -> SinkValue:
-        return SinkValue(1, 0, 1, source, 1, 7, 0, kind, 90000, 96, 0, 2, 0, False, hidden, False, False)
+        return SinkValue(
+            1, 0, 1, source, 1, 7, 0, kind, 90000, 96, 0, 2, 0, False, hidden, False, False, False
+        )
 
     def source(rids: tuple[str, ...], muted: bool = False, kind: int = 1) -> SourceValue:
-        return SourceValue(1, 0, 1, 5, kind, 1, 90000, 96, 0, muted, "1", rids, (0,), (0,), (0,), 50, False, False)
+        none = (0,)
+        return SourceValue(
+            1, 0, 1, 5, kind, 1, 90000, 96, 0, muted, "1", rids, none, none, none, none, 50, False, False
+        )
 
     def deal(encoding: int | None) -> SinkStatus:
         return SinkStatus(1, None, 0, 0, 0, 0, encoding, 2, 0, 0)

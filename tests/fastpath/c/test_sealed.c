@@ -28,7 +28,8 @@ static struct scene *scene_of_sealed(enum srtp_profile profile)
     scene_sink(scene, VIDEO_SINK, 1, VIDEO, 2);
     scene_sink(scene, OTHER_VIDEO_SINK, 2, VIDEO, 2);
     scene_sink(scene, SLOT, 3, VIDEO, 2); /* a mistake of control: no slot carries sealed packets */
-    scene->sinks[AUDIO_SINK].sealed = scene->sinks[VIDEO_SINK].sealed = scene->sinks[OTHER_VIDEO_SINK].sealed = 1;
+    scene->sinks[AUDIO_SINK].sealed = scene->sinks[VIDEO_SINK].sealed =
+        scene->sinks[OTHER_VIDEO_SINK].sealed = 1;
     scene->sinks[AUDIO_SINK].ssrc = AUDIO_SSRC;
     scene->sinks[VIDEO_SINK].ssrc = scene->sinks[OTHER_VIDEO_SINK].ssrc = VIDEO_SSRC;
     scene_publish(scene);
@@ -64,11 +65,8 @@ static void send_audio(struct scene *scene, uint64_t index, const char *ohb)
 static void send_frame(struct scene *scene, uint32_t encoding, uint64_t index, uint16_t frame, bool key)
 {
     uint8_t payload[300];
-    struct packet packet = {.ssrc = VIDEO_SSRC + encoding,
-                            .index = index,
-                            .timestamp = frame * 3000u,
-                            .payload_type = 96,
-                            .payload = payload};
+    struct packet packet = {
+        .ssrc = VIDEO_SSRC + encoding, .index = index, .timestamp = frame * 3000u, .payload_type = 96, .payload = payload};
     for (unsigned part = 0; part < 2; part++) {
         struct writer descriptor = key && !part ? key_frame(frame, 10) : delta(frame, key ? 10 : 11);
         if (part) descriptor.bytes[0] &= 0x7f; /* not the first */
@@ -88,7 +86,8 @@ static void test_the_ohb_restores_the_header_for_any_change(void)
         struct ohb original = {(uint16_t)(round * 40503u), (uint8_t)(round * 31 & 0x7f), round >> 3 & 1}, found;
         uint8_t payload[24] = {0};
         ohb_write(payload + 20, &original);
-        found = (struct ohb){(uint16_t)~original.sequence, (uint8_t)(~original.payload_type & 0x7f), !original.marker};
+        found = (struct ohb){(uint16_t)~original.sequence, (uint8_t)(~original.payload_type & 0x7f),
+                             !original.marker};
         CHECK_EQUAL(ohb_read_untrusted(payload, 24, &found), 20);
         CHECK(found.sequence == original.sequence && found.payload_type == original.payload_type &&
               found.marker == original.marker);
@@ -98,14 +97,22 @@ static void test_the_ohb_restores_the_header_for_any_change(void)
         int length;
         struct ohb found;
     } table[] = {/* of a header with sequence 7, payload type 96, marker 1 */
-                 {"aa00", 1, {7, 96, 1}},         {"aa6002", 1, {7, 96, 1}},
-                 {"aa0502", 1, {7, 5, 1}},        {"aa123401", 1, {0x1234, 96, 1}},
-                 {"aa60123403", 1, {0x1234, 96, 1}}, {"aa6012340f", 1, {0x1234, 96, 1}},
-                 {"aa04", 1, {7, 96, 0}},         {"aa0c", 1, {7, 96, 1}},
-                 {"aa08", -EBADMSG, {0}},         {"aa10", -EBADMSG, {0}},
-                 {"aa80", -EBADMSG, {0}},         {"aa8002", -EBADMSG, {0}},
-                 {"", -EBADMSG, {0}},             {"02", -EBADMSG, {0}},
-                 {"3401", -EBADMSG, {0}},         {"123403", -EBADMSG, {0}}};
+                 {"aa00", 1, {7, 96, 1}},
+                 {"aa6002", 1, {7, 96, 1}},
+                 {"aa0502", 1, {7, 5, 1}},
+                 {"aa123401", 1, {0x1234, 96, 1}},
+                 {"aa60123403", 1, {0x1234, 96, 1}},
+                 {"aa6012340f", 1, {0x1234, 96, 1}},
+                 {"aa04", 1, {7, 96, 0}},
+                 {"aa0c", 1, {7, 96, 1}},
+                 {"aa08", -EBADMSG, {0}},
+                 {"aa10", -EBADMSG, {0}},
+                 {"aa80", -EBADMSG, {0}},
+                 {"aa8002", -EBADMSG, {0}},
+                 {"", -EBADMSG, {0}},
+                 {"02", -EBADMSG, {0}},
+                 {"3401", -EBADMSG, {0}},
+                 {"123403", -EBADMSG, {0}}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         uint8_t bytes[16];
         size_t length = hex_bytes(table[i].bytes, bytes);
@@ -193,8 +200,7 @@ static void test_no_switch_without_a_descriptor(void)
 {
     struct scene *scene = scene_of_sealed(SRTP_AEAD_AES_128_GCM);
     uint8_t payload[100];
-    struct packet packet = {
-        .ssrc = VIDEO_SSRC, .index = 1, .payload_type = 96, .payload = payload, .marker = 1};
+    struct packet packet = {.ssrc = VIDEO_SSRC, .index = 1, .payload_type = 96, .payload = payload, .marker = 1};
     packet.length = sealed_payload(payload, 60, "00");
     scene_send(scene, 0, &packet);
     scene_flush(scene);
@@ -216,7 +222,8 @@ static void test_repairs(void)
     send_frame(scene, 2, 302, 2, false);
     const struct received *first = NULL;
     for (uint32_t i = 0; i < scene->received_count && !first; i++)
-        if (scene->received[i].member == 1 && scene->received[i].ssrc == VIDEO_SSRC + 2) first = &scene->received[i];
+        if (scene->received[i].member == 1 && scene->received[i].ssrc == VIDEO_SSRC + 2)
+            first = &scene->received[i];
     CHECK(first != NULL);
     struct received original = *first;
     uint16_t lost[1] = {(uint16_t)original.index};
@@ -245,12 +252,14 @@ static void test_repairs(void)
     /* And upstream: 304 is lost, 305 comes, then 304 over the retransmission stream the source was given. */
     scene_forget(scene);
     uint8_t payload[300];
-    struct packet packet = {.ssrc = VIDEO_SSRC + 2, .index = 305, .timestamp = 9000, .payload_type = 96, .payload = payload};
+    struct packet packet = {
+        .ssrc = VIDEO_SSRC + 2, .index = 305, .timestamp = 9000, .payload_type = 96, .payload = payload};
     packet.length = sealed_payload(payload, 150, "00");
     scene_send(scene, 0, &packet);
     scene_flush(scene);
     store_be16(payload, 304);
-    packet = (struct packet){.ssrc = VIDEO_RTX + 2, .index = 5, .timestamp = 9000, .payload_type = 97, .payload = payload};
+    packet = (struct packet){
+        .ssrc = VIDEO_RTX + 2, .index = 5, .timestamp = 9000, .payload_type = 97, .payload = payload};
     packet.length = 2 + sealed_payload(payload + 2, 140, "00");
     scene_send(scene, 0, &packet);
     scene_flush(scene);
@@ -268,13 +277,13 @@ static void test_other_ssrcs_and_spoilt_packets(void)
 {
     struct scene *scene = scene_of_sealed(SRTP_AES128_CM_SHA1_80);
     uint8_t payload[200];
-    struct packet packet = {
-        .ssrc = 0x999, .index = 1, .mid = "1", .payload_type = 111, .payload = payload};
+    struct packet packet = {.ssrc = 0x999, .index = 1, .mid = "1", .payload_type = 111, .payload = payload};
     packet.length = sealed_payload(payload, 100, "00");
     scene_send(scene, 0, &packet);
     CHECK_EQUAL(scene_counter(scene, COUNTER_rtp_unknown_source_dropped), 1);
     /* Every length, with every last byte. */
-    packet = (struct packet){.ssrc = AUDIO_SSRC, .index = 1, .payload_type = 111, .payload = payload, .csrc_count = 15};
+    packet = (struct packet){
+        .ssrc = AUDIO_SSRC, .index = 1, .payload_type = 111, .payload = payload, .csrc_count = 15};
     unsigned whole = 0, sent = 0;
     for (size_t length = 0; length < 40; length++)
         for (unsigned last = 0; last < 256; last += length < 24 ? 1 : 17, sent++) {
