@@ -5,16 +5,19 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from client.announcing import Announcing
 from client.errors import Trouble
 from client.gestures import Gestures
 from client.happenings import Ended, Happening
 from client.joining import Entry, Pass, Say, enter
 from client.keylink import KeyLink
+from client.matrix.announcements import Wish
 from client.matrix.homeserver import Homeserver
 from client.matrix.room import ConferenceRoom
 from client.media.sources import Source
 from client.membership import Membership
 from client.protocol import limits, messages, names
+from client.protocol.events import Announcement
 from client.receiving import Sink
 from client.ticketing import Ticketing
 
@@ -44,11 +47,11 @@ class Attendance:
         tell: Callable[[Happening], None],
     ) -> None:
         self._homeserver, self._room, self._options, self._tell = homeserver, room, options, tell
-        self._sources: list[str] = []
+        sources: list[str] = []
         if send is not None:
-            self._sources += ["audio"] if send.has_sound else []
-            self._sources += ["camera"] if send.has_picture else []
-        self._entry = Entry(homeserver, self._sources, self._hung_up)
+            sources += ["audio"] if send.has_sound else []
+            sources += ["camera"] if send.has_picture else []
+        self._entry = Entry(homeserver, sources, self._hung_up)
         self._entry.feedback = options.feedback
         self.membership = Membership(self._entry, send, tell)
         self.membership.connections.service = options.service
@@ -56,17 +59,22 @@ class Attendance:
             self.membership.add_sink(sink)
         self._pass: Pass | None = None
         self._ticketing: Ticketing | None = None
+        self._announcing: Announcing | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def enter(self, start: bool, focus: str | None, say: Say) -> None:
+    @property
+    def conference(self) -> Announcement | None:
+        """The one we are in."""
+        return self._pass.conference if self._pass is not None else None
+
+    async def enter(self, wish: Wish, say: Say) -> None:
         """Returns once we are inside; Trouble says why not."""
         membership = self.membership
         self._pass = entitled = await enter(
             self._room,
             self._entry,
             membership.connections.first,
-            start=start,
-            focus=focus,
+            wish,
             say=say,
             prepare=self._prepare,
         )
@@ -86,12 +94,16 @@ class Attendance:
         self._ticketing = Ticketing(
             self._homeserver, self._room, entitled, membership, self._entry.call.call_id
         )
-        for work in (membership.run(), self._ticketing.run()):
+        if membership.connections.service is None:
+            membership.connections.service = entitled.conference.url
+        announcements = self._room.announcements
+        self._announcing = Announcing(self._homeserver, announcements, entitled.conference, membership)
+        for work in (membership.run(), self._ticketing.run(), self._announcing.run()):
             self._tasks.append(asyncio.create_task(work, name="conference"))
         say(f"inside as member {membership.number}")
 
     async def leave(self) -> None:
-        """Says so to everybody; ends the conference when it is ours and nobody else is inside."""
+        """Says so to everybody; the last one ends what it announced."""
         membership = self.membership
         if membership.ended is not None:
             return
@@ -101,9 +113,10 @@ class Attendance:
             async with asyncio.timeout(limits.CONNECT_S):
                 if self._entry.call is not None:
                     await self._entry.call.hangup()
-                ours = self._pass is not None and self._pass.ticket.creator == self._homeserver.user_id
-                if ours and set(membership.members) <= {membership.number}:
-                    await self._room.end()
+                for task in self._tasks:
+                    task.cancel()
+                if self._announcing is not None:
+                    await self._announcing.leave()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -118,7 +131,7 @@ class Attendance:
             self._homeserver,
             self._room.room_id,
             entitled.conference.conference_id,
-            [names.SOURCES.index(source) for source in self._sources],
+            [names.SOURCES.index(source) for source in self._entry.sources],
             self.membership.statistics,
             self.membership.keys_arrived,
             self._options.to_device,

@@ -60,6 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stats", action="store_true", help=f"figures every {STATISTICS_S:.0f} s")
     parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="leave after so long")
     parser.add_argument("--start", action="store_true", help="begin a conference when none runs")
+    parser.add_argument("--another", action="store_true", help="begin one beside those that run")
+    parser.add_argument("--conference", metavar="ID", help="one of several that run; default: the newest")
+    parser.add_argument("--voice", action="store_true", help="what is begun is for sound alone")
+    parser.add_argument("--members", type=int, metavar="N", help="what is begun is for so many devices")
     parser.add_argument("--focus", metavar="ID", help="the conference server's Matrix id, to begin on it")
     parser.add_argument(
         "--service", metavar="URL", help="the conference server's web address: its defaults, and resuming"
@@ -148,6 +152,10 @@ async def _take_part(
         to_device=options.to_device,
         service=options.service,
         feedback=options.feedback,
+        conference=options.conference,
+        another=options.another,
+        voice=options.voice,
+        members=options.members,
         say=terminal.say,
     )
     try:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from client.attendance import Attendance, Options
 from client.errors import Trouble
 from client.happenings import Complaint, Ended, Happening
+from client.matrix.announcements import Wish
 from client.matrix.homeserver import Homeserver
 from client.matrix.room import ConferenceRoom
 from client.media.record import Recorder
@@ -57,6 +58,10 @@ class Conference:
         to_device: bool | None = None,
         service: str | None = None,
         feedback: bool = False,
+        conference: str | None = None,
+        another: bool = False,
+        voice: bool = False,
+        members: int | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> "Conference":
         """Returns once we are inside; Trouble says why not.
@@ -66,11 +71,14 @@ class Conference:
         `to_device`: give our keys by Olm instead of the room's timeline. `service`: the conference server's
         web address; it says what of these it wants, and there a lost connection is made anew. `say` is told
         what is being done. `feedback`: tell when each packet came, so that a slow network is noticed before
-        it loses any; not on a machine that is busy.
+        it loses any; not on a machine that is busy. `conference`: the id of one of several that run, not the
+        newest. `another`: begin one whatever runs; `voice` and `members`: of one that is begun, for sound
+        alone, and for so many devices.
         """
+        address = service if service is not None and service.startswith("https:") else None
         if service is not None:
             told = await ask(service)
-            focus = focus or told.focus
+            focus, address = focus or told.focus, told.url or address
             to_device = told.to_device if to_device is None else to_device
         say("logging in")
         server = await Homeserver.open(homeserver, user, password=password, token=token)
@@ -83,7 +91,8 @@ class Conference:
             await conference_room.load()
             options = Options(service, feedback, bool(to_device))
             self = cls(server, conference_room, send, options)
-            await self._attendance.enter(start, focus, say)
+            wish = Wish(start, another, conference, focus, address, voice, members)
+            await self._attendance.enter(wish, say)
             self._inside = True
             self._watching = asyncio.create_task(self._watch_homeserver(), name="conference")
         except BaseException:
@@ -112,6 +121,11 @@ class Conference:
     def number(self) -> int:
         """Our member number; another one after a `Joined` that follows the first."""
         return self._membership.number
+
+    @property
+    def conference_id(self) -> str | None:
+        conference = self._attendance.conference
+        return conference.conference_id if conference is not None else None
 
     @property
     def epoch(self) -> int:
@@ -223,10 +237,14 @@ class Conference:
     async def _call_again(self) -> None:
         """A new membership, with a new number and new keys, where the one before cannot be gone on with."""
         self._called_at = time.monotonic()
-        await self._attendance.close()
+        before = self._attendance
+        await before.close()
         self._attendance = self._another()
         try:
-            await self._attendance.enter(False, None, lambda said: log.info("calling again: %s", said))
+            conference = before.conference.conference_id if before.conference is not None else None
+            await self._attendance.enter(
+                Wish(conference=conference), lambda said: log.info("calling again: %s", said)
+            )
         except Trouble as trouble:
             self._end(Ended(trouble.code, trouble.message))
 

@@ -4,10 +4,11 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client.errors import Trouble
 from client.keys.ticket import Ticket
+from client.matrix.announcements import Wish
 from client.matrix.call import FocusCall
 from client.matrix.direct import direct_room
 from client.matrix.homeserver import Homeserver
@@ -28,33 +29,34 @@ ATTEMPTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A conference with a ticket for it; `created` when it is ours."""
+    """A conference with a ticket for it."""
 
     conference: Announcement
     ticket: Ticket
-    created: bool
 
 
-async def find_pass(room: ConferenceRoom, start: bool, focus: str | None, say: Say) -> Pass:
-    """The conference that runs, else (if `start`) one of ours; Trouble "no_conference" or "no_ticket"."""
-    conference = room.running()
+async def find_pass(room: ConferenceRoom, wish: Wish, say: Say) -> Pass:
+    """The conference that is wanted, else (if `start`) one of ours; Trouble "no_conference", "no_ticket"."""
+    announced = room.announcements
+    conference = None if wish.another else announced.wanted(wish)
     if conference is not None:
         ticket = await room.find_ticket(conference, say)
         if ticket is not None:
-            return Pass(conference, ticket, False)
-        if room.running() not in (None, conference):
-            return await find_pass(room, start, focus, say)
-        if not start:
+            return Pass(conference, ticket)
+        if announced.wanted(wish) not in (None, conference):
+            return await find_pass(room, wish, say)
+        if not wish.start:
             raise Trouble("no_ticket", "A conference is announced, but nobody inside gave a ticket.")
-    if not start:
-        raise Trouble("no_conference", "No conference runs in this room.")
-    focus = focus or (conference.focus if conference is not None else room.last_focus())
+    if not (wish.start or wish.another):
+        raise Trouble("no_conference", "No such conference runs in this room.")
+    focus = wish.focus or (conference.focus if conference is not None else announced.last_focus())
     if focus is None:
         raise Trouble(
             "no_conference", "No conference runs in this room, and no server was named to start one."
         )
     say("starting a conference")
-    return Pass(*await room.announce(focus), True)
+    ours = announced.new(focus, wish)
+    return Pass(ours, await room.announce(ours))
 
 
 class Entry:
@@ -67,16 +69,22 @@ class Entry:
         on_hangup: Callable[[Hangup], None],
     ) -> None:
         self._homeserver = homeserver
-        self._sources, self._on_hangup = sources, on_hangup
+        self._all_sources, self._on_hangup = sources, on_hangup
+        self.voice = False  # the conference is for voice alone
         self.stream_id = secrets.token_hex(8)
         self.offerer: Offerer | None = None
         self.feedback = False  # transport-wide, about what comes
         self.call: FocusCall | None = None
 
+    @property
+    def sources(self) -> list[str]:
+        """What we offer to send."""
+        return [each for each in self._all_sources if not self.voice or each in ("audio", "screen_audio")]
+
     def new_offerer(self, transport: Transport) -> Offerer:
         """For a connection of its own, with as many slots as the one before has."""
         pairs = limits.FIRST_SLOT_PAIRS if self.offerer is None else self.offerer.pairs
-        return Offerer(transport, self.stream_id, self._sources, pairs, transport_cc=self.feedback)
+        return Offerer(transport, self.stream_id, self.sources, pairs, transport_cc=self.feedback)
 
     async def call_focus(self, entitled: Pass, link: Link, say: Say) -> Answer:
         """One attempt; Trouble with the focus's code when it refuses."""
@@ -92,7 +100,7 @@ class Entry:
             self.call.call_id,
             int(time.time() * 1000),
             # Whoever created the conference opens it; on one that is open already this is passed over.
-            opens=entitled.conference.creator == homeserver.user_id,
+            entitled.conference.terms if entitled.conference.creator == homeserver.user_id else None,
         )
         offer = self.offerer.offer()
         try:
@@ -110,16 +118,19 @@ async def enter(
     room: ConferenceRoom,
     entry: Entry,
     new_link: Callable[[], Link],
+    wish: Wish,
     *,
-    start: bool,
-    focus: str | None,
     say: Say,
     prepare: Callable[[Pass], None],
 ) -> Pass:
     """Until the data channel is open. `prepare` gets each pass before it is used: keys may come at once."""
     trouble = Trouble("no_conference", "No conference could be joined.")
     for _ in range(ATTEMPTS):
-        entitled = await find_pass(room, start, focus, say)
+        entitled = await find_pass(room, wish, say)
+        # A second attempt of one that is begun is no other conference.
+        if wish.another:
+            wish = replace(wish, another=False, conference=entitled.conference.conference_id)
+        entry.voice = entitled.conference.intent == "voice"
         prepare(entitled)
         link = new_link()
         try:
@@ -133,7 +144,7 @@ async def enter(
             if refused.code in ("ticket_invalid", "ticket_expired", "ticket_missing"):
                 room.refuse(entitled.ticket)
             elif refused.code == "conference_unknown":
-                room.is_over(entitled.conference.conference_id)
+                room.announcements.is_over(entitled.conference.conference_id)
             else:
                 raise
             continue

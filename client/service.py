@@ -7,17 +7,19 @@ import aiohttp
 
 from client.errors import Trouble
 from client.protocol import limits
-from client.protocol.checked import Malformed, mapping, user_id
+from client.protocol.checked import Malformed, mapping, text, user_id
 
 CONFIG = "config.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`focus` is its Matrix id; `to_device`: how it wants members to give each other their keys."""
+    """`focus` is its Matrix id; `to_device`: how it wants members to give each other their keys. `url`: the
+    address that others find it at, as its operator says."""
 
     focus: str
     to_device: bool
+    url: str | None = None
 
 
 async def ask(address: str) -> Service:
@@ -29,7 +31,12 @@ async def ask(address: str) -> Service:
             http.get(urljoin(address, CONFIG)) as response,
         ):
             config = mapping(await response.json(content_type=None), "the configuration")
-        return Service(user_id(config.get("focus"), "focus"), config.get("key_transport") == "to-device")
+        url = config.get("url")
+        return Service(
+            user_id(config.get("focus"), "focus"),
+            config.get("key_transport") == "to-device",
+            None if url is None else text(url, "url", limits.ADDRESS_MAX),
+        )
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, Malformed) as error:
         raise Trouble(
             "service_unreachable", f"There is no conference server at {address}: {type(error).__name__}."

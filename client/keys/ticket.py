@@ -1,5 +1,6 @@
 """Tickets: the secret of an epoch, its verifier, and proofs (docs/protocol.md section 2)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -53,8 +54,10 @@ class Ticket:
         lines = names.EPOCH_HEADING, self.conference_id, self.creator, epoch, user_id, device_id, call_id
         return self._key().sign("\n".join(lines).encode())
 
-    def join(self, user_id: str, device_id: str, call_id: str, ts: int, opens: bool) -> dict[str, object]:
-        """The `join` object of an invite; `opens` in the creator's."""
+    def join(
+        self, user_id: str, device_id: str, call_id: str, ts: int, opens: Mapping[str, object] | None = None
+    ) -> dict[str, object]:
+        """The `join` object of an invite; `opens` in the creator's: intent and limits."""
         content: dict[str, object] = {
             "conference_id": self.conference_id,
             "creator": self.creator,
@@ -63,8 +66,8 @@ class Ticket:
             "ts": ts,
             "proof": unpadded(self.prove(user_id, device_id, call_id, ts)),
         }
-        if opens:
-            content["open"] = {"verifier": unpadded(self.verifier), "intent": "video"}
+        if opens is not None:
+            content["open"] = {"verifier": unpadded(self.verifier), **opens}
         return content
 
     def content(self) -> dict[str, object]:

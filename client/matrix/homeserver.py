@@ -40,6 +40,9 @@ REQUEST_TIMEOUT_S = 60.0
 PATIENCE_S = 30.0
 BACKOFF_S = 1.0
 DEVICE_NAME = "Sotto client"
+# Delayed events as homeservers have them today.
+_DELAY = "org.matrix.msc4140.delay"
+_DELAYED = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
 
 _FILTER = {
     "presence": {"not_types": ["*"]},
@@ -190,6 +193,20 @@ class Homeserver:
             raise Trouble(
                 "homeserver_refused", f"The homeserver did not take state: {answer.get('errcode')}."
             )
+        return status == 200
+
+    async def delay_state(
+        self, room_id: str, event_type: str, key: str, content: dict[str, Any], delay_ms: int
+    ) -> str | None:
+        """State that the homeserver sets after a while (MSC4140); its name there, None where it does not."""
+        path = f"/_matrix/client/v3/rooms/{quote(room_id)}/state/{quote(event_type)}/{quote(key)}"
+        status, answer = await self.request("PUT", f"{path}?{_DELAY}={delay_ms}", content)
+        name = answer.get("delay_id") if status == 200 else None
+        return name if isinstance(name, str) else None
+
+    async def delayed(self, name: str, action: str) -> bool:
+        """restart or cancel; False when the homeserver does not know it any more."""
+        status, _ = await self.request("POST", f"{_DELAYED}/{quote(name)}/{action}", {})
         return status == 200
 
     async def state(self, room_id: str) -> list[RoomEvent]:

@@ -1,4 +1,4 @@
-"""The conference room: which conference runs in it, and its tickets (docs/protocol.md sections 1 and 2)."""
+"""The conference room: what is said in it of conferences, and their tickets (docs/protocol.md section 2)."""
 
 import asyncio
 import logging
@@ -8,15 +8,12 @@ from collections.abc import Callable
 
 from client.errors import Trouble
 from client.keys.ticket import SECRET_BYTES, Ticket, read_ticket_untrusted
+from client.matrix.announcements import Announcements
 from client.matrix.homeserver import Homeserver
 from client.matrix.inbox import RoomEvent
 from client.protocol import limits, names
 from client.protocol.checked import Malformed
-from client.protocol.events import (
-    Announcement,
-    read_announcement_untrusted,
-    read_ticket_request_untrusted,
-)
+from client.protocol.events import Announcement, read_ticket_request_untrusted
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +26,9 @@ class ConferenceRoom:
     def __init__(self, homeserver: Homeserver, room_id: str) -> None:
         self._homeserver = homeserver
         self.room_id = room_id
-        self._announced: dict[str, Announcement | None] = {}
+        self.announcements = Announcements(homeserver, room_id)
         self._tickets: list[tuple[Ticket, str, int]] = []
         self._refused: set[bytes] = set()
-        self._dead: set[str] = set()
         self._news = asyncio.Event()
         self._rank: Callable[[], int] | None = None
         self._answering: asyncio.Task[None] | None = None
@@ -54,54 +50,12 @@ class ConferenceRoom:
         if self._answering is not None:
             self._answering.cancel()
 
-    # --- the conference ---
-
-    def running(self) -> Announcement | None:
-        """The newest announcement of people in the room that has not ended."""
-        living = [
-            each
-            for sender, each in self._announced.items()
-            if each is not None
-            and each.conference_id not in self._dead
-            and self._homeserver.joined(self.room_id, sender)
-        ]
-        return max(living, key=lambda each: each.created_ts, default=None)
-
-    def last_focus(self) -> str | None:
-        """Of any conference that was announced here and is known."""
-        known = [each for each in self._announced.values() if each is not None]
-        return max(known, key=lambda each: each.created_ts).focus if known else None
-
-    def is_over(self, conference_id: str) -> None:
-        self._dead.add(conference_id)
-
-    async def announce(self, focus: str) -> tuple[Announcement, Ticket]:
-        """A conference of ours."""
-        now = int(time.time() * 1000)
-        running = [each.created_ts for each in self._announced.values() if each is not None]
-        announcement = Announcement(
-            conference_id=secrets.token_urlsafe(24),
-            creator=self._homeserver.user_id,
-            focus=focus,
-            intent="video",
-            created_ts=max([now, *(each + 1 for each in running)]),
-        )
-        await self._write(announcement.content())
-        self._announced[announcement.creator] = announcement
-        ticket = Ticket(
-            announcement.conference_id, announcement.creator, 0, secrets.token_bytes(SECRET_BYTES)
-        )
+    async def announce(self, conference: Announcement) -> Ticket:
+        """A conference of ours, with its first ticket."""
+        await self.announcements.announce(conference)
+        ticket = Ticket(conference.conference_id, conference.creator, 0, secrets.token_bytes(SECRET_BYTES))
         await self.send_ticket(ticket)
-        return announcement, ticket
-
-    async def end(self) -> None:
-        """Ours."""
-        await self._write({"ended": True})
-
-    async def _write(self, content: dict[str, object]) -> None:
-        homeserver = self._homeserver
-        if not await homeserver.set_state(self.room_id, names.CONFERENCE, homeserver.user_id, content):
-            await homeserver.send(self.room_id, names.CONFERENCE, content)
+        return ticket
 
     # --- tickets ---
 
@@ -127,7 +81,7 @@ class ConferenceRoom:
             await self.request_ticket(conference.conference_id)
             deadline = time.monotonic() + limits.TICKET_ANSWER_S
             while (left := deadline - time.monotonic()) > 0 and self.best_ticket(conference) is None:
-                if self.running() != conference:
+                if conference not in self.announcements.running:
                     return None
                 self._news.clear()
                 try:
@@ -168,7 +122,7 @@ class ConferenceRoom:
         try:
             match event.type:
                 case names.CONFERENCE:
-                    self._announcement(event)
+                    self.announcements.heard(event)
                 case names.TICKET if event.encrypted:
                     self._ticket(event)
                 case names.TICKET_REQUEST if event.encrypted and not event.own:
@@ -176,16 +130,6 @@ class ConferenceRoom:
         except Malformed as error:
             log.info("an event of type %s was passed over: %s", event.type, error)
         self._news.set()
-
-    def _announcement(self, event: RoomEvent) -> None:
-        # Only a state key equal to the writer's own id is safe from others.
-        if event.state_key not in (None, event.sender):
-            return
-        found = read_announcement_untrusted(event.content, event.sender)
-        known = self._announced.get(event.sender)
-        if found is not None and known is not None and known.created_ts > found.created_ts:
-            return
-        self._announced[event.sender] = found
 
     def _ticket(self, event: RoomEvent) -> None:
         if not self._homeserver.joined(self.room_id, event.sender):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from client.protocol import limits
 from client.protocol.checked import (
     Malformed,
     binary,
@@ -32,12 +33,27 @@ class Announcement:
     focus: str
     intent: str
     created_ts: int
+    url: str | None = None  # where the focus's config.json is
+    members: int | None = None  # devices that may be inside
 
-    def content(self) -> dict[str, object]:
+    @property
+    def name(self) -> tuple[str, str]:
+        """What it is known by, whoever announces it."""
+        return self.creator, self.conference_id
+
+    @property
+    def terms(self) -> dict[str, object]:
+        """What the focus holds members to."""
+        bounds = {} if self.members is None else {"limits": {"members": self.members}}
+        return {"intent": self.intent, **bounds}
+
+    def content(self, announcer: str) -> dict[str, object]:
+        url = {} if self.url is None else {"url": self.url}
         return {
             "conference_id": self.conference_id,
-            "focus": {"user_id": self.focus},
-            "intent": self.intent,
+            "focus": {"user_id": self.focus, **url},
+            **self.terms,
+            **({} if announcer == self.creator else {"creator": self.creator}),
             "created_ts": self.created_ts,
             "ended": False,
         }
@@ -126,12 +142,16 @@ def read_announcement_untrusted(content: object, sender: str) -> Announcement | 
     if not event or event.get("ended") is True:
         return None
     intent = text(event.get("intent", "video"), "intent")
+    focus, bounds = mapping(event.get("focus"), "focus"), mapping(event.get("limits", {}), "limits")
+    members, url = bounds.get("members"), focus.get("url")
     return Announcement(
         conference_id=conference_id_untrusted(event),
-        creator=sender,
-        focus=user_id(mapping(event.get("focus"), "focus").get("user_id"), "focus.user_id"),
+        creator=user_id(event.get("creator", sender), "creator"),
+        focus=user_id(focus.get("user_id"), "focus.user_id"),
         intent=intent if intent in ("video", "voice") else "video",
         created_ts=integer(event.get("created_ts"), "created_ts"),
+        url=None if url is None else text(url, "focus.url", limits.ADDRESS_MAX),
+        members=None if members is None else integer(members, "limits.members", 1),
     )
 
 

@@ -52,6 +52,15 @@ EPOCHS_KNOWN: Final = 32
 # Clocks of homeservers and of a conference's creator may differ by so much.
 CLOCK_SKEW_MS: Final = 60_000
 
+# The homeserver ends our announcement when it has not heard from us for so long, seconds, and hears from us
+# so often. Lower: a short outage of it ends an announcement; higher: a dead conference is shown longer.
+SWITCH_S: Final = 60.0
+SWITCH_AGAIN_S: Final = 20.0
+# A conference that nobody inside announces is announced by the first of them after so long; whoever announced
+# it and leaves waits so long for that.
+CARRY_ON_S: Final = 1.0
+CARRIED_ON_S: Final = 5.0
+
 # Hands and reactions, seconds: a hand goes down by itself, is said again for newcomers at most so often, and
 # one reaction follows another after so long (docs/protocol.md section 7).
 HAND_S: Final = 1800.0

@@ -179,7 +179,8 @@ def read_answer_untrusted(sdp: str, lines: Sequence[Line]) -> Answer:
             answered[line.mid] = _media(line, words[3:], values)
     if data is None:
         raise AnswerUnusable("the focus refused the data channel")
-    first = sections[0][1]
+    # Of the sections that were taken: the others say nothing of the transport.
+    first = next(values for media, values in sections if media.split()[1] != "0")
     return Answer(
         _transport(session, first),
         answered,

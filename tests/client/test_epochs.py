@@ -121,7 +121,7 @@ def test_the_server_takes_our_proofs() -> None:
         person = Person(where, user_id, f"DEV{number}", f"call{number}")
         content = invite(user_id, person.device_id, person.call_id)
         content[names.JOIN] = FIRST.join(
-            user_id, person.device_id, person.call_id, content[names.JOIN]["ts"], number == 0
+            user_id, person.device_id, person.call_id, content[names.JOIN]["ts"], {} if number == 0 else None
         )
         person.send_invite(content)
         people.append(person.connect())

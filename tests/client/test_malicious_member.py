@@ -151,12 +151,12 @@ def test_calls_with_the_proofs_of_others(where: House) -> None:
                     return "admitted"
 
                 now = int(time.time() * 1000)
-                bobs = ticket.ticket.join(where.user("bob"), "BOB", "call-of-bob", now, opens=False)
+                bobs = ticket.ticket.join(where.user("bob"), "BOB", "call-of-bob", now)
                 assert await call(bobs, "call-of-bob") == "ticket_invalid"
-                ours = ticket.ticket.join(theirs.user_id, "OTHER", "call-once", now, opens=False)
+                ours = ticket.ticket.join(theirs.user_id, "OTHER", "call-once", now)
                 assert await call({**ours, "epoch": ticket.current + 1}, "call-once") == "ticket_invalid"
                 assert await call(ours, "call-twice") == "ticket_invalid"  # the proof names the call
-                old = ticket.ticket.join(theirs.user_id, "OTHER", "call-old", now - 400_000, opens=False)
+                old = ticket.ticket.join(theirs.user_id, "OTHER", "call-old", now - 400_000)
                 assert await call(old, "call-old") == "ticket_expired"
                 # Used once, by a device of its own that then goes.
                 assert await call(ours, "call-once") == "admitted"

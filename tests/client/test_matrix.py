@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from client.errors import Trouble
 from client.keys.ticket import Ticket
+from client.matrix.announcements import Wish
 from client.matrix.direct import direct_room
 from client.matrix.homeserver import Homeserver
 from client.matrix.inbox import DirectMessage, RoomEvent
@@ -131,12 +132,13 @@ async def test_a_conference_is_found_with_a_ticket(synapse: Synapse) -> None:
     async with people(synapse, "alice", "bob") as (room_id, (alice, bob)):
         inside = ConferenceRoom(alice, room_id)
         await inside.load()
-        assert inside.running() is None
-        announcement, ticket = await inside.announce("@sotto:localhost")
+        assert list(inside.announcements.running) == []
+        announcement = inside.announcements.new("@sotto:localhost", Wish())
+        ticket = await inside.announce(announcement)
         inside.serve_tickets(lambda: ticket, lambda: 0, lambda each: None)
         outside = ConferenceRoom(bob, room_id)
         await outside.load()
-        assert outside.running() == announcement
+        assert list(outside.announcements.running) == [announcement]
         said: list[str] = []
         assert await outside.find_ticket(announcement, said.append) == ticket
         # A false ticket of somebody else counts less than the creator's, whenever it comes.
@@ -146,8 +148,8 @@ async def test_a_conference_is_found_with_a_ticket(synapse: Synapse) -> None:
         assert outside.best_ticket(announcement) == ticket
         outside.refuse(ticket)
         assert outside.best_ticket(announcement) == false
-        await inside.end()
-        await until(lambda: outside.running() is None)
+        await inside.announcements.end()
+        await until(lambda: not outside.announcements.running)
         for each in (inside, outside):
             each.close()
 
@@ -158,7 +160,8 @@ async def test_the_next_answers_when_the_first_does_not(
     monkeypatch.setattr(limits, "TICKET_RANK_S", 0.3)
     async with people(synapse, "alice", "bob", "carol") as (room_id, (alice, bob, carol)):
         silent, second, asking = (ConferenceRoom(each, room_id) for each in (alice, bob, carol))
-        announcement, ticket = await silent.announce("@sotto:localhost")
+        announcement = silent.announcements.new("@sotto:localhost", Wish())
+        ticket = await silent.announce(announcement)
         await asking.load()
         second.serve_tickets(lambda: ticket, lambda: 1, lambda each: None)
         sent: list[RoomEvent] = []

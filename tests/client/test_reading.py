@@ -189,7 +189,16 @@ def test_reactions_are_one_emoji(key: str, good: bool) -> None:
 
 
 def test_announcements() -> None:
-    made = events.Announcement(CONFERENCE, "@a:b", "@sotto:b", "voice", 5)
-    assert events.read_announcement_untrusted(made.content(), "@a:b") == made
+    made = events.Announcement(CONFERENCE, "@a:b", "@sotto:b", "voice", 5, "https://sotto.b/", 12)
+    content = made.content("@a:b")
+    assert events.read_announcement_untrusted(content, "@a:b") == made
+    assert "creator" not in content
+    # Carried on by somebody else it is the same one.
+    assert events.read_announcement_untrusted(made.content("@c:b"), "@c:b") == made
+    plain = events.Announcement(CONFERENCE, "@a:b", "@sotto:b", "video", 5)
+    assert events.read_announcement_untrusted(plain.content("@a:b"), "@a:b") == plain
     assert events.read_announcement_untrusted({}, "@a:b") is None
-    assert events.read_announcement_untrusted({**made.content(), "ended": True}, "@a:b") is None
+    assert events.read_announcement_untrusted({**content, "ended": True}, "@a:b") is None
+    for wrong in ({"limits": {"members": 0}}, {"focus": {"user_id": "@a:b", "url": 3}}, {"creator": "a"}):
+        with pytest.raises(Malformed):
+            events.read_announcement_untrusted({**content, **wrong}, "@a:b")

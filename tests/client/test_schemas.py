@@ -161,10 +161,10 @@ def test_what_the_client_says_on_the_data_channel() -> None:
 
 
 def test_what_the_client_says_in_the_room() -> None:
-    announced = Announcement("a-conference-of-the-tests", "@a:b", "@sotto:b", "video", 1)
+    announced = Announcement("a-conference-of-the-tests", "@a:b", "@sotto:b", "video", 1, "https://s.b/", 9)
     keys = MediaKeys(announced.conference_id, 3, "DEVICE", (KeyEntry(0, 4, 255, bytes(16)),))
     said = {
-        client_names.CONFERENCE: announced.content(),
+        client_names.CONFERENCE: announced.content("@c:b"),
         client_names.TICKET: TICKET.content(),
         client_names.MEDIA_KEYS: keys.content(),
         client_names.HAND: Hand(announced.conference_id, 3, True).content(),

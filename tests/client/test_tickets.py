@@ -39,7 +39,7 @@ def test_published_vectors(vector: dict[str, object]) -> None:
 def test_the_server_takes_what_the_client_proves() -> None:
     where = world()
     ticket = Ticket(CONFERENCE_ID, CREATOR, 0, bytes(range(32)))
-    for user_id, opens in ((CREATOR, True), ("@bob:example.org", False)):
+    for user_id, opens in ((CREATOR, {"intent": "voice"}), ("@bob:example.org", None)):
         person = Person(where, user_id, "DEV", f"call-of-{user_id[1:4]}")
         content = invite(user_id, "DEV", person.call_id)
         content["org.matrix.msc2359.join"] = ticket.join(user_id, "DEV", person.call_id, WALL_MS, opens)
@@ -50,7 +50,7 @@ def test_the_server_takes_what_the_client_proves() -> None:
     stranger = Person(where, "@eve:example.org", "DEV", "call-of-eve")
     content = invite(stranger.user_id, "DEV", stranger.call_id)
     other = Ticket(CONFERENCE_ID, CREATOR, 0, bytes(32))
-    content["org.matrix.msc2359.join"] = other.join(stranger.user_id, "DEV", stranger.call_id, WALL_MS, False)
+    content["org.matrix.msc2359.join"] = other.join(stranger.user_id, "DEV", stranger.call_id, WALL_MS)
     stranger.send_invite(content)
     assert stranger.answer is None
 

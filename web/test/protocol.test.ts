@@ -72,6 +72,7 @@ describe("Matrix events", () => {
     it("an announcement counts for its sender, until it ended", () => {
         const content = { conference_id: ID, focus: { user_id: "@sotto:x" }, intent: "video", created_ts: 5, ended: false };
         assert.deepEqual(parseConference(content, "@alice:x"), { conferenceId: ID, creator: "@alice:x", focus: "@sotto:x", createdTs: 5 });
+        assert.equal(parseConference({ ...content, creator: "@alice:x" }, "@bob:x")?.creator, "@alice:x");
         assert.equal(parseConference({ ...content, ended: true }, "@alice:x"), null);
         assert.equal(parseConference({}, "@alice:x"), null);
         for (const broken of [null, [], { conference_id: ID }, { ...content, conference_id: "short" }, { ...content, focus: "x" }, { ...content, created_ts: "5" }]) {

@@ -15,13 +15,14 @@ export interface Conference {
     createdTs: number;
 }
 
-/** The announcement of a conference by `sender`; null when it says that the conference ended. */
+/** A conference as `sender` announces it; null when it says that the conference ended. */
 export function parseConference(content: unknown, sender: string): Conference | null {
     const event = object(content, "conference");
     if (Object.keys(event).length === 0 || event.ended === true) return null;
     return {
         conferenceId: conferenceId(event),
-        creator: sender,
+        // Somebody else may carry the announcement on.
+        creator: event.creator === undefined ? sender : userId(event.creator, "creator"),
         focus: userId(own(object(own(event, "focus"), "focus"), "user_id"), "focus"),
         createdTs: integer(own(event, "created_ts"), 0, MAX_EPOCH, "created_ts"),
     };

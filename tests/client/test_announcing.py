@@ -1,0 +1,108 @@
+"""Conferences as their room announces them: several, carried on, ended by the last or by a dead man's
+switch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from client.errors import Trouble
+from client.matrix.homeserver import Homeserver
+from client.matrix.room import ConferenceRoom
+from client.protocol import limits
+from tests.client.house import Guest, House, coloured, house, until
+
+pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with house(tmp_path_factory.mktemp("house"), ("alice", "bob", "carol")) as found:
+        yield found
+
+
+def announced(guest: Guest) -> list[tuple[str, str]]:
+    """Creators and ids, the newest first."""
+    return [each.name for each in guest.conference._room.announcements.running]
+
+
+def begin(where: House) -> dict[str, object]:
+    return {"start": True, "focus": where.people["bot"]}
+
+
+def test_somebody_inside_carries_on_what_its_creator_announced(where: House) -> None:
+    async def scenario() -> None:
+        alice = await where.join("alice", None, **begin(where))
+        bob = await where.join("bob", None)
+        (name,) = announced(bob)
+        assert name == (where.user("alice"), alice.conference.conference_id)
+        await alice.conference.leave()
+        await until(
+            lambda: not bob.conference._room.announcements._by_sender[where.user("alice")], "hers ends"
+        )
+        assert announced(bob) == [name]
+        carol = await where.join("carol", None)  # finds it by bob's
+        assert carol.conference.conference_id == name[1]
+        assert announced(carol) == [name]
+        await bob.conference.leave()
+        await until(lambda: announced(carol) == [name], "carol has it")
+        told = carol.conference._room.announcements.announcers(carol.conference._attendance.conference)
+        assert told == {where.user("carol")}
+        await carol.conference.leave()
+        with pytest.raises(Trouble) as over:
+            await where.join("bob", None)
+        assert over.value.code == "no_conference"
+
+    where.play(scenario())
+
+
+def test_the_homeserver_ends_what_nobody_is_left_to_end(
+    where: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SWITCH_S", 2.5)
+    monkeypatch.setattr(limits, "SWITCH_AGAIN_S", 0.5)
+
+    async def scenario() -> None:
+        alice = await where.join("alice", None, **begin(where))
+        who = where.people["people"]["bob"]
+        server = await Homeserver.open(where.demo.homeserver.url, who["user_id"], password=who["password"])
+        room = ConferenceRoom(server, where.people["room_id"])
+        await room.load()
+        switch = alice.conference._room.announcements
+        await until(lambda: switch._switch is not None, "a switch")
+        first = switch._switch
+        assert not await server.until(lambda: not room.announcements.running, 3.5)  # put off and off
+        assert switch._switch == first
+        for task in alice.conference._attendance._tasks:
+            task.cancel()
+        assert await server.until(lambda: not room.announcements.running, 20)
+        switch._switch = None
+        await alice.conference.leave()
+        room.close()
+        await server.close()
+
+    where.play(scenario())
+
+
+def test_two_in_one_room_each_with_its_terms(where: House) -> None:
+    async def scenario() -> None:
+        alice = await where.join("alice", coloured("red"), **begin(where))
+        wanted = {"another": True, "voice": True, "members": 1, "focus": where.people["bot"]}
+        bob = await where.join("bob", coloured("blue"), **wanted)
+        assert bob.conference.conference_id != alice.conference.conference_id
+        await until(lambda: len(announced(alice)) == 2, "both are announced")
+        await until(lambda: bool(bob.conference.members), "the roster")
+        # For sound alone, and for one device: the newest is what "join" means, and it is full.
+        assert bob.conference.members[bob.number].sources == ("audio",)
+        with pytest.raises(Trouble) as full:
+            await where.join("carol", None)
+        assert full.value.code == "full"
+        carol = await where.join("carol", None, conference=alice.conference.conference_id)
+        assert carol.conference.conference_id == alice.conference.conference_id
+        await until(lambda: len(alice.conference.members) == 2, "alice and carol")
+        assert set(bob.conference.members) == {bob.number}
+        for each in (carol, bob, alice):
+            await each.conference.leave()
+
+    where.play(scenario())
