@@ -237,7 +237,7 @@ bool adaptation_filters(struct worker *worker, uint32_t handle, const struct arr
     if (!projection_carries(projection_current(worker->state.sinks[handle].copies), &arrival->input))
         layer_begin(filter, wanted, arrival->input.timestamp);
     bool passes = layer_passes(filter, &arrival->layer, wanted, arrival->input.timestamp);
-    if (wanted == LAYER_ALL && filter->current == LAYER_ALL) sink->layers = SINK_LAYERS_ALL;
+    if (wanted == LAYER_ALL && layer_settled(filter)) sink->layers = SINK_LAYERS_ALL;
     return passes;
 }
 

@@ -61,12 +61,11 @@ void adaptation_resume(struct worker *worker, uint32_t sink);
 /* The same for a sink whose deal leaves out layers, or has just changed. */
 bool adaptation_filters(struct worker *worker, uint32_t sink, const struct arrival *arrival);
 
-/* May a sink that carries the packet (or cuts over with it) send it? False: sequence_map_drop; when that answers SEQUENCE_FILL, send it all the same. */
+/* May a sink that carries the packet (or cuts over with it) send it? False: sequence_map_drop; when that answers SEQUENCE_FILL, padding takes its place. */
 static inline bool adaptation_passes(struct worker *worker, uint32_t sink, const struct arrival *arrival)
 {
-    const struct sink_cache *cache = &worker->sinks[sink];
-    if (!arrival->layer.known || cache->layers == SINK_LAYERS_ALL) return true;
-    return adaptation_filters(worker, sink, arrival);
+    return arrival->audio || worker->sinks[sink].layers == SINK_LAYERS_ALL ||
+           adaptation_filters(worker, sink, arrival);
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include "feedback.h"
 #include "outgoing.h"
 #include "resend.h"
+#include "rtx.h"
 #include "sealed.h"
 #include "switching.h"
 
@@ -135,12 +136,51 @@ static size_t write_header(const struct worker *worker, const struct sink_cache 
     return rtp_header_write(out, &header);
 }
 
-/* Left out, so that those after it close up; unless its number is taken already: then it goes after all, or the receiver keeps asking for it. */
-static bool must_fill(struct worker *worker, uint32_t handle, const struct arrival *arrival, uint64_t now_ns)
+/* A number that is taken already, of a packet that is left out, or the receiver keeps asking for it: padding (RFC 3550 5.1), which is no part of any frame. */
+static void fill(struct worker *worker, uint32_t handle, const struct arrival *arrival,
+                 const struct projection_output *output, uint64_t now_ns, struct tally *tally)
 {
-    struct projection_output unused;
-    return sequence_map_drop(&worker->maps[handle], worker->state.sinks[handle].copies,
-                             &arrival->input, now_ns, &unused) == SEQUENCE_FILL;
+    const struct sink_cache *sink = &worker->sinks[handle];
+    struct transport_cache *transport = &worker->transports[sink->transport];
+    uint8_t *out = egress_reserve(&worker->egress);
+    uint32_t destination = out ? transport_destination(worker, sink->transport, now_ns) : TABLE_NONE;
+    if (destination == TABLE_NONE) {
+        tally->full++;
+        return;
+    }
+    struct rtp_outgoing header = {
+        .timestamp = output->timestamp,
+        .ssrc = sink->ssrc,
+        .csrc = worker->sources[arrival->input.source].member,
+        .sequence = (uint16_t)output->index,
+        .payload_type = sink->payload_type,
+        .abs_send_time_id = sink->abs_send_time_id,
+        .abs_send_time = outgoing_send_time(now_ns),
+    };
+    outgoing_number(worker, sink->transport, &header);
+    int at = rtp_padding_write(out, EGRESS_PACKET_MAX, &header, 1);
+    int length = at < 0 ? at
+                        : srtp_protect(&transport->tx, output->index, out, EGRESS_PACKET_MAX,
+                                       (size_t)at, out + at, 1);
+    if (length < 0) {
+        worker_count(worker, COUNTER_internal_errors, 1);
+        return;
+    }
+    egress_commit(&worker->egress, destination, sink->ssrc, (size_t)length);
+    outgoing_sent(worker, sink->transport, (size_t)length, now_ns);
+}
+
+/* Left out, so that those after it close up. True: a sealed one whose number is taken goes after all, nobody but its sender can make another. */
+static bool leave_out(struct worker *worker, uint32_t handle, const struct arrival *arrival,
+                      uint64_t now_ns, struct tally *tally)
+{
+    struct projection_output output;
+    if (sequence_map_drop(&worker->maps[handle], worker->state.sinks[handle].copies,
+                          &arrival->input, now_ns, &output) != SEQUENCE_FILL)
+        return false;
+    if (worker->sinks[handle].sealed) return true;
+    fill(worker, handle, arrival, &output, now_ns, tally);
+    return false;
 }
 
 /* Not when it was not kept: what waits is found again in the history, and nowhere else. */
@@ -200,7 +240,7 @@ static enum sink_action relay_to(struct worker *worker, uint32_t handle,
     enum sink_action action = switching_decide(sink, projection_current(state->copies), arrival);
     if (action == SINK_AWAIT) tally->awaited = true;
     if (action == SINK_IGNORE || action == SINK_AWAIT) return action;
-    if (!adaptation_passes(worker, handle, arrival) && !must_fill(worker, handle, arrival, now_ns))
+    if (!adaptation_passes(worker, handle, arrival) && !leave_out(worker, handle, arrival, now_ns, tally))
         return action;
     if (transport->paced && !arrival->audio && must_wait(worker, sink, arrival, now_ns)) {
         wait_for_turn(worker, handle, arrival, action, now_ns, tally);

@@ -9,8 +9,7 @@
  * so no index is used twice. A killed worker loses the map: its successor refuses packets of before the current piece.
  *
  * Nothing is left of what is dropped while it is the newest. A packet that turns out to be droppable only after later ones were sent
- * has its number taken already: the answer is SEQUENCE_FILL, send padding in its place (or the packet itself), or the receiver keeps
- * asking for it. */
+ * has its number taken already: the answer is SEQUENCE_FILL, send padding in its place, or the receiver keeps asking for it. */
 #ifndef SOTTO_SEQUENCE_MAP_H
 #define SOTTO_SEQUENCE_MAP_H
 

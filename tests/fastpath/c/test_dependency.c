@@ -269,6 +269,17 @@ static void test_filter(void)
     CHECK(layer_passes(&filter, &top, 2, 30));
     CHECK(layer_passes(&filter, &top, 0, 20)); /* late: the wish for less counts from the next frame on */
     CHECK(!layer_passes(&filter, &top, 0, 40));
+    CHECK(!layer_passes(&filter, &top, 2, 10)); /* late, of a frame that was left out: not a fragment of it */
+    CHECK(layer_passes(&filter, &top, 2, 30)); /* late, of one that went */
+    for (uint32_t i = 0; i < 2 * LAYER_CHANGES; i++) { /* up and down: every late packet goes as its frame went */
+        uint32_t at = 100 + 20 * i;
+        CHECK(layer_passes(&filter, &base, 2, at));
+        CHECK(!layer_passes(&filter, &top, 0, at + 10));
+        for (uint32_t back = 0; back < LAYER_CHANGES && back <= 2 * i; back++) {
+            bool went = back % 2;
+            CHECK_EQUAL(layer_passes(&filter, &top, (uint8_t)(back % 3), at + 10 - 10 * back), went);
+        }
+    }
     struct vp8_descriptor plain = {0};
     CHECK(!layer_of_vp8(&plain).known);
 }

@@ -122,6 +122,55 @@ static void test_a_frame_that_began_is_sent_to_its_end(void)
     scene_close(sender.scene);
 }
 
+/* The packet of number `index` of a frame of the highest layer. */
+static void send_late(struct sender *sender, uint16_t frame, uint64_t index)
+{
+    struct sender before = *sender;
+    struct writer descriptor = delta(frame, OFFSET + 3);
+    sender->index = index;
+    sender->frame = frame;
+    send(sender, &descriptor, false, true);
+    scene_flush(sender->scene);
+    *sender = before;
+}
+
+/* A frame is left out while one of its packets is on its way. That comes when the slot has all layers again: no fragment, but its number is filled. */
+static void test_what_comes_late_of_a_frame_goes_as_the_frame_did(bool left_out, bool structure)
+{
+    struct sender sender = watching();
+    frames(&sender, "K212");
+    layers_up_to(sender.scene, left_out ? 0 : 2);
+    if (left_out) frames(&sender, "0212");
+    scene_forget(sender.scene);
+    uint16_t frame = ++sender.frame;
+    struct writer descriptor = delta(frame, OFFSET + 3);
+    send(&sender, &descriptor, false, false);
+    scene_flush(sender.scene);
+    CHECK_EQUAL(scene_packets(sender.scene, VIEWER, sink_ssrc(SINK)), left_out ? 0 : 1);
+    uint64_t late = sender.index++; /* its second packet */
+    for (unsigned i = 0; i < 3; i++) {
+        layers_up_to(sender.scene, left_out ? 2 : 0); /* the other way from here on */
+        ++sender.frame;
+        descriptor = structure ? key_frame(sender.frame, OFFSET) : delta(sender.frame, OFFSET + 2);
+        sender.scene->now += 40 * MS;
+        send(&sender, &descriptor, structure, true);
+        scene_flush(sender.scene);
+        layers_up_to(sender.scene, left_out ? 2 : 0);
+    }
+    scene_forget(sender.scene);
+    send_late(&sender, frame, late);
+    CHECK_EQUAL(scene_packets(sender.scene, VIEWER, sink_ssrc(SINK)), 1);
+    const struct received *got = scene_last(sender.scene, VIEWER, sink_ssrc(SINK));
+    CHECK_EQUAL(got->payload_length, left_out ? 1 : 100);
+    CHECK_EQUAL(got->padding, left_out);
+    CHECK_EQUAL(got->payload_length, left_out ? 1 : 100);
+    if (left_out) CHECK_EQUAL(got->payload[0], 1);
+    scene_forget(sender.scene);
+    send_late(&sender, frame, late); /* once */
+    CHECK_EQUAL(scene_packets(sender.scene, VIEWER, sink_ssrc(SINK)), 0);
+    scene_close(sender.scene);
+}
+
 static void test_unknown_and_malformed(void)
 {
     struct sender sender = watching();
@@ -148,6 +197,8 @@ int main(void)
 {
     test_layers_by_descriptor();
     test_a_frame_that_began_is_sent_to_its_end();
+    for (unsigned i = 0; i < 4; i++)
+        test_what_comes_late_of_a_frame_goes_as_the_frame_did(i & 1, i & 2);
     test_unknown_and_malformed();
     return 0;
 }
