@@ -31,6 +31,7 @@ from control.io.matrix_account import (
     open_account,
 )
 from control.io.matrix_signing import DeviceSigning
+from control.io.measures import Measures
 from control.io.operator import OperatorSocket
 from control.io.receivers import receiver_gauges
 from control.io.status_page import StatusPage
@@ -67,6 +68,7 @@ class App:
         self._links = [WorkerLink(given, self._uplink, self._freed, self._lost) for given in handover.workers]
         self._bot: MatrixBot | None = None
         self._runtime: ConferenceRuntime | None = None
+        self._measures: Measures | None = None
         self._problem: str | None = "starting"
         self._fault = False
         self._device: str | None = None
@@ -194,6 +196,7 @@ class App:
             resume_url=urljoin(self._config.server.public_url, names.RESUME_PATH),
             memories=[link.memory for link in self._links],
         )
+        self._measures = Measures(self._links, self._config.server.data_dir, self._runtime.handle)
 
     def _send_matrix(
         self, room_id: str, event_type: str, content: dict[str, Any], delivered: Callable[[], None]
@@ -209,6 +212,8 @@ class App:
         Where another control process follows they are not, and their media goes on: after a fault, in an
         upgrade.
         """
+        if self._measures is not None:
+            self._measures.close()
         if self._runtime is not None:
             await self._runtime.stop(silent=self._fault or self._silent())
         if self._bot is not None:
@@ -248,6 +253,8 @@ class App:
             return "the first sync with the homeserver is not done"
         if time.monotonic() - self._bot.last_sync > SYNC_STALE_S:
             return "the homeserver does not answer"
+        if (focus := self._focus) is not None and focus.short_of is not None:
+            return focus.short_of
         late = [str(link.index) for link in self._links if self._heartbeat_age(link) > HEARTBEAT_STALE_S]
         return f"worker {', '.join(late)} does not run" if late else None
 

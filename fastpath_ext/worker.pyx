@@ -184,6 +184,8 @@ cdef class Worker(Forwarder):
         count_start(self.core.state.header)
         try:
             tell_ready(&self.core)
+            with nogil:
+                begin(&self.io, &self.core)
             while True:
                 with nogil:
                     result = turn(&self.io, &self.core)

@@ -50,6 +50,16 @@ cdef bint receive_downlink(shell *io, f.worker_t *core, uint64_t now_ns) noexcep
     return True
 
 
+# Before the first sleep: what a predecessor served goes on, and control hears of it.
+cdef void begin(shell *io, f.worker_t *core) noexcept nogil:
+    cdef uint64_t now_ns = clock_ns(p.CLOCK_MONOTONIC)
+    store_heartbeat(core.state.header, now_ns)
+    f.worker_adopt(core, now_ns)
+    f.worker_tick(core, now_ns)
+    flush(io, core)
+    send_uplink(io, core)
+
+
 cdef enum:
     # A poll that took longer slept: what woke it came just now.
     SLEPT_NS = 20000

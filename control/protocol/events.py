@@ -190,6 +190,23 @@ class WorkerStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerBusy:
+    """The part of its time that a worker worked, over about a second."""
+
+    worker: int
+    busy: float
+
+
+@dataclass(frozen=True, slots=True)
+class SuppliesLeft:
+    """What the machine has left for this process."""
+
+    descriptors: int | None
+    memory_bytes: int | None
+    disk_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerDelivered:
     """The homeserver took the answer to an invite: whoever follows this process must not answer it again."""
 
@@ -228,6 +245,8 @@ Event = (
     | WorkerStarted
     | RowsFreed
     | AnswerDelivered
+    | WorkerBusy
+    | SuppliesLeft
     | Shutdown
 )
 

@@ -41,13 +41,16 @@ from control.protocol.events import (
     RowsFreed,
     Shutdown,
     Speaking,
+    SuppliesLeft,
     TransportConnected,
     TransportId,
+    WorkerBusy,
     WorkerStarted,
 )
 from control.protocol.invites import Invites, Refusals
 from control.protocol.media import handle_media
 from control.protocol.member import Member
+from control.protocol.overload import Load, Scarcity, Shed, Supplies
 from control.protocol.rates import Rates
 from control.protocol.reading import parse_matrix_untrusted, parse_resume_untrusted
 from control.protocol.remembering import Note, Notes, read_back
@@ -90,9 +93,12 @@ class Focus:
         )
         self._rows = rows = [randomness.rows(worker, place) for worker, place in enumerate(config.places)]
         self.conferences: dict[tuple[str, str], Conference] = {}  # by creator and id
-        self._invites = Invites(settings, rows, config.allowed_servers, self.conferences)
+        loads, scarcity = [Load() for _ in rows], Scarcity()
+        self._invites = Invites(settings, rows, config.allowed_servers, self.conferences, loads, scarcity)
         self._refusals = Refusals(config.party_id)
         self._settings = settings
+        self.loads = loads  # by worker
+        self.scarcity = scarcity
         self._by_transport: dict[TransportId, tuple[Conference, Member]] = {}
         self._by_call: dict[tuple[str, str, str], tuple[Conference, Member]] = {}  # room, user, call_id
         # Asked of a conference only when something happened in it: there may be hundreds.
@@ -108,6 +114,13 @@ class Focus:
         """How many there are in all conferences."""
         return sum(len(conference.members) for conference in self.conferences.values())
 
+    @property
+    def short_of(self) -> str | None:
+        """Why nobody new is let in; None when somebody is."""
+        if all(load.shed >= Shed.JOINS for load in self.loads):
+            return "every worker is overloaded"
+        return None if self.scarcity.what is None else f"too little {self.scarcity.what} is left"
+
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What follows from an event. Whatever came from outside, no exception."""
         if isinstance(event, MatrixCallEvent):
@@ -116,6 +129,10 @@ class Focus:
             effects = self._shutdown(event, now)
         elif isinstance(event, WorkerStarted):
             effects = self._worker_started(event.worker, now)
+        elif isinstance(event, WorkerBusy):
+            effects = self._worker_busy(event, now)
+        elif isinstance(event, SuppliesLeft):
+            effects = self._supplies_left(event)
         elif isinstance(event, AnswerDelivered):
             effects = self._answer_delivered(event)
         elif isinstance(event, RowsFreed):
@@ -245,6 +262,24 @@ class Focus:
         if member.call.state is State.ENDED:
             effects += conference.leave(member, "hangup", now)
         return effects
+
+    def _worker_busy(self, event: WorkerBusy, now: float) -> list[Effect]:
+        load = self.loads[event.worker]
+        if not load.measured(event.busy, now):
+            return []
+        effects: list[Effect] = [CountMetric("overload_steps", load.shed.name.lower())]
+        for conference in self.conferences.values():
+            if conference.rows.worker == event.worker:
+                conference.staging.shed(load.shed)
+                effects += conference.refresh(now)
+                self._touch(conference)
+        return effects
+
+    def _supplies_left(self, event: SuppliesLeft) -> list[Effect]:
+        left = Supplies(event.descriptors, event.memory_bytes, event.disk_bytes)
+        if not self.scarcity.measured(left):
+            return []
+        return [CountMetric("scarcity", (self.scarcity.what or "over").replace(" ", "_"))]
 
     def _answer_delivered(self, event: AnswerDelivered) -> list[Effect]:
         for (room_id, _, call_id), (conference, member) in self._by_call.items():

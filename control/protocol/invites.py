@@ -14,6 +14,7 @@ from control.protocol.content import Invite, Join
 from control.protocol.epochs import Epoch
 from control.protocol.events import CountMetric, Effect, MatrixCallEvent
 from control.protocol.member import Member
+from control.protocol.overload import OVERLOADED, Load, Scarcity, Shed
 from control.protocol.transport import agree_untrusted
 
 
@@ -26,11 +27,15 @@ class Invites:
         rows: Sequence[Rows],
         allowed_servers: frozenset[str],
         conferences: MutableMapping[tuple[str, str], Conference],
+        loads: Sequence[Load],
+        scarcity: Scarcity,
     ) -> None:
         self._settings = settings
         self._rows = rows
         self._allowed_servers = allowed_servers
         self._conferences = conferences
+        self._loads = loads
+        self._scarcity = scarcity
         self.last_number = 0
 
     def admit_untrusted(
@@ -53,6 +58,8 @@ class Invites:
                 names.NOT_ALLOWED, "This focus does not serve your homeserver: ask its operator."
             )
         conference = self._conference(join, event.sender, now)
+        if conference.find(event.sender, join.device_id) is None:
+            self._check_room(conference)
         try:
             ticket = conference.admission.check(
                 join, event.sender, invite.call_id, event.wall_ms, conference.persons
@@ -74,6 +81,13 @@ class Invites:
         self._conferences[join.creator, join.conference_id] = conference
         return conference, member, [CountMetric("invites_accepted"), *effects]
 
+    def _check_room(self, conference: Conference) -> None:
+        """ContentError when one more would cost those who are inside."""
+        if self._loads[conference.rows.worker].shed >= Shed.JOINS:
+            raise ContentError(names.BUSY, OVERLOADED)
+        if (message := self._scarcity.message) is not None:
+            raise ContentError(names.BUSY, message)
+
     def _conference(self, join: Join, sender: str, now: float) -> Conference:
         """The one a ticket names; a new one when its creator opens it."""
         known = self._conferences.get((join.creator, join.conference_id))
@@ -94,7 +108,7 @@ class Invites:
                 names.FULL, "You have begun many conferences: end some of them, or wait a minute."
             )
         admission = Admission(Epoch(join.epoch, join.opening.verifier))
-        rows = min(self._rows, key=lambda each: each.transports.in_use)
+        rows = min(self._rows, key=lambda each: (self._loads[each.worker].shed, each.transports.in_use))
         self.last_number += 1
         terms = join.opening.terms
         return Conference(

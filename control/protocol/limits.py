@@ -224,3 +224,27 @@ SCTP_PACKETS_PER_SECOND: Final = 1000.0
 SCTP_PACKETS_BURST: Final = 500.0
 # Messages waiting inside SCTP, of whatever size; only a member that acknowledges nothing gets there.
 SCTP_MAX_QUEUED: Final = 4096
+
+# Overload. A worker that works more than this part of its time (waiting for its core included) queues
+# packets by tens of milliseconds. Higher: people hear gaps before anything is given up. Lower: a core that
+# could carry more does not.
+OVERLOAD_BUSY: Final = 0.85
+# Below this there is room to give something back: full resolution is up to three quarters of a worker's
+# packets. Higher: steps are taken back and forth. Lower: thumbnails for longer than needed.
+OVERLOAD_IDLE: Final = 0.5
+# Seconds above the first before a step, and between two. Higher: overload lasts longer. Lower: a moment's
+# burst, as of 50 people who join at once, costs resolution; and a step is not seen to work before the next.
+OVERLOAD_STEP: Final = 3.0
+# Seconds below the second before a step back; doubled up to the longest when the step had to be taken again
+# within what is remembered. Higher: people wait for their pictures. Lower: pictures change back and forth.
+OVERLOAD_RELIEF: Final = 10.0
+OVERLOAD_RELIEF_LONGEST: Final = 160.0
+OVERLOAD_REMEMBERED: Final = 60.0
+# What thumbnails have of their rate in the last step, in percent. Lower: not worth looking at.
+OVERLOAD_THUMBNAILS: Final = 50
+# New members are refused while less is left. Descriptors: HTTP connections, files, the homeserver. Memory:
+# a member costs control about 0.3 MiB, and a sync answer much. Disk: keys and the position in the timeline.
+# Higher: people are turned away for nothing. Lower: what goes on fails, too.
+DESCRIPTORS_LEAST: Final = 32
+MEMORY_LEAST: Final = 64 << 20
+DISK_LEAST: Final = 16 << 20

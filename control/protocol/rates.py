@@ -1,7 +1,8 @@
 """How much each encoding may have at most: what the operator allows, per source."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from control.protocol import limits, names
 from control.protocol.sdp_agreement import SenderSection
@@ -31,6 +32,12 @@ class Rates:
         if section.source == "screen":
             by_rid = {rid: self.screen * bps // by_rid[_FULL] for rid, bps in by_rid.items()}
         return tuple(by_rid[name] for name in encoding_names(section))
+
+    def lower_thumbnails(self) -> Self:
+        """While a worker is overloaded."""
+        thumbnail, middle, full = self.camera
+        lower = max(thumbnail * limits.OVERLOAD_THUMBNAILS // 100, limits.BITRATE_LEAST)
+        return replace(self, camera=(min(thumbnail, lower), middle, full))
 
     def remb_bps(self, sections: Iterable[SenderSection]) -> int:
         """The most a sender is told for its whole transport: all it may send, and its own overhead."""

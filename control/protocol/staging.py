@@ -13,6 +13,7 @@ from control.protocol.allocation import Row
 from control.protocol.events import Effect
 from control.protocol.forwarding import Routes, compile_routes, diff
 from control.protocol.member import Member
+from control.protocol.overload import Shed
 from control.protocol.rates import Rates
 from control.protocol.sealing import assign as assign_sealed
 from control.protocol.sealing import needed_forms
@@ -32,7 +33,8 @@ class Staging:
         self._speakers = speakers
         self._worker = worker
         self._number = number
-        self._rates = rates
+        self._all_rates = self._rates = rates
+        self._shed = Shed.NOTHING
         self._routes = Routes()
         self._roster = Roster()
         self._occupants: list[Occupant] = []
@@ -41,12 +43,19 @@ class Staging:
         self._inner: dict[tuple[Row, int], int] = {}
         self._scene = Scene(speakers.content(()), frozenset(), rates, self._inner)
 
+    def shed(self, shed: Shed) -> None:
+        """What is given up from the next `refresh` on."""
+        self._rates = shed.rates(self._all_rates)
+        self._shed = shed
+
     def refresh(self, welcome: Callable[[Member], Mapping[str, Any]], now: float) -> list[Effect]:
         """Works out what should be and says what is new of it: first to the table, then to the members.
 
         `welcome` is for newcomers.
         """
         members = self._members
+        for member in members.values():
+            member.wishes.bound(self._shed.level)
         self._assign_pairs()
         unsealed = assign_sealed(members)
         views: dict[int, View] = {}

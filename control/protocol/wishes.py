@@ -1,7 +1,7 @@
 """What one member wishes to see: which sources, how large, and what matters most (docs/protocol.md 4.5)."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from control.protocol import limits, names
@@ -31,10 +31,17 @@ class Wishes:
     def __init__(self) -> None:
         self.version = 0  # counts changes
         self._wishes: dict[Track, Wish | None] = {}  # None = does not want it
+        self._most = FULL
 
     def of(self, track: Track) -> Wish | None:
         """None when it is not wanted at all."""
-        return self._wishes.get(track, _default(track[1]))
+        wish = self._wishes.get(track, _default(track[1]))
+        return wish if wish is None or wish.level <= self._most else replace(wish, level=self._most)
+
+    def bound(self, level: int) -> None:
+        """Nobody gets a higher one now, whatever it wishes."""
+        self.version += self._most != level
+        self._most = level
 
     def take(self, changes: TrackSubscription, others: Collection[int]) -> bool:
         """Take new wishes over; False when some did not fit.

@@ -1,0 +1,92 @@
+"""Looks every second how busy the workers are and what the machine has left. Decides nothing."""
+
+import asyncio
+import os
+import resource
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from control.protocol.events import Event, SuppliesLeft, WorkerBusy
+from fastpath_ext.counters import Counters
+
+LOOK_S = 1.0
+"""Between two looks. Higher: overload is met later. Lower: a burst looks like overload."""
+
+
+class Worker(Protocol):
+    """What is needed of one; control.io.workers.WorkerLink."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def counters(self) -> Counters: ...
+
+
+class Measures:
+    """Tells `handle` until it is closed."""
+
+    def __init__(self, workers: Sequence[Worker], data_dir: Path, handle: Callable[[Event], None]) -> None:
+        self._workers = workers
+        self._data_dir = data_dir
+        self._handle = handle
+        self._before: dict[int, tuple[float, int]] = {}
+        self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        for worker in self._workers:
+            now, busy_us = time.monotonic(), worker.counters.values()["loop_busy_us"]
+            before = self._before.get(worker.index)
+            self._before[worker.index] = now, busy_us
+            if before is not None and now > before[0]:
+                busy = (busy_us - before[1]) / 1e6 / (now - before[0])
+                self._handle(WorkerBusy(worker.index, min(max(busy, 0.0), 1.0)))
+        self._handle(supplies(self._data_dir))
+
+
+def supplies(data_dir: Path) -> SuppliesLeft:
+    """Of this process; None where nothing bounds it or nothing is known of it."""
+    return SuppliesLeft(_descriptors(), _memory(), _disk(data_dir))
+
+
+def _descriptors() -> int | None:
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return None
+    try:
+        return most - len(os.listdir("/proc/self/fd"))
+    except OSError:  # not even one to look
+        return 0
+
+
+def _memory() -> int | None:
+    """The least of what the machine, the process's control group and its own limit leave."""
+    left = []
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                left.append(int(line.split()[1]) * 1024)
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most != resource.RLIM_INFINITY:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            left.append(most - pages * resource.getpagesize())
+        group = Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text().partition("::/")[2].strip()
+        limit = (group / "memory.max").read_text().strip()
+        if limit != "max":
+            left.append(int(limit) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # other kernels, no group, no descriptor to look with
+        pass
+    return min(left, default=None)
+
+
+def _disk(data_dir: Path) -> int | None:
+    try:
+        found = os.statvfs(data_dir)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,71 @@
+"""What the machine has left, as control sees it."""
+
+import asyncio
+import os
+import resource
+from pathlib import Path
+
+from control.io import measures
+from control.io.measures import Measures, supplies
+from control.protocol import limits
+from control.protocol.events import Event, SuppliesLeft, WorkerBusy
+from fastpath_ext.counters import Counters
+from fastpath_ext.table import Table
+
+
+def test_descriptors_are_counted_and_exhaustion_is_none_left(tmp_path: Path) -> None:
+    former = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened: list[int] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, former[1]))
+        before = supplies(tmp_path).descriptors
+        assert before is not None
+        assert 50 <= before <= 60
+        for _ in range(30):
+            opened.append(os.open("/dev/null", os.O_RDONLY))
+        assert supplies(tmp_path).descriptors == before - 30
+        while True:
+            try:
+                opened.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError:
+                break
+        assert supplies(tmp_path).descriptors == 0
+    finally:
+        for fd in opened:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, former)
+
+
+def test_memory_and_disk_are_bytes(tmp_path: Path) -> None:
+    left = supplies(tmp_path)
+    assert left.memory_bytes is not None
+    assert left.memory_bytes > limits.MEMORY_LEAST
+    assert left.disk_bytes is not None
+    assert supplies(tmp_path / "nowhere").disk_bytes is None
+
+
+async def test_a_worker_that_works_half_of_its_time(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(measures, "LOOK_S", 0.05)
+    table = Table.create(1, 1, 1)
+
+    class Link:
+        index = 3
+        counters = Counters(table.fds[1])
+
+    busy = 0
+
+    class Working(Counters):
+        def values(self) -> dict[str, int]:
+            nonlocal busy
+            busy += 25_000
+            return {"loop_busy_us": busy}
+
+    Link.counters = Working(table.fds[1])
+    told: asyncio.Queue[Event] = asyncio.Queue()
+    looking = Measures([Link], tmp_path, told.put_nowait)
+    found = [await asyncio.wait_for(told.get(), 5) for _ in range(6)]
+    looking.close()
+    loads = [event for event in found if isinstance(event, WorkerBusy)]
+    assert loads
+    assert all(event.worker == 3 and 0 < event.busy <= 0.55 for event in loads)
+    assert any(isinstance(event, SuppliesLeft) for event in found)
