@@ -105,8 +105,23 @@ def _transport_row(transport: Transport, conference: int, rates: Rates) -> Trans
     )
 
 
-def _source_row(member: Member, transport: Transport, section: SenderSection, rates: Rates) -> SourceRow:
+def _ssrcs(transport: Transport, section: SenderSection) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of each encoding, and of its RTX.
+
+    Those of sealed sources are ours. Others are learnt from mid and rid: those of an offer may be of
+    encodings in any order, and may change. But who says no mid is known by the one it names, and who stops
+    saying it on RTX packets by the RTX SSRC.
+    """
     sealed = transport.sealed_ssrcs.get(section.mid, ())
+    if sealed or section.declared is None:
+        return tuple(ssrc for ssrc, _ in sealed), tuple(rtx for _, rtx in sealed)
+    ssrc, rtx = section.declared
+    known = (ssrc,) if section.extension_ids.mid is None else ()
+    return known, (rtx,) if rtx and section.rtx_payload_type else ()
+
+
+def _source_row(member: Member, transport: Transport, section: SenderSection, rates: Rates) -> SourceRow:
+    ssrcs, rtx_ssrcs = _ssrcs(transport, section)
     return SourceRow(
         incarnation=transport.sources[section.mid].incarnation,
         transport=transport.row.handle,
@@ -119,11 +134,9 @@ def _source_row(member: Member, transport: Transport, section: SenderSection, ra
         rtx_payload_type=section.rtx_payload_type or 0,
         muted=section.source in member.muted,
         mid=section.mid,
-        # SSRCs are learnt from mid and rid: those of an offer may be of encodings in any order, and may
-        # change. Those of sealed sources are ours.
         rids=section.rids,
-        ssrcs=tuple(ssrc for ssrc, _ in sealed),
-        rtx_ssrcs=tuple(rtx for _, rtx in sealed),
+        ssrcs=ssrcs,
+        rtx_ssrcs=rtx_ssrcs,
         max_bps=rates.most(section),
         share_percent=rates.share_percent,
         resends=section.kind == "audio" and "nack" in section.feedback,

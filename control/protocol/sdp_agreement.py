@@ -64,6 +64,7 @@ class SenderSection:
     active: bool  # False while the member offers it inactive
     stream_id: str | None  # its key in sdp_stream_metadata
     ssrcs: tuple[int, ...]  # those the offer names, if any; mid and rid on the packets are what counts
+    declared: tuple[int, int] | None  # of a sender of one encoding: its SSRC and that of its RTX, 0 = none
     sealed: bool = False  # RFC 8723: under SSRCs that we give, beside a section of the same source as frames
 
 

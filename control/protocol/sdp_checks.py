@@ -102,6 +102,9 @@ def check_roles(senders: list[SenderSection], slots: list[SlotSection]) -> None:
             raise unsupported(f"Two sections send the source {source}; one of each is possible.")
         if sealed and (source, False) not in sources:
             raise unsupported(f"The source {source} is sealed only; members that open frames need it, too.")
+    named = [ssrc for sender in senders for ssrc in sender.declared or () if ssrc]
+    if len(set(named)) < len(named):
+        raise unsupported("Two sections name one SSRC.")
     if len(senders) > limits.SENDERS_MAX:
         raise unsupported(f"More than {limits.SENDERS_MAX} sections send.")
     loudest = sum(slot.pair is None for slot in slots)

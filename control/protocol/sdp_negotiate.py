@@ -240,9 +240,11 @@ def _sender(
         raise unsupported(f"Section {section.mid} sends {section.kind} without {CODECS[section.kind][0]}.")
     codec, rtx_payload_type = chosen
     ids = _extension_ids(section, codec, features, slot=False)
-    if ids.mid is None:
+    declared = _declared(section)
+    if ids.mid is None and declared is None:
         raise unsupported(
-            f"Section {section.mid} has no mid header extension; its packets could not be recognised."
+            f"Section {section.mid} has no mid header extension and names no SSRC; its packets could not be "
+            "recognised."
         )
     rids = section.rids
     if rids != tuple(rid for rid in RIDS if rid in rids):
@@ -274,8 +276,19 @@ def _sender(
         active=section.direction != "inactive",
         stream_id=section.stream_id,
         ssrcs=() if sealed else section.ssrcs,
+        declared=declared,
         sealed=sealed,
     )
+
+
+def _declared(section: Section) -> tuple[int, int] | None:
+    """SSRC and that of its RTX (0: none) of a sender of one encoding that names them and no others."""
+    if section.rids or section.sealed:
+        return None
+    if section.repairs:
+        alone = len(section.repairs) == 1 and set(section.ssrcs) <= set(section.repairs[0])
+        return section.repairs[0] if alone else None
+    return (section.ssrcs[0], 0) if len(section.ssrcs) == 1 and section.ssrcs[0] else None
 
 
 def _opened(section: Section, features: Features, was_slot: bool) -> SlotSection:

@@ -72,6 +72,7 @@ def read_section(index: int, line: str, draft: Draft, session: Draft) -> Section
         codecs=_codecs(index, formats, draft) if media in ("audio", "video") else (),
         extensions=_extensions(index, draft.all("extmap") + session.all("extmap")),
         ssrcs=_ssrcs(index, draft),
+        repairs=_repairs(draft),
         ice_ufrag=_ice(draft, session, "ice-ufrag", 4, limits.SDP_MAX_UFRAG),
         ice_pwd=_ice(draft, session, "ice-pwd", 22, limits.SDP_MAX_PWD),
         fingerprints=_fingerprints(draft.all("fingerprint") or session.all("fingerprint")),
@@ -241,3 +242,16 @@ def _ssrcs(index: int, draft: Draft) -> tuple[int, ...]:
     if len(found) > limits.SDP_MAX_SSRCS:
         raise SdpError("too_large", f"Section {index} names more than {limits.SDP_MAX_SSRCS} SSRCs.")
     return tuple(found)
+
+
+def _repairs(draft: Draft) -> tuple[tuple[int, int], ...]:
+    """Groups that are not of two numbers mean nothing to us."""
+    found: dict[int, int] = {}
+    for value in draft.all("ssrc-group")[: limits.SDP_MAX_SSRCS]:
+        words = value.split()
+        if words[:1] != ["FID"] or len(words) != 3 or not all(_DIGITS.fullmatch(word) for word in words[1:]):
+            continue
+        ssrc, rtx = (int(word) for word in words[1:])
+        if 0 < ssrc < 2**32 and 0 < rtx < 2**32 and ssrc != rtx:
+            found.setdefault(ssrc, rtx)
+    return tuple(found.items())

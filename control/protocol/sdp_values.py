@@ -80,6 +80,7 @@ class Section:
     codecs: tuple[Codec, ...] = ()  # in the order of the m= line
     extensions: tuple[HeaderExtension, ...] = ()
     ssrcs: tuple[int, ...] = ()
+    repairs: tuple[tuple[int, int], ...] = ()  # SSRC and that of its RTX, from a=ssrc-group:FID (RFC 5576)
     ice_ufrag: str | None = None
     ice_pwd: str | None = None
     fingerprints: tuple[Fingerprint, ...] = ()

@@ -259,7 +259,10 @@ STREAM = re.findall(r"a=msid:(\S+)", BASE)[0]
         ),
         (section(BASE, 1, "VP8/90000", "AV1/90000"), "sends video without vp8"),
         (section(BASE, 0, "opus/48000", "PCMU/8000"), "sends audio without opus"),
-        (section(BASE, 0, "a=extmap:4 ", "a=extmap:20 urn:x-"), "no mid header extension"),
+        (
+            re.sub(r"a=ssrc:.*\r\n", "", section(BASE, 0, "a=extmap:4 ", "a=extmap:20 urn:x-")),
+            "no mid header extension and names no SSRC",
+        ),
         (section(BASE, 1, "a=extmap:10 ", "a=extmap:20 urn:x-"), "lacks the rid"),
         (BASE.replace("a=rid:t ", "a=rid:q ").replace("send t;", "send q;"), "not t, m, f"),
         (BASE.replace("send t;~m;~f", "send f;~m;~t"), "not t, m, f"),
@@ -377,3 +380,46 @@ def test_metadata_may_not_change_a_source() -> None:
     with pytest.raises(SdpError, match="cannot become another"):
         agree(BASE, first, **{STREAM: "m.screenshare"})
     assert agree(BASE, first, **{STREAM: "m.usermedia"}).senders == first.senders
+
+
+@pytest.mark.parametrize(
+    ("lines", "declared"),
+    [
+        ([], None),
+        (["a=ssrc:7 cname:x"], (7, 0)),
+        (["a=ssrc:0 cname:x"], None),
+        (["a=ssrc-group:FID 7 8", "a=ssrc:7 cname:x", "a=ssrc:8 cname:x"], (7, 8)),
+        (["a=ssrc-group:FID 7 8"], (7, 8)),
+        (["a=ssrc-group:FID 7 7", "a=ssrc:7 cname:x"], (7, 0)),
+        (["a=ssrc-group:FID 7 0", "a=ssrc:7 cname:x"], (7, 0)),
+        (["a=ssrc-group:FEC-FR 7 8", "a=ssrc:7 cname:x", "a=ssrc:8 cname:x"], None),
+        (["a=ssrc-group:FID 7 8", "a=ssrc-group:FID 9 10"], None),
+        (["a=ssrc-group:FID 7 8", "a=ssrc:9 cname:x"], None),
+        (["a=ssrc:7 cname:x", "a=ssrc:8 cname:x"], None),
+    ],
+)
+def test_one_encoding_is_known_by_its_ssrc(
+    lines: list[str], declared: tuple[int, int] | None
+) -> None:
+    """Also where the offer has no mid header extension; without either it is refused."""
+    plain = re.sub(r"a=(simulcast|rid|extmap:10|extmap:11)\b.*\r\n", "", BASE)
+    plain = section(plain, 1, "a=rtcp-mux\r\n", "".join(f"{line}\r\n" for line in ["a=rtcp-mux", *lines]))
+    assert agree(plain).senders[1].declared == declared
+    simulcast = section(BASE, 1, "a=rtcp-mux\r\n", "".join(f"{line}\r\n" for line in ["a=rtcp-mux", *lines]))
+    assert agree(simulcast).senders[1].declared is None
+    without_mid = re.sub(r"a=extmap:\d+ urn:ietf:params:rtp-hdrext:sdes:mid\r\n", "", plain)
+    if declared is None:
+        with pytest.raises(SdpError, match="names no SSRC"):
+            agree(without_mid)
+    else:
+        video = agree(without_mid).senders[1]
+        assert video.declared == declared
+        assert video.extension_ids.mid is None
+
+
+def test_two_sections_name_two_ssrcs() -> None:
+    audio = re.search(r"a=ssrc:(\d+) ", BASE)
+    assert audio is not None
+    plain = re.sub(r"a=(simulcast|rid|extmap:10|extmap:11)\b.*\r\n", "", BASE)
+    with pytest.raises(SdpError, match="Two sections name one SSRC"):
+        agree(section(plain, 1, "a=rtcp-mux\r\n", f"a=rtcp-mux\r\na=ssrc:{audio[1]} cname:x\r\n"))

@@ -162,6 +162,46 @@ static void test_a_repaired_key_frame_answers_the_requests_before_it(void)
     }
 }
 
+/* A sender without mid and rid is known by the SSRCs its offer named: media and what it retransmits. */
+static void test_a_sender_of_declared_ssrcs(bool declared)
+{
+    struct scene *scene = watched(SRTP_AEAD_AES_128_GCM);
+    uint8_t payload[302] = {0, 0, 0x90, 0xe0, 0x80, 1, 1, 0, 0x10};
+    struct packet packet = {
+        .ssrc = video_ssrc(0, 0), .payload_type = 96, .marker = 1, .payload = payload + 2, .length = 300};
+    struct packet repair = {.ssrc = 0x70000, .payload_type = 97, .marker = 1, .payload = payload, .length = 302};
+    scene->sources[0].encoding_count = 1;
+    scene->sources[0].limits.encoding_count = 1;
+    scene->sources[0].ssrc[0] = video_ssrc(0, 0);
+    scene->sources[0].rtx_ssrc[0] = declared ? 0x70000 : 0;
+    scene_publish(scene);
+    for (uint64_t index = 1; index <= 6; index++) {
+        payload[5] = payload[6] = (uint8_t)index;
+        payload[8] = index == 1 ? 0x10 : 0x11;
+        packet.index = index;
+        packet.timestamp = (uint32_t)index * 3000;
+        if (index != 4) scene_send(scene, 0, &packet);
+        scene_advance(scene, 33 * MS);
+    }
+    CHECK_EQUAL(scene_packets(scene, 1, sink_ssrc(SINK)), 5);
+    payload[1] = payload[5] = payload[6] = 4;
+    repair.index = 900;
+    repair.timestamp = 12000;
+    scene_send(scene, 0, &repair);
+    scene_flush(scene);
+    CHECK_EQUAL(scene_packets(scene, 1, sink_ssrc(SINK)), declared ? 6 : 5);
+    CHECK_EQUAL(scene_counter(scene, COUNTER_rtx_unwrapped), declared);
+    CHECK_EQUAL(scene_counter(scene, COUNTER_rtp_unknown_source_dropped), !declared);
+    scene_publish(scene); /* the next generation, and the next worker, know them as well */
+    scene_restart(scene);
+    packet.index = 7;
+    payload[8] = 0x10;
+    scene_send(scene, 0, &packet);
+    scene_flush(scene);
+    CHECK_EQUAL(scene_packets(scene, 1, sink_ssrc(SINK)), declared ? 7 : 6);
+    scene_close(scene);
+}
+
 static void test_a_gap_that_stays_is_given_up_with_a_key_frame(void)
 {
     struct scene *scene = watched(SRTP_AEAD_AES_128_GCM);
@@ -381,6 +421,8 @@ int main(void)
 {
     test_a_gap_is_asked_for_and_filled(SRTP_AEAD_AES_128_GCM);
     test_a_gap_is_asked_for_and_filled(SRTP_AES128_CM_SHA1_80);
+    test_a_sender_of_declared_ssrcs(true);
+    test_a_sender_of_declared_ssrcs(false);
     test_a_gap_that_stays_is_given_up_with_a_key_frame();
     test_a_repaired_key_frame_answers_the_requests_before_it();
     test_what_nobody_watches_is_not_asked_for();
