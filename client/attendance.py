@@ -18,6 +18,7 @@ from client.media.sources import Source
 from client.membership import Membership
 from client.protocol import limits, messages, names
 from client.protocol.events import Announcement
+from client.protocol.reference import reference
 from client.receiving import Sink
 from client.ticketing import Ticketing
 
@@ -100,7 +101,7 @@ class Attendance:
         self._announcing = Announcing(self._homeserver, announcements, entitled.conference, membership)
         for work in (membership.run(), self._ticketing.run(), self._announcing.run()):
             self._tasks.append(asyncio.create_task(work, name="conference"))
-        say(f"inside as member {membership.number}")
+        say(f"inside as member {membership.number}, call number {reference(self._entry.call.call_id)}")
 
     async def leave(self) -> None:
         """Says so to everybody; the last one ends what it announced."""

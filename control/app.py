@@ -8,7 +8,7 @@ import ipaddress
 import json
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,7 @@ class App:
             DeviceSigning(
                 client, self._config.server.data_dir, _secret(self._config.homeserver.password_file)
             ),
+            self._counts.observe,
         )
         if self._runtime is None:
             self._start_conferences(client.user_id, client.device_id)
@@ -195,6 +196,7 @@ class App:
             rates=self._config.media.rates,
             resume_url=urljoin(self._config.server.public_url, names.RESUME_PATH),
             memories=[link.memory for link in self._links],
+            observe=self._counts.observe,
         )
         self._measures = Measures(self._links, self._config.server.data_dir, self._runtime.handle)
 
@@ -266,6 +268,14 @@ class App:
         focus = self._runtime.focus if self._runtime is not None else None
         yield Gauge("conferences", "Conferences", len(focus.conferences) if focus else 0, {})
         yield Gauge("members", "Members of all conferences", focus.members if focus else 0, {})
+        states = (
+            Counter(m.call.state.value for c in focus.conferences.values() for m in c.members.values())
+            if focus
+            else Counter()
+        )
+        for state in ("answered", "connected", "secured", "open"):
+            text = "Members by how far their connection is"
+            yield Gauge("members_in_state", text, states[state], {"state": state})
         yield Gauge("ready", "1 when conferences can be joined", self._not_ready() is None, {})
         if self._bot is not None and self._bot.last_sync is not None:
             age = time.monotonic() - self._bot.last_sync

@@ -3,9 +3,12 @@
 Labels are of small fixed sets. No user, room, address or call ever becomes one.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
@@ -29,6 +32,34 @@ class Definition:
     label: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HistogramDefinition:
+    """One histogram of control; `bounds` are the upper ends of its bands."""
+
+    help: str
+    bounds: tuple[float, ...]
+    label: str = ""
+    labels: tuple[str, ...] = ("",)
+    """All values of the label: every series is there from the start."""
+
+
+# Seconds. A join feels immediate below 0.5, takes the three seconds that are promised, or fails at 30.
+_JOIN: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
+CONTROL_HISTOGRAMS: Mapping[str, HistogramDefinition] = {
+    "join_phase_seconds": HistogramDefinition(
+        "Parts of a join: invite to answer, to the first ICE check, to DTLS, to data channel, to a picture",
+        _JOIN,
+        "phase",
+        ("answer", "ice", "dtls", "channel", "picture"),
+    ),
+    "join_seconds": HistogramDefinition("From the sending of an invite to the open data channel", _JOIN),
+    "matrix_event_age_seconds": HistogramDefinition(
+        "Age of call events when they arrive, as the homeserver reckons: how far sync lags behind", _JOIN
+    ),
+    "matrix_rate_limit_wait_seconds": HistogramDefinition(
+        "What the homeserver asked events to wait", (0.5, 1.0, 2.0, 5.0, 10.0, 15.0)
+    ),
+}
 CONTROL_COUNTERS: Mapping[str, Definition] = {
     "channel_messages_refused": Definition("Data channel messages that could not be used", "code"),
     "channel_messages_unknown": Definition("Data channel messages of an unknown type"),
@@ -39,6 +70,7 @@ CONTROL_COUNTERS: Mapping[str, Definition] = {
     "events_ignored": Definition("Events of transports that are gone or in another state", "what"),
     "http_malformed": Definition("HTTP requests that are none"),
     "internal_errors": Definition("Things that cannot happen; each is a bug", "where"),
+    "ice_failures": Definition("Calls that had no connection, or lost it, by cause", "cause"),
     "invites_accepted": Definition("Calls answered"),
     "invites_refused": Definition("Calls refused", "code"),
     "invites_repeated": Definition("Repetitions of an answered call"),
@@ -70,6 +102,7 @@ CONTROL_COUNTERS: Mapping[str, Definition] = {
     "sinks_switched": Definition("Slots that took over another source or encoding"),
     "sources_live": Definition("Encodings that began to arrive"),
     "subscriptions_refused": Definition("Subscriptions to what does not exist"),
+    "table_publishes": Definition("Changes of the table that were handed to workers"),
 }
 
 
@@ -79,6 +112,12 @@ class Counts:
     def __init__(self) -> None:
         self._totals: Counter[tuple[str, str]] = Counter()
         self._labels: Counter[str] = Counter()
+        self._bands: dict[tuple[str, str], list[int]] = {}
+        self._sums: dict[tuple[str, str], float] = {}
+        for name, definition in CONTROL_HISTOGRAMS.items():
+            for label in definition.labels:
+                self._bands[name, label] = [0] * (len(definition.bounds) + 1)
+                self._sums[name, label] = 0.0
 
     def count(self, name: str, label: str = "") -> None:
         """One more. A name that is not defined above is a bug, and counted as one."""
@@ -89,6 +128,15 @@ class Counts:
                 label = "other"
             self._labels[name] += 1
         self._totals[name, label] += 1
+
+    def observe(self, name: str, label: str, value: float) -> None:
+        """A value of a histogram. One that is not defined above is a bug, and counted as one."""
+        bands = self._bands.get((name, label))
+        if bands is None:
+            self.count("internal_errors", "counter")
+            return
+        bands[bisect_left(CONTROL_HISTOGRAMS[name].bounds, value)] += 1
+        self._sums[name, label] += value
 
     def total(self, name: str, label: str | None = None) -> int:
         """For tests and the status page: of one label, or of all."""
@@ -113,6 +161,15 @@ class Counts:
             for label, total in rows.items() if labels else [("", rows.get("", 0))]:
                 family.add_metric([label] if labels else [], total)
             yield family
+        for name, histogram in CONTROL_HISTOGRAMS.items():
+            labels = [histogram.label] if histogram.label else []
+            bands = HistogramMetricFamily(f"sotto_{name}", histogram.help, labels=labels)
+            for label in histogram.labels:
+                counted = accumulate(self._bands[name, label])
+                ends = (*map(str, histogram.bounds), "+Inf")
+                buckets = list(zip(ends, counted, strict=True))
+                bands.add_metric([label] if labels else [], buckets, self._sums[name, label])
+            yield bands
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,14 @@ from typing import Any
 from control.io.workers import WorkerLink
 from control.metrics import Counts
 from control.protocol.conference import Conference
-from control.protocol.explain import MemberFacts, SourceFacts, explain
+from control.protocol.explain import MemberFacts, SourceFacts, explain, explain_past
 from control.protocol.focus import Focus
 from control.protocol.member import Member
+from control.protocol.reference import read_reference, reference
 from fastpath_ext.table import LAYOUT_VERSION
+
+PAST_MAX = 3
+"""Calls of the past that are explained. More: what matters is not seen at once."""
 
 
 def overview(
@@ -39,21 +43,31 @@ def overview(
     }
 
 
-def explanations(focus: Focus | None, links: Sequence[WorkerLink], user_id: str) -> list[dict[str, Any]]:
-    """For each device of this person that is in a conference."""
-    told = []
-    for conference in focus.conferences.values() if focus else ():
+def explanations(focus: Focus | None, links: Sequence[WorkerLink], name: str) -> list[dict[str, Any]]:
+    """For each device of a person, or for the call of a reference: those in a conference, then what became of
+    the latest others."""
+    told: list[dict[str, Any]] = []
+    if focus is None:
+        return told
+    name = read_reference(name) or name
+    for conference in focus.conferences.values():
         for member in conference.members.values():
-            if member.user_id == user_id:
+            call = reference(member.call.call_id)
+            if name in (member.user_id, call):
                 facts = _facts(member, conference, links)
                 told.append(
                     {
+                        "call": call,
                         "conference": conference.number,
                         "member": member.number,
                         "device_id": member.device_id,
                         "findings": [asdict(finding) for finding in explain(facts)],
                     }
                 )
+    past = [each for each in focus.book.find(name) if each.ended_at is not None]
+    for record in past[:PAST_MAX]:
+        findings = [asdict(finding) for finding in explain_past(record, time.monotonic())]
+        told.append({"call": record.reference, "conference": None, "findings": findings})
     return told
 
 

@@ -34,8 +34,9 @@ def families(exposition: str) -> dict[str, tuple[str, str, set[str]]]:
         elif line and not line.startswith("#"):
             name, _, rest = line.partition("{")
             if rest:
-                found = {pair.partition("=")[0] for pair in rest.rpartition("}")[0].split(",")}
-                labels.setdefault(name.partition(" ")[0], set()).update(found)
+                found = {pair.partition("=")[0] for pair in rest.rpartition("}")[0].split(",")} - {"le"}
+                family = name.removesuffix("_bucket") if kinds.get(name.removesuffix("_bucket")) else name
+                labels.setdefault(family, set()).update(found)
     return {name: (kinds.get(name, ""), text, labels.get(name, set())) for name, text in helps.items()}
 
 

@@ -12,28 +12,36 @@ from control.cli.marks import mark
 
 @click.command()
 @CONFIG
-@click.argument("user")
+@click.argument("who")
 @AS_JSON
-def explain(path: Path, user: str, as_json: bool) -> None:
-    """Why can this person not see or hear? USER is their Matrix id, @name:server.
+def explain(path: Path, who: str, as_json: bool) -> None:
+    """Why can this person not see or hear, or not join?
 
-    Exit status: 0 nothing is wrong from here, 1 something is, 68 they are in no conference.
+    WHO is their Matrix id, @name:server, or the number of their call, such as K7M-2QX, which their client
+    shows under "details" and with every error, and which the log has.
+
+    Exit status: 0 nothing is wrong from here, 1 something is, 68 no call of theirs is known.
     """
-    told = Server(load_or_exit(path)).get("/explain", user=user)
+    told = Server(load_or_exit(path)).get("/explain", user=who)
     if as_json:
         click.echo(json.dumps(told))
         return
     if not told:
         raise Failure(
-            f"{user} is in no conference of this server: nothing of a call of theirs has arrived, or it was"
-            " refused (`sotto status --json`, counts.invites_refused says how many and why)",
+            f"{who} is in no conference of this server, and none of the latest calls was theirs: nothing of a"
+            " call has arrived. Is the bot in their direct-message room, and does their homeserver reach this"
+            " one's?",
             68,
         )
     wrong = False
     for device in told:
-        click.echo(
-            f"conference {device['conference']}, member {device['member']}, device {device['device_id']}"
-        )
+        if device["conference"] is None:
+            click.echo(f"call {device['call']}, over")
+        else:
+            click.echo(
+                f"call {device['call']}: conference {device['conference']}, member {device['member']},"
+                f" device {device['device_id']}"
+            )
         for finding in device["findings"]:
             wrong |= finding["level"] != "ok"
             click.echo(f"  {mark(finding['level'])} {finding['text']}")

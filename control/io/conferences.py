@@ -18,6 +18,7 @@ from control.io.memory import Memory
 from control.io.uplink_events import event_of
 from control.protocol import names
 from control.protocol.allocation import Randomness, WorkerPlace
+from control.protocol.callbook import Line, Observed
 from control.protocol.checked import ContentError
 from control.protocol.content import error_object
 from control.protocol.dtls import DtlsIdentity
@@ -83,6 +84,7 @@ class ConferenceRuntime:
         rates: Rates = Rates(),  # noqa: B008 - a value
         resume_url: str = RESUME_PATH,
         memories: Sequence[Memory | None] = (),
+        observe: Callable[[str, str, float], None] = lambda name, label, value: None,
     ) -> None:
         """`user_id` and `party_id` are the bot's; `places` and `workers` are by worker number.
 
@@ -102,6 +104,7 @@ class ConferenceRuntime:
         self._workers = tuple(workers)
         self._send_matrix = send_matrix
         self._count = count
+        self._observe = observe
         self._datagrams = Datagrams(identity, self._send_datagram, self.handle, count)
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Event] = deque()
@@ -117,6 +120,7 @@ class ConferenceRuntime:
 
     def matrix_event(self, event: MatrixCallEvent) -> None:
         """An m.call.* event of a direct-message room."""
+        self._observe("matrix_event_age_seconds", "", max(event.age_ms, 0) / 1000)
         self.handle(replace(event, wall_ms=time.time_ns() // 1_000_000))
 
     def uplink(self, worker: int, message: UplinkMessage) -> None:
@@ -185,6 +189,7 @@ class ConferenceRuntime:
             effects = self.focus.handle(event, self._loop.time())
             self._note_soon()
             self._perform_all(effects)
+            self._report()
 
         self._guarded(type(event).__name__, work)
 
@@ -194,6 +199,7 @@ class ConferenceRuntime:
         try:
             self._guarded("timeout", lambda: self._perform_all(self.focus.handle_timeout(self._loop.time())))
             self._note_soon()
+            self._report()
             while self._waiting:
                 self._decide(self._waiting.popleft())
         finally:
@@ -260,6 +266,7 @@ class ConferenceRuntime:
             case SendChannel():
                 self._datagrams.send_message(effect.transport, effect.type, effect.content)
             case PublishRoutes():
+                self._count("table_publishes", "")
                 self._workers[effect.worker].publish(effect)
             case OpenTransport():
                 self._datagrams.open(effect)
@@ -271,6 +278,19 @@ class ConferenceRuntime:
     def _delivered(self, sent: SendMatrix) -> None:
         if sent.type == names.ANSWER:
             self.handle(AnswerDelivered(sent.room_id, str(sent.content.get("call_id"))))
+
+    def _report(self) -> None:
+        """What the core has to say of calls, in figures and in the log."""
+        news = self.focus.book.news
+        while news:
+            match news.popleft():
+                case Observed(name, label, value):
+                    self._observe(name, label, value)
+                case CountMetric(name, label):
+                    self._count(name, label)
+                case Line(reference, text, detail):
+                    level = logging.DEBUG if detail else logging.INFO
+                    log.log(level, "call %s %s", reference, text, extra={"fields": {"call": reference}})
 
     def _send_datagram(self, transport: TransportId, datagram: bytes) -> None:
         self._workers[transport.worker].send_dtls(transport.handle, transport.incarnation, datagram)

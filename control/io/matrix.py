@@ -89,6 +89,7 @@ class MatrixBot:
         count: Callable[[str], None],
         allowed_servers: Collection[str] = (),
         signing: DeviceSigning | None = None,
+        observe: Callable[[str, str, float], None] = lambda name, label, value: None,
     ) -> None:
         """`allowed_servers`: homeservers whose users may invite the bot; empty = all.
 
@@ -100,7 +101,7 @@ class MatrixBot:
         self._position = position
         self._on_event = on_event
         self._count = count
-        self._sender = RoomSender(client, count)
+        self._sender = RoomSender(client, count, observe)
         self._progress = Progress()
         self._undecrypted: OrderedDict[str, _Undecrypted] = OrderedDict()
         self._joining: set[asyncio.Task[None]] = set()

@@ -39,11 +39,17 @@ class _Outgoing:
 
 
 class RoomSender:
-    """Sends events; `count(name)` is told of waits and losses."""
+    """Sends events; `count(name)` is told of waits and losses, `observe(name, label, seconds)` how long."""
 
-    def __init__(self, client: AsyncClient, count: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        client: AsyncClient,
+        count: Callable[[str], None],
+        observe: Callable[[str, str, float], None] = lambda name, label, value: None,
+    ) -> None:
         self._client = client
         self._count = count
+        self._observe = observe
         self._queues: dict[str, asyncio.Queue[_Outgoing]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -133,7 +139,9 @@ class RoomSender:
             return True
         if answer.status_code == "M_LIMIT_EXCEEDED":
             self._count("matrix_rate_limited")
-            return _bounded((answer.retry_after_ms or 0) / 1000)
+            wait = _bounded((answer.retry_after_ms or 0) / 1000)
+            self._observe("matrix_rate_limit_wait_seconds", "", wait)
+            return wait
         log.warning("the homeserver refused an event: %s", answer.status_code)
         self._count("matrix_send_refused")
         return False

@@ -3,6 +3,10 @@ step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
+
+from control.protocol import names
+from control.protocol.callbook import DTLS, ICE, Record
 
 QUIET_S = 8.0
 """Clients check their path every 2.5 to 5 s; after this something is wrong. Lower: false alarms."""
@@ -11,6 +15,10 @@ SILENT_S = 3.0
 LOSSY = 0.05
 """Loss from which people notice."""
 DISTANT_MS = 400.0
+_NOTHING_ARRIVES: Final = (
+    "Open the media ports (UDP) in the firewall; behind a NAT set [media].advertise to the address people"
+    " reach; `sotto doctor` tests both."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +83,7 @@ def _path(facts: MemberFacts) -> Iterator[Finding]:
         yield Finding(
             "error",
             "The call was answered, but not one packet of theirs has arrived.",
-            "Open the media ports (UDP) in the firewall; behind a NAT set [media].advertise to the address"
-            " people reach; `sotto doctor` tests both.",
+            _NOTHING_ARRIVES,
         )
     elif facts.heard_s > QUIET_S:
         yield Finding(
@@ -149,3 +156,50 @@ def _receives(facts: MemberFacts) -> Iterator[Finding]:
             f"{facts.lost:.0%} of what is sent to them is lost.",
             "A weak radio link, or a queue that overflows on their side.",
         )
+
+
+_REFUSED: Final[dict[str, str]] = {
+    names.STALE: "The homeserver brought the call late: look at sotto_matrix_sync_age_seconds and its load.",
+    names.TICKET_EXPIRED: "Their clock, or this machine's, is wrong: `sotto doctor` looks at this one.",
+    names.TICKET_MISSING: "They called the bot as if it were a person: join from a room's conference.",
+    names.NOT_ALLOWED: "[server].allowed_servers does not name their homeserver.",
+    names.CONFERENCE_UNKNOWN: "It has ended: they start another in the room.",
+    names.FULL: "More workers, or fewer in one conference; docs/operations.md has the sizes.",
+    names.SHUTTING_DOWN: "The server is being stopped; they join again in a minute.",
+    "draining": "`sotto drain --off` lets new conferences in again.",
+    names.INVITE_MALFORMED: "Their client says what this server does not understand: which version is it?",
+}
+"""What an operator can do about a refusal; what is not here is for the client to mend."""
+_ENDED: Final[dict[str, tuple[str, str, str]]] = {
+    "hangup": ("ok", "They left.", ""),
+    "closed": ("ok", "Their client closed the connection.", ""),
+    names.REPLACED: ("ok", "Their device joined again with a new call.", ""),
+    names.SHUTTING_DOWN: ("warning", "The server was stopped.", ""),
+    names.DTLS_FAILED: (
+        "error",
+        "The encrypted connection (DTLS) or its data channel did not come about.",
+        "Something on their path eats larger UDP packets: a VPN with a small MTU, or a filter.",
+    ),
+}
+
+
+def explain_past(record: Record, now: float) -> list[Finding]:
+    """Of a call that is not there any more, or never was let in."""
+    ago = f"{now - (record.ended_at if record.ended_at is not None else record.began):.0f} s ago"
+    if record.refused:
+        fix = _REFUSED.get(record.code, "They are told the same; their client offers to try again.")
+        return [Finding("error", f"Refused {ago} ({record.code}): {record.text}", fix)]
+    if record.code == names.ICE_FAILED and ICE not in record.at:
+        return [
+            Finding(
+                "error",
+                f"Ended {ago}: the call was answered, but not one packet of theirs has arrived.",
+                _NOTHING_ARRIVES,
+            )
+        ]
+    if record.code == names.ICE_FAILED and DTLS in record.at:
+        text = f"Ended {ago}: nothing came from them for 30 s."
+        return [Finding("error", text, "Their network or device went away; they can join again.")]
+    code = names.DTLS_FAILED if record.code == names.ICE_FAILED else record.code
+    level, text, fix = _ENDED.get(code, ("warning", f"They were put out ({record.code}).", ""))
+    return [Finding(level, f"Ended {ago}: {text}", fix)]

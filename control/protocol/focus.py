@@ -12,6 +12,7 @@ from control.protocol import names, proving
 from control.protocol.admission import TicketError
 from control.protocol.allocation import Randomness, WorkerPlace
 from control.protocol.call import State
+from control.protocol.callbook import CHANNEL, DTLS, ICE, PICTURE, CallBook
 from control.protocol.channel import handle_message_untrusted
 from control.protocol.checked import ContentError, user_id
 from control.protocol.conference import Conference, Settings
@@ -40,6 +41,7 @@ from control.protocol.events import (
     PeerClosed,
     RowsFreed,
     Shutdown,
+    SinkSwitched,
     Speaking,
     SuppliesLeft,
     TransportConnected,
@@ -47,7 +49,7 @@ from control.protocol.events import (
     WorkerBusy,
     WorkerStarted,
 )
-from control.protocol.invites import Invites, Refusals
+from control.protocol.invites import Invites, Refusals, call_id_untrusted
 from control.protocol.media import handle_media
 from control.protocol.member import Member
 from control.protocol.overload import Load, Scarcity, Shed, Supplies
@@ -60,6 +62,8 @@ from control.protocol.sdp import Fingerprint, SdpError
 from control.protocol.sdp_agreement import Features
 from control.protocol.tokens import bearer_untrusted
 
+_PHASE_OF = {TransportConnected: ICE, HandshakeDone: DTLS, ChannelOpened: CHANNEL, SinkSwitched: PICTURE}
+_USER_ID_MAX = 255  # Matrix's own limit; a refused sender may be anything
 _SHUTTING_DOWN = "The focus is shutting down: join again in a minute."
 _DRAINING = "This focus takes no new conferences now: start it later, or with another focus."
 
@@ -106,6 +110,7 @@ class Focus:
         # What the next control process has to know: by worker, and which conferences something happened in.
         self._notes = [Notes() for _ in config.places]
         self._touched: dict[Conference, bool] = {}  # is it still there?
+        self.book = CallBook()
         self._stopping = False
         self.draining = False  # no new conferences; those that go on go on
 
@@ -140,6 +145,7 @@ class Focus:
             effects = []
         elif (found := self._by_transport.get(event.transport)) is not None:
             effects = _transport_event(*found, event, event.transport, now)
+            self._book_phase(found[1], event, now)
             if not isinstance(event, MediaEvent):
                 self._take_note(*found)
                 effects += proving.settle(found[0], now)
@@ -149,7 +155,7 @@ class Focus:
                 self._touch(found[0])
         else:
             effects = [CountMetric("events_ignored", "transport")]
-        return self._forget_closed(effects)
+        return self._forget_closed(effects, now)
 
     def read_back(self, worker: int, notes: Mapping[str, Any], now: float) -> list[Effect]:
         """Goes on with the conferences of a worker as a former control process noted them.
@@ -205,7 +211,7 @@ class Focus:
             if conference.forgotten(now):
                 del self.conferences[key], self._due[conference]
                 self._touched[conference] = False
-        return self._forget_closed(effects)
+        return self._forget_closed(effects, now)
 
     def _matrix(self, event: MatrixCallEvent, now: float) -> list[Effect]:
         try:
@@ -213,7 +219,7 @@ class Focus:
             content = parse_matrix_untrusted(event.type, event.content)
         except ContentError as error:
             if event.type == names.INVITE:
-                return self._refusals.refuse(event, error.code, error.message, error.code, now)
+                return self._refuse(event, error.code, error.message, error.code, now)
             return [CountMetric("matrix_events_refused", error.code)]
         if isinstance(content, Unknown):
             return [CountMetric("matrix_events_ignored", "type")]
@@ -231,19 +237,21 @@ class Focus:
         if invite.invitee not in (None, self._settings.user_id):
             return [CountMetric("matrix_events_ignored", "invitee")]
         if self._stopping:
-            return self._refusals.refuse(event, names.SHUTTING_DOWN, _SHUTTING_DOWN, names.SHUTTING_DOWN, now)
+            return self._refuse(event, names.SHUTTING_DOWN, _SHUTTING_DOWN, names.SHUTTING_DOWN, now)
         known = (
             invite.join is not None and (invite.join.creator, invite.join.conference_id) in self.conferences
         )
         if self.draining and not known:
-            return self._refusals.refuse(event, names.SHUTTING_DOWN, _DRAINING, "draining", now)
+            return self._refuse(event, names.SHUTTING_DOWN, _DRAINING, "draining", now)
         try:
             conference, member, effects = self._invites.admit_untrusted(event, invite, now)
         except (ContentError, SdpError) as error:
             label = error.label if isinstance(error, TicketError) else error.code
-            return self._refusals.refuse(event, error.code, error.message, label, now)
+            return self._refuse(event, error.code, error.message, label, now)
         self._by_transport[member.transport.id] = conference, member
         self._by_call[event.room_id, event.sender, invite.call_id] = conference, member
+        where = f"conference {conference.number}, member {member.number}"
+        self.book.answered(invite.call_id, event.sender, event.age_ms, where, now)
         effects += proving.settle(conference, now)
         self._touch(conference)
         return effects
@@ -325,10 +333,26 @@ class Focus:
             self._take_note(conference, member)
             self._touch(conference)
             said = {"member": member.number, "answer": {"type": "answer", "sdp": answer}, names.METADATA: {}}
-            return said, self._forget_closed(effects)
+            return said, self._forget_closed(effects, now)
         raise ContentError(
             names.RESUME_UNKNOWN, "The focus does not know this membership any more: join again."
         )
+
+    def _refuse(
+        self, event: MatrixCallEvent, code: str, message: str, label: str, now: float
+    ) -> list[Effect]:
+        call_id = call_id_untrusted(event)
+        if call_id is not None:
+            booked = label if label == "draining" else code
+            self.book.refused(call_id, event.sender[:_USER_ID_MAX], event.age_ms, booked, message, now)
+        return self._refusals.refuse(event, code, message, label, now)
+
+    def _book_phase(self, member: Member, event: Event, now: float) -> None:
+        phase = _PHASE_OF.get(type(event))
+        if isinstance(event, SinkSwitched) and (event.source is None or not member.shows(event.sink)):
+            return
+        if phase is not None:
+            self.book.reached(member.call.call_id, phase, now)
 
     def _touch(self, conference: Conference) -> None:
         self._due[conference] = conference.next_timeout()
@@ -339,7 +363,7 @@ class Focus:
         for connection in member.connections:
             self._by_transport[connection.id] = conference, member
 
-    def _forget_closed(self, effects: Sequence[Effect]) -> list[Effect]:
+    def _forget_closed(self, effects: Sequence[Effect], now: float) -> list[Effect]:
         """Whoever left, whatever the way, is told by the transport that is to be closed."""
         for effect in effects:
             if isinstance(effect, CloseTransport) and (
@@ -348,6 +372,7 @@ class Focus:
                 conference, member = found
                 call = member.call
                 if member.number not in conference.members:
+                    self.book.ended(effects, effect, call.call_id, now)
                     self._by_call.pop((call.room_id, call.user_id, call.call_id), None)
         return list(effects)
 

@@ -129,7 +129,7 @@ class Refusals:
     def refuse(self, event: MatrixCallEvent, code: str, message: str, label: str, now: float) -> list[Effect]:
         """Counts, and answers unless the sender has been answered too often or has long given up."""
         effects: list[Effect] = [CountMetric("invites_refused", label)]
-        call_id = _call_id_untrusted(event)
+        call_id = call_id_untrusted(event)
         too_old = event.age_ms > limits.INVITE_LIFETIME_MAX_MS + limits.STALE_REPLY_MS
         if call_id is None or too_old or not self._may_answer(event.sender, now):
             return effects
@@ -147,7 +147,7 @@ class Refusals:
         return budget.spend(now) is Verdict.PASS
 
 
-def _call_id_untrusted(event: MatrixCallEvent) -> str | None:
+def call_id_untrusted(event: MatrixCallEvent) -> str | None:
     """What a refusal has to name; None when the event has none that could be repeated."""
     try:
         return identifier(event.content.get("call_id"), "call_id")

@@ -108,6 +108,12 @@ class Member:
     def user_id(self) -> str:
         return self.call.user_id
 
+    def shows(self, handle: int) -> bool:
+        """Is this one of its slots for pictures?"""
+        transport = self.transport
+        slot = next((mid for mid, sink in transport.sinks.items() if sink.row.handle == handle), None)
+        return any(each.mid == slot and each.kind == "video" for each in transport.agreement.slots)
+
     @property
     def channel_open(self) -> bool:
         return self.call.state is State.OPEN

@@ -326,6 +326,11 @@ export class Conference {
         this.onchange();
     }
 
+    /** Of the latest call to the focus. */
+    get callId(): string | null {
+        return this.#entered?.call.callId ?? this.#entry.callId;
+    }
+
     #fail(trouble: Trouble): void {
         if (this.phase === "left" || this.phase === "failed") return;
         this.trouble = trouble;

@@ -71,6 +71,11 @@ export class Entry {
         }
     }
 
+    /** Of the latest call, whether or not it was answered. */
+    get callId(): string | null {
+        return this.#call?.callId ?? null;
+    }
+
     /** The person left before there was an answer. */
     async cancel(): Promise<void> {
         this.#cancelled = true;

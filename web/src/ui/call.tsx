@@ -2,7 +2,7 @@ import { useCallback, useState } from "preact/hooks";
 import type { App } from "../app.ts";
 import { Controls } from "./controls.tsx";
 import { Details } from "./details.tsx";
-import { Problem, Waiting } from "./parts.tsx";
+import { CallNumber, Problem, Waiting } from "./parts.tsx";
 import { useShortcuts } from "./shortcuts.ts";
 import { Stage } from "./stage.tsx";
 
@@ -21,6 +21,7 @@ export function Call({ app }: { app: App }) {
                 <div class="card narrow">
                     <h1>{conference.member === null ? "Could not join" : "The call ended"}</h1>
                     <Problem trouble={conference.trouble} />
+                    <CallNumber callId={conference.callId} />
                     <div class="row">
                         <button class="primary" onClick={() => void app.again()}>
                             Join again

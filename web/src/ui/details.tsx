@@ -3,6 +3,7 @@ import type { App } from "../app.ts";
 import type { Conference } from "../conference/conference.ts";
 import { Devices } from "./devices.tsx";
 import { Icon } from "./icons.tsx";
+import { CallNumber } from "./parts.tsx";
 import { encryptionLine, receivingRows, sendingRows, viewerLine } from "./figures.ts";
 import { displayName } from "../matrix/rooms.ts";
 import { setShortcuts, shortcutsOn } from "./shortcuts.ts";
@@ -58,6 +59,7 @@ export function Details({ app, conference, close }: { app: App; conference: Conf
             </section>
             <section>
                 <h3>More</h3>
+                <CallNumber callId={conference.callId} />
                 <Floating />
                 <Share app={app} />
                 <Shortcuts />

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { explain, type Trouble } from "../protocol/errors.ts";
+import { reference } from "../protocol/reference.ts";
 import { Icon, type IconName } from "./icons.tsx";
 
 export function Brand() {
@@ -44,6 +45,13 @@ export function Problem({ trouble, children }: { trouble: Trouble | null; childr
             </div>
         </div>
     );
+}
+
+/** What people read out to whoever runs the server, who finds their call by it. */
+export function CallNumber({ callId }: { callId: string | null }) {
+    const [number, setNumber] = useState("");
+    useEffect(() => void (callId !== null && reference(callId).then(setNumber)), [callId]);
+    return number ? <p class="hint call-number">Call number {number}: whoever runs the server can look it up.</p> : null;
 }
 
 interface RoundProps {
