@@ -398,9 +398,7 @@ def test_metadata_may_not_change_a_source() -> None:
         (["a=ssrc:7 cname:x", "a=ssrc:8 cname:x"], None),
     ],
 )
-def test_one_encoding_is_known_by_its_ssrc(
-    lines: list[str], declared: tuple[int, int] | None
-) -> None:
+def test_one_encoding_is_known_by_its_ssrc(lines: list[str], declared: tuple[int, int] | None) -> None:
     """Also where the offer has no mid header extension; without either it is refused."""
     plain = re.sub(r"a=(simulcast|rid|extmap:10|extmap:11)\b.*\r\n", "", BASE)
     plain = section(plain, 1, "a=rtcp-mux\r\n", "".join(f"{line}\r\n" for line in ["a=rtcp-mux", *lines]))
