@@ -33,6 +33,7 @@ class Options:
     service: str | None = None
     feedback: bool = False
     to_device: bool = False
+    sealed: bool = False  # sealed RTP wherever both sides can
 
 
 class Attendance:
@@ -54,6 +55,7 @@ class Attendance:
             sources += ["camera"] if send.has_picture else []
         self._entry = Entry(homeserver, sources, self._hung_up)
         self._entry.feedback = options.feedback
+        self._entry.sealed = options.sealed
         self.membership = Membership(self._entry, send, tell)
         self.membership.connections.service = options.service
         for sink in sinks:

@@ -72,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to-device", action="store_true", default=None, help="give keys from device to device"
     )
     parser.add_argument("--feedback", action="store_true", help="tell when each packet came (slow networks)")
+    parser.add_argument(
+        "--sealed", action="store_true", help="sealed RTP among those who can, frames for others"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
 
 
@@ -156,6 +159,7 @@ async def _take_part(
         another=options.another,
         voice=options.voice,
         members=options.members,
+        sealed=options.sealed,
         say=terminal.say,
     )
     try:
@@ -251,7 +255,7 @@ def _print_statistics(conference: Conference, terminal: Terminal) -> None:
         size = "" if tile.size is None else f" {tile.size[0]}x{tile.size[1]}"
         refused = "".join(f", {count} {verdict.value}" for verdict, count in tile.refused.items())
         terminal.say(
-            f"  from {tile.member} {names.SOURCES[tile.source]}{size}: {tile.opened} frames, "
+            f"  from {tile.member} {names.SOURCES[tile.source]}{size} ({tile.form}): {tile.opened} frames, "
             f"{tile.rate:.1f}/s, {tile.bytes} bytes{refused}"
         )
     for sent in figures.sent:

@@ -62,6 +62,7 @@ class Conference:
         another: bool = False,
         voice: bool = False,
         members: int | None = None,
+        sealed: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> "Conference":
         """Returns once we are inside; Trouble says why not.
@@ -73,7 +74,7 @@ class Conference:
         what is being done. `feedback`: tell when each packet came, so that a slow network is noticed before
         it loses any; not on a machine that is busy. `conference`: the id of one of several that run, not the
         newest. `another`: begin one whatever runs; `voice` and `members`: of one that is begun, for sound
-        alone, and for so many devices.
+        alone, and for so many devices. `sealed`: sealed RTP wherever both sides can.
         """
         address = service if service is not None and service.startswith("https:") else None
         if service is not None:
@@ -89,7 +90,7 @@ class Conference:
                 raise Trouble("room_not_encrypted", "The room is not encrypted, so it keeps no secrets.")
             conference_room = ConferenceRoom(server, room_id)
             await conference_room.load()
-            options = Options(service, feedback, bool(to_device))
+            options = Options(service, feedback, bool(to_device), sealed)
             self = cls(server, conference_room, send, options)
             wish = Wish(start, another, conference, focus, address, voice, members)
             await self._attendance.enter(wish, say)

@@ -74,6 +74,7 @@ class Entry:
         self.stream_id = secrets.token_hex(8)
         self.offerer: Offerer | None = None
         self.feedback = False  # transport-wide, about what comes
+        self.sealed = False  # sealed RTP besides frames
         self.call: FocusCall | None = None
 
     @property
@@ -84,7 +85,9 @@ class Entry:
     def new_offerer(self, transport: Transport) -> Offerer:
         """For a connection of its own, with as many slots as the one before has."""
         pairs = limits.FIRST_SLOT_PAIRS if self.offerer is None else self.offerer.pairs
-        return Offerer(transport, self.stream_id, self.sources, pairs, transport_cc=self.feedback)
+        return Offerer(
+            transport, self.stream_id, self.sources, pairs, transport_cc=self.feedback, sealed=self.sealed
+        )
 
     async def call_focus(self, entitled: Pass, link: Link, say: Say) -> Answer:
         """One attempt; Trouble with the focus's code when it refuses."""

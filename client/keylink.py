@@ -20,6 +20,7 @@ from client.protocol.events import (
     read_key_request_untrusted,
     read_media_keys_untrusted,
 )
+from client.sealed.sending import PacketSealer
 from client.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class KeyLink:
             conference_id, self.own, self.keyring, lambda user: homeserver.joined(room_id, user)
         )
         self.sealers: dict[int, Sealer] = {}
+        self._packet_sealers: dict[int, PacketSealer] = {}
         self._begun = False
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,6 +69,9 @@ class KeyLink:
 
     def sealer(self, source: int) -> Sealer:
         return self.sealers.setdefault(source, Sealer(self.exchange.number, source))
+
+    def packet_sealer(self, source: int) -> PacketSealer:
+        return self._packet_sealers.setdefault(source, PacketSealer(self.exchange.number, source))
 
     def close(self) -> None:
         self._homeserver.inbox.on_event.remove(self._event)
@@ -149,6 +154,7 @@ class KeyLink:
             elif action is not None:
                 for source, base in action.keys.items():
                     self.sealer(source).use(base)
+                    self.packet_sealer(source).use(base)
             else:
                 await self._wait(self.own.due)
 

@@ -193,8 +193,11 @@ class Membership:
                 assert self._receiver is not None
                 self._receiver.mapped(message)
                 self._negotiation.more_slots(len(self.members) - 1)
-            case messages.Send(sources):
-                self._send_wanted(sources)
+            case messages.Send():
+                self._send_wanted(message)
+            case messages.Sealed():
+                assert self._receiver is not None
+                self._receiver.sealed.assigned(message)
             case messages.Speakers(speaking, dominant):
                 here = tuple(number for number in speaking if number in self.members)
                 self._tell(Speaking(here, dominant if dominant in self.members else None))
@@ -263,10 +266,9 @@ class Membership:
             if slot.member is not None and slot.source is not None:
                 self._tell(LayerChanged(slot.member, slot.source, layer.encoding, layer.temporal))
 
-    def _send_wanted(self, sources: Mapping[str, Mapping[str, messages.Encoding]]) -> None:
-        if self.senders.camera is not None:
-            self.senders.camera.want(sources.get("camera", {}))
-        for source, encodings in sources.items():
+    def _send_wanted(self, told: messages.Send) -> None:
+        self.senders.want(told)
+        for source, encodings in told.sources.items():
             self._tell(Wanted(source, tuple(rid for rid, each in encodings.items() if each.active)))
 
     def _negotiated(self, sdp: str | None, code: str, text: str) -> None:

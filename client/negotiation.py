@@ -6,8 +6,9 @@ from client.keylink import KeyLink
 from client.media.sources import Source
 from client.protocol import limits, messages, names
 from client.receiving import Receiver
+from client.sealed.sending import sealed_streams
 from client.sending import CameraSender, MicrophoneSender, Senders
-from client.transport.sdp import read_answer_untrusted
+from client.transport.sdp import Answer, Offerer, read_answer_untrusted
 
 
 class Negotiation:
@@ -42,12 +43,30 @@ class Negotiation:
         assert link is not None
         assert link.answer is not None
         receiver.answered(link.answer, second)
-        senders, send = self._senders, self._connections.send
-        if self._source is None or senders.camera or senders.microphone:
+        if self._source is None:
             return
+        if not self._senders.camera and not self._senders.microphone:
+            self._make_senders(offerer, link.answer, keys)
+        self._seal(offerer, link.answer, keys)
+
+    def _seal(self, offerer: Offerer, answer: Answer, keys: KeyLink) -> None:
+        """The SSRCs of sealed forms are the focus's, and others for each connection."""
         for line in offerer.lines:
-            section = link.answer.sections.get(line.mid)
-            if section is None or section.direction != "recvonly":
+            section = answer.sections.get(line.mid)
+            sender = self._senders.camera if line.role == "camera" else self._senders.microphone
+            if line.sealed != "send" or section is None or sender is None:
+                continue
+            given = {ssrc for ssrc, _ in section.sealed_ssrcs.values()}
+            if given != {stream.ssrc for stream in sender.sealed_streams.values()}:
+                sealer = keys.packet_sealer(names.SOURCES.index(line.role))
+                sender.use_sealed(sealed_streams(section, sealer))
+
+    def _make_senders(self, offerer: Offerer, answer: Answer, keys: KeyLink) -> None:
+        assert self._source is not None
+        senders, send = self._senders, self._connections.send
+        for line in offerer.lines:
+            section = answer.sections.get(line.mid)
+            if section is None or section.direction != "recvonly" or line.sealed:
                 continue
             sealer = keys.sealer(names.SOURCES.index(line.role))
             if line.role == "camera":

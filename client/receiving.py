@@ -18,6 +18,7 @@ from client.rtp.receive import (
     from_retransmission_untrusted,
 )
 from client.rtp.vp8 import picture_size
+from client.sealed.receiving import SealedReceiver, SealedSlot
 from client.statistics import Statistics, Tile
 from client.transport.sdp import Answer, Answered
 
@@ -61,6 +62,9 @@ class Slot:
         return isinstance(self.frames, VideoSlot) and self.frames.wants_key_frame and not self.without_key
 
 
+AnySlot = Slot | SealedSlot
+
+
 class Receiver:
     """`send` takes RTCP; `changed` is told of a tile whose state is new."""
 
@@ -78,6 +82,7 @@ class Receiver:
         self._by_ssrc: dict[int, Slot] = {}
         self._repairs: dict[int, Slot] = {}
         self._by_mid: dict[str, Slot] = {}
+        self.sealed = SealedReceiver(keyring, self._note, self._deliver, statistics.count)
         self._feedback_id: int | None = None
         self._arrivals: dict[int, int] = {}
         self._unwrap_feedback = Unwrapper(16)
@@ -94,7 +99,10 @@ class Receiver:
             self._by_mid = {}
             self._arrivals.clear()
             self._unwrap_feedback = Unwrapper(16)
+        self.sealed.answered(answer)
         for mid, section in answer.sections.items():
+            if section.sealed and "transport-cc" in section.feedback:
+                self._feedback_id = section.extensions.get("transport_cc", self._feedback_id)
             if section.direction != "sendonly" or section.ssrc is None or mid in self._by_mid:
                 continue
             slot = Slot(section, section.ssrc)
@@ -112,6 +120,7 @@ class Receiver:
 
     def keys_arrived(self, member: int) -> None:
         """A picture that waited for them is asked for at once."""
+        self.sealed.keys_arrived(member)
         for slot in self._by_mid.values():
             if slot.without_key and (slot.mapped is None or slot.mapped[0] == member):
                 slot.without_key = False
@@ -124,8 +133,10 @@ class Receiver:
     def rtp_untrusted(self, data: bytes, current: bool = True) -> None:
         """`current`: not over a connection that was left."""
         now = time.monotonic()
+        sealed = self.sealed.is_sealed(int.from_bytes(data[8:12], "big"))
         try:
-            packet = read_rtp_untrusted(data)
+            # Of a sealed packet only the header: its padding is in what is sealed.
+            packet = read_rtp_untrusted(bytes((data[0] & 0xDF,)) + data[1:] if sealed else data)
         except PacketError:
             return self._statistics.count("rtp malformed")
         if (
@@ -136,6 +147,8 @@ class Receiver:
             self._arrivals.setdefault(
                 self._unwrap_feedback(int.from_bytes(number, "big")), time.monotonic_ns() // 1000
             )
+        if sealed:
+            return self.sealed.push_untrusted(data, now)
         slot = self._by_ssrc.get(packet.ssrc)
         if slot is None and (slot := self._repairs.get(packet.ssrc)) is not None:
             repeated = from_retransmission_untrusted(packet, slot.ssrc, slot.section.payload_type)
@@ -152,7 +165,8 @@ class Receiver:
         return None
 
     def sender_report(self, report: rtcp.SenderReport) -> None:
-        if (slot := self._by_ssrc.get(report.ssrc)) is not None:
+        slot = self._by_ssrc.get(report.ssrc) or self.sealed.of_ssrc(report.ssrc)
+        if slot is not None:
             slot.reception.sender_report(report, time.monotonic())
 
     def _frame(self, slot: Slot, frame: Frame) -> None:
@@ -166,6 +180,9 @@ class Receiver:
                 slot.frames.frames_were_lost()
             return
         slot.without_key = False
+        self._deliver(slot, frame, opened)
+
+    def _deliver(self, slot: AnySlot, frame: Frame, opened: Opened) -> None:
         received = ReceivedFrame(
             opened.member,
             names.SOURCES[opened.source],
@@ -178,7 +195,7 @@ class Receiver:
         for sink in self.sinks:
             sink(received)
 
-    def _note(self, slot: Slot, frame: Frame, opened: Opened) -> None:
+    def _note(self, slot: AnySlot, frame: Frame, opened: Opened) -> None:
         member, source = opened.member, opened.source
         if not member:
             if slot.mapped is None:
@@ -188,6 +205,7 @@ class Receiver:
             return self._statistics.count("frames of too many")
         tile = self._statistics.tiles.setdefault((member, source), Tile(member, source))
         if opened.verdict == Verdict.OPENED:
+            tile.form = names.SEALED_FORM if isinstance(slot, SealedSlot) else names.FRAMES_FORM
             tile.first_at = tile.first_at or frame.arrived
             tile.last_at = frame.arrived
             tile.opened += 1
@@ -212,6 +230,9 @@ class Receiver:
         for slot in self._by_mid.values():
             if isinstance(slot.frames, VideoSlot):
                 self._repair(slot, slot.frames, now)
+        for sealed in self.sealed.carried():
+            if isinstance(sealed.frames, VideoSlot):
+                self._repair(sealed, sealed.frames, now)
         if now - self._feedback_at >= limits.FEEDBACK_S and self._arrivals:
             self._feedback_at = now
             self._feedback()
@@ -219,9 +240,12 @@ class Receiver:
             self._report_at = now
             self._report(now)
 
-    def _repair(self, slot: Slot, frames: VideoSlot, now: float) -> None:
+    def _repair(self, slot: AnySlot, frames: VideoSlot, now: float) -> None:
         for frame in frames.give_up(now):
-            self._frame(slot, frame)
+            if isinstance(slot, SealedSlot):
+                self.sealed.frame(slot, frame)
+            else:
+                self._frame(slot, frame)
         if sequences := frames.to_ask(now):
             self._statistics.count("asked again", len(sequences))
             self._send(
@@ -233,7 +257,8 @@ class Receiver:
             self._send(rtcp.write_receiver_report(self._ssrc, ()) + rtcp.write_pli(self._ssrc, slot.ssrc))
 
     def _report(self, now: float) -> None:
-        blocks = [slot.reception.block(now) for slot in self._by_mid.values()]
+        every: list[AnySlot] = [*self._by_mid.values(), *self.sealed.slots()]
+        blocks = [slot.reception.block(now) for slot in every]
         known = [block for block in blocks if block is not None]
         for start in range(0, len(known), 31):
             report = rtcp.write_receiver_report(self._ssrc, known[start : start + 31])

@@ -3,17 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from client.keys.frames import Sealer
 from client.media.codec import PictureEncoder, SoundEncoder, level
 from client.media.sources import Picture, Sound, Source
-from client.protocol import limits
-from client.protocol.messages import Encoding
+from client.protocol import limits, names
+from client.protocol.messages import Encoding, Send
 from client.rtp import rtcp
 from client.rtp.send import Retransmission, SendStream
-from client.rtp.vp8 import packetise
+from client.rtp.vp8 import is_key_frame, packetise
+from client.sealed.sending import SealedStream
 from client.statistics import Sent
 from client.transport.sdp import Answered
 
@@ -51,6 +53,23 @@ class _Layer:
     key_wanted: bool = True
     picture_id: int = 0
     last_at: float = -1e9
+    sealed: SealedStream | None = None
+    sealed_wanted: Encoding = field(default_factory=lambda: Encoding(False))
+
+    @property
+    def both(self) -> Encoding:
+        """What is encoded once for both forms: the least that either wants."""
+        active = [each for each in (self.wanted, self.sealed_wanted) if each.active]
+        if len(active) < 2:
+            return active[0] if active else Encoding(False)
+        bitrates = [each.max_bitrate for each in active if each.max_bitrate]
+        framerates = [each.max_framerate for each in active if each.max_framerate]
+        return Encoding(
+            True,
+            min(bitrates, default=None),
+            max(each.scale_down_by for each in active),
+            min(framerates, default=None),
+        )
 
 
 class CameraSender:
@@ -66,13 +85,26 @@ class CameraSender:
     def streams(self) -> Mapping[str, SendStream]:
         return {rid: layer.stream for rid, layer in self._layers.items()}
 
-    def want(self, encodings: Mapping[str, Encoding]) -> None:
+    def want(
+        self, encodings: Mapping[str, Encoding], sealed: Mapping[str, Encoding] = MappingProxyType({})
+    ) -> None:
         """Of P.send, whole: what is not named is off."""
         for rid, layer in self._layers.items():
-            wanted = encodings.get(rid, Encoding(False))
-            if wanted.active and not layer.wanted.active:
+            wanted, sealed_wanted = encodings.get(rid, Encoding(False)), sealed.get(rid, Encoding(False))
+            begins = wanted.active and not layer.wanted.active
+            if begins or (sealed_wanted.active and not layer.sealed_wanted.active):
                 layer.key_wanted = True
-            layer.wanted = wanted
+            layer.wanted, layer.sealed_wanted = wanted, sealed_wanted
+
+    def use_sealed(self, streams: Mapping[str, SealedStream]) -> None:
+        """New ones: of a connection of their own."""
+        for rid, layer in self._layers.items():
+            layer.sealed = streams.get(rid)
+        self.key_frame()
+
+    @property
+    def sealed_streams(self) -> Mapping[str, SealedStream]:
+        return {rid: layer.sealed for rid, layer in self._layers.items() if layer.sealed is not None}
 
     def key_frame(self) -> None:
         """Of all encodings: receivers change between them."""
@@ -100,37 +132,43 @@ class CameraSender:
     def _due(self, picture: Picture) -> list[_Layer]:
         due = []
         for layer in self._layers.values():
-            rate = min(layer.wanted.max_framerate or 1000, NOMINAL[layer.rid].rate)
-            if layer.wanted.active and picture.at - layer.last_at >= 0.9 / rate:
+            rate = min(layer.both.max_framerate or 1000, NOMINAL[layer.rid].rate)
+            if layer.both.active and picture.at - layer.last_at >= 0.9 / rate:
                 layer.last_at = picture.at
                 due.append(layer)
         return due
 
     def _encode(self, layer: _Layer, picture: Picture) -> bytes:
         nominal = NOMINAL[layer.rid]
-        scale = nominal.divisor * layer.wanted.scale_down_by
+        scale = nominal.divisor * layer.both.scale_down_by
         width = max(16, int(self._source.width / scale) // 2 * 2)
         height = max(16, int(self._source.height / scale) // 2 * 2)
-        rate = min(self._source.rate, layer.wanted.max_framerate or 1000, nominal.rate)
+        rate = min(self._source.rate, layer.both.max_framerate or 1000, nominal.rate)
         key, layer.key_wanted = layer.key_wanted, False
         return layer.encoder.encode(picture, width, height, self._bitrate(layer), rate, key)
 
     def _bitrate(self, layer: _Layer) -> int:
-        wanted = layer.wanted.max_bitrate or NOMINAL[layer.rid].bitrate
+        wanted = layer.both.max_bitrate or NOMINAL[layer.rid].bitrate
         if self._remb is None:
             return wanted
-        active = [each for each in self._layers.values() if each.wanted.active]
-        total = sum(each.wanted.max_bitrate or NOMINAL[each.rid].bitrate for each in active)
+        active = [each for each in self._layers.values() if each.both.active]
+        total = sum(each.both.max_bitrate or NOMINAL[each.rid].bitrate for each in active)
         share = max(60_000, self._remb - AUDIO_BPS) / max(1, total)
         return max(30_000, int(wanted * min(1.0, share)))
 
     async def _ship(self, layer: _Layer, picture: Picture, data: bytes) -> None:
+        picture_id, layer.picture_id = layer.picture_id, layer.picture_id + 1 & 0x7FFF
+        if layer.sealed is not None and layer.sealed_wanted.active:
+            payloads = packetise(data, picture_id)
+            now, key = time.monotonic(), is_key_frame(data)
+            for packet in layer.sealed.frame_packets(payloads, picture.at, now, key):
+                await self._send(packet)
+        if not layer.wanted.active:
+            return
         sealed = self._sealer.seal(data)
         if sealed is None:
             return
-        payloads = packetise(sealed, layer.picture_id)
-        layer.picture_id = layer.picture_id + 1 & 0x7FFF
-        for packet in layer.stream.packets_of(payloads, picture.at, time.monotonic()):
+        for packet in layer.stream.packets_of(packetise(sealed, picture_id), picture.at, time.monotonic()):
             await self._send(packet)
 
 
@@ -141,11 +179,20 @@ class MicrophoneSender:
         self._source, self._sealer, self._send = source, sealer, send
         self._level_id = section.extensions.get("audio_level")
         self.muted = False
+        self.sealed: SealedStream | None = None
+        self.forms: Collection[str] = (names.FRAMES_FORM,)
         self.stream = _stream(section, None)
 
     @property
     def streams(self) -> Mapping[str, SendStream]:
         return {"": self.stream}
+
+    @property
+    def sealed_streams(self) -> Mapping[str, SealedStream]:
+        return {"": self.sealed} if self.sealed is not None else {}
+
+    def use_sealed(self, streams: Mapping[str, SealedStream]) -> None:
+        self.sealed = next(iter(streams.values()), None)
 
     async def run(self) -> None:
         sounds = self._source.sounds()
@@ -165,15 +212,17 @@ class MicrophoneSender:
     async def _ship(self, encoder: SoundEncoder, sound: Sound, first: bool) -> None:
         loudness = level(sound.samples)
         for data in encoder.encode(sound):
-            sealed = self._sealer.seal(data)
-            if sealed is None:
-                continue
             extra = {}
             if self._level_id is not None:
                 speaks = 0x80 if loudness < 60 else 0
                 extra[self._level_id] = bytes((speaks | loudness,))
             # The marker says that a talk begins (RFC 7587 section 4.1).
-            for packet in self.stream.packets_of([sealed], sound.at, time.monotonic(), extra, marker=first):
+            now, packets = time.monotonic(), []
+            if self.sealed is not None and names.SEALED_FORM in self.forms:
+                packets += self.sealed.packets_of([data], sound.at, now, extra, marker=first)
+            if names.FRAMES_FORM in self.forms and (sealed := self._sealer.seal(data)) is not None:
+                packets += self.stream.packets_of([sealed], sound.at, now, extra, marker=first)
+            for packet in packets:
                 await self._send(packet)
 
 
@@ -207,6 +256,16 @@ class Senders:
             yield from (("camera", rid, stream) for rid, stream in self.camera.streams.items())
         if self.microphone is not None:
             yield from (("audio", rid, stream) for rid, stream in self.microphone.streams.items())
+        for name, sender in (("camera", self.camera), ("audio", self.microphone)):
+            for rid, sealed in sender.sealed_streams.items() if sender is not None else ():
+                yield f"{name} sealed", rid, sealed
+
+    def want(self, told: Send) -> None:
+        """P.send. A source without a sealed form is sent as frames."""
+        if self.camera is not None:
+            self.camera.want(told.sources.get("camera", {}), told.sealed.get("camera", {}))
+        if self.microphone is not None:
+            self.microphone.forms = told.forms.get("audio", (names.FRAMES_FORM,))
 
     def heard(self, message: rtcp.Rtcp) -> list[bytes]:
         """Packets to send again."""

@@ -14,6 +14,7 @@ class Tile:
     source: int
     state: Verdict | None = None
     state_since: float = 0.0
+    form: str = "frames"  # in which it came last: frames, or sealed
     opened: int = 0
     bytes: int = 0
     key_frames: int = 0

@@ -69,6 +69,11 @@ class Keyring:
         step.seen.add(counter)
         return Opened(Verdict.OPENED, *prefix, data=metadata + data)
 
+    def base(self, prefix: Prefix, number: int) -> BaseKey | None:
+        """The base key at a step, for what is derived of it otherwise; None where it cannot be had."""
+        step = self._step(prefix, number)
+        return None if step is None else step.base
+
     def _step(self, prefix: Prefix, number: int) -> _Step | None:
         """Held, or ratcheted forward from an earlier step; None when it cannot be had.
 

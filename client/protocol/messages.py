@@ -88,7 +88,36 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Send:
+    """`sealed`: as `sources`, of sealed forms; `forms` of sources that have one: those somebody is given."""
+
     sources: Mapping[str, Mapping[str, Encoding]]
+    sealed: Mapping[str, Mapping[str, Encoding]] = field(default_factory=dict)
+    forms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEncoding:
+    """`index`: where it stood when this was said, None before its first packet."""
+
+    ssrc: int
+    index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSource:
+    """A source of another that comes sealed, in the section `mid`."""
+
+    member: int
+    source: str
+    mid: str
+    rtx_ssrc: int | None
+    encodings: Mapping[str, SealedEncoding]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    revision: int
+    sources: tuple[SealedSource, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +213,7 @@ Message = (
     | Members
     | Slots
     | Send
+    | Sealed
     | Speakers
     | Layers
     | Viewers

@@ -42,6 +42,7 @@ MISSING_KEY: Final = f"{PREFIX}.missing_key"
 EPOCH: Final = f"{PREFIX}.epoch"
 PROVE: Final = f"{PREFIX}.prove"
 RESUMED: Final = f"{PREFIX}.resumed"
+SEALED: Final = f"{PREFIX}.sealed"
 PING: Final = "m.call.ping"
 PONG: Final = "m.call.pong"
 TRACK_SUBSCRIPTION: Final = "m.call.track_subscription"
@@ -50,6 +51,15 @@ PROOF_HEADING: Final = f"{PREFIX}.ticket-proof"
 EPOCH_HEADING: Final = f"{PREFIX}.epoch-proof"
 TICKET_SALT: Final = b"sotto ticket"
 RATCHET_LABEL: Final = b"SFrame 1.0 Ratchet"
+SEALED_KEY_LABEL: Final = b"org.matrix.msc2359 sealed key "
+SEALED_SALT_LABEL: Final = b"org.matrix.msc2359 sealed salt "
+
+# SDP: a section of sealed RTP, and the SSRCs given to its sender.
+SDP_SEALED: Final = f"{PREFIX}.sealed"
+SDP_SEALED_SSRC: Final = f"{PREFIX}.sealed-ssrc"
+# Forms of a source.
+FRAMES_FORM: Final = "frames"
+SEALED_FORM: Final = "sealed"
 
 # Sources by their number, encodings from low to high.
 SOURCES: Final = ("audio", "camera", "screen", "screen_audio")

@@ -31,6 +31,9 @@ from client.protocol.messages import (
     Ping,
     Proposed,
     Resume,
+    Sealed,
+    SealedEncoding,
+    SealedSource,
     Send,
     Slot,
     Slots,
@@ -42,6 +45,7 @@ from client.protocol.messages import (
 )
 
 _SLOTS_MAX = 64
+_SEALED_MAX = 256
 _MID_MAX = 16
 _MESSAGE_MAX = 1000
 
@@ -66,6 +70,8 @@ def read_message_untrusted(data: str) -> Message:
             return Slots(integer(content.get("revision"), "revision"), tuple(_slot(each) for each in slots))
         case names.SEND:
             return _send(content)
+        case names.SEALED:
+            return _sealed(content)
         case names.SPEAKERS:
             return _speakers(content)
         case names.LAYERS:
@@ -170,11 +176,46 @@ def _slot(value: object) -> Slot:
 
 
 def _send(content: Mapping[str, Any]) -> Send:
+    forms: dict[str, tuple[str, ...]] = {}
+    for name, value in _entries(content, "forms") if "forms" in content else ():
+        forms[_source(name)] = tuple(text(each, "a form") for each in sequence(value, "forms", 8))
+    sealed = _wanted(content, "sealed") if "sealed" in content else {}
+    return Send(_wanted(content, "sources"), sealed, forms)
+
+
+def _wanted(content: Mapping[str, Any], name: str) -> dict[str, dict[str, Encoding]]:
     sources = {}
-    for name, value in _entries(content, "sources"):
+    for source, value in _entries(content, name):
         encodings = mapping(mapping(value, "a source").get("encodings"), "encodings")
-        sources[_source(name)] = {rid: _encoding(encodings[rid]) for rid in names.RIDS if rid in encodings}
-    return Send(sources)
+        sources[_source(source)] = {rid: _encoding(encodings[rid]) for rid in names.RIDS if rid in encodings}
+    return sources
+
+
+def _sealed(content: Mapping[str, Any]) -> Sealed:
+    sources = sequence(content.get("sources"), "sources", _SEALED_MAX)
+    revision = integer(content.get("revision"), "revision", 0, limits.SAFE_INTEGER)
+    return Sealed(revision, tuple(_sealed_source(mapping(each, "a source")) for each in sources))
+
+
+def _sealed_source(entry: Mapping[str, Any]) -> SealedSource:
+    def ssrc(value: object) -> int:
+        return integer(value, "an SSRC", 1, 0xFFFFFFFF)
+
+    encodings = {}
+    for name, value in _entries(entry, "encodings"):
+        encoding = mapping(value, "an encoding")
+        index = encoding.get("index")
+        known = None if index is None else integer(index, "index", 0, (1 << 48) - 1)
+        if name in names.RIDS:
+            encodings[name] = SealedEncoding(ssrc(encoding.get("ssrc")), known)
+    rtx = entry.get("rtx_ssrc")
+    return SealedSource(
+        member(entry.get("member")),
+        _source(entry.get("source")),
+        text(entry.get("mid"), "mid", _MID_MAX),
+        None if rtx is None else ssrc(rtx),
+        encodings,
+    )
 
 
 def _encoding(value: object) -> Encoding:

@@ -65,15 +65,27 @@ class SendStream:
                 marker and index == len(payloads) - 1,
                 extensions={**self._extensions, **(extra or {})},
             )
+            protected = self.protect(packet)
             self._sequence = self._sequence + 1 & 0xFFFF
+            if protected is None:
+                continue
+            packet.payload = protected
             if self.repair is not None:
                 self._history[packet.sequence] = packet
                 while len(self._history) > limits.HISTORY_PACKETS:
                     self._history.popitem(last=False)
             self.packets += 1
-            self.octets += len(payload)
+            self.octets += len(protected)
             made.append(packet.to_bytes())
         return made
+
+    def protect(self, packet: RtpPacket) -> bytes | None:
+        """The payload as it is sent; None: it cannot be. Frames are protected before they are cut."""
+        return packet.payload
+
+    def repeated_extensions(self, packet: RtpPacket) -> Mapping[int, bytes]:
+        """Of its retransmission, beside those of the repair stream."""
+        return {}
 
     def again(self, sequence: int) -> bytes | None:
         """A packet sent before, as its retransmission; None when it is forgotten or cannot be repeated."""
@@ -89,7 +101,7 @@ class SendStream:
             repair.ssrc,
             sequence.to_bytes(2, "big") + packet.payload,
             packet.marker,
-            extensions=repair.extensions,
+            extensions={**repair.extensions, **self.repeated_extensions(packet)},
         )
         repair.sequence = repair.sequence + 1 & 0xFFFF
         return repeated.to_bytes()

@@ -15,6 +15,10 @@ EXTENSIONS: Final = {
     "transport_cc": (3, "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"),
     "mid": (4, "urn:ietf:params:rtp-hdrext:sdes:mid"),
     "rid": (10, "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"),
+    "dependency_descriptor": (
+        12,
+        "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
+    ),
     "repaired_rid": (11, "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"),
 }
 _BY_URI: Final = {uri: name for name, (_, uri) in EXTENSIONS.items()}
@@ -44,6 +48,7 @@ class Line:
     kind: str
     role: str
     slot: bool = False
+    sealed: str = ""  # "send" or "recv": sealed RTP
 
 
 @dataclass
@@ -58,6 +63,7 @@ class Offerer:
     # Offered in slots: the focus then estimates our downlink by when each packet came. We see that late and
     # in clumps where the machine is busy, and it takes that for congestion; without it, loss decides.
     transport_cc: bool = False
+    sealed: bool = False  # each source in its sealed form, too, and those of others
     lines: list[Line] = field(default_factory=list)
     version: int = 0
 
@@ -75,6 +81,11 @@ class Offerer:
         # After the pairs of the first offer: what has no partner there is a loudest slot for the whole call.
         for _ in range(self.loudest if first else 0):
             self._add("audio", "audio", slot=True)
+        if first and self.sealed:
+            for source in self.sources:
+                self._add("audio" if source == "audio" else "video", source, sealed="send")
+            for kind in ("audio", "video"):
+                self._add(kind, kind, sealed="recv")
         self.version += 1
         head = [
             "v=0",
@@ -87,8 +98,8 @@ class Offerer:
         sections = [self._section(line, first=index == 0) for index, line in enumerate(self.lines)]
         return "\r\n".join([*head, *(text for section in sections for text in section)]) + "\r\n"
 
-    def _add(self, kind: str, role: str, slot: bool = False) -> None:
-        self.lines.append(Line(str(len(self.lines)), kind, role, slot))
+    def _add(self, kind: str, role: str, slot: bool = False, sealed: str = "") -> None:
+        self.lines.append(Line(str(len(self.lines)), kind, role, slot, sealed))
 
     def _section(self, line: Line, first: bool) -> list[str]:
         formats = {
@@ -108,15 +119,18 @@ class Offerer:
                 f"a=sctp-port:{SCTP_PORT}",
                 f"a=max-message-size:{limits.MESSAGE_MAX_CHARS}",
             ]
-        simulcast = line.kind == "video" and not line.slot
+        receives = line.slot or line.sealed == "recv"
+        simulcast = line.kind == "video" and not receives
         wanted = ["mid"]
         wanted += ["audio_level"] if line.kind == "audio" else []
         wanted += ["rid", "repaired_rid"] if simulcast else []
-        feedback = line.slot and self.transport_cc
+        wanted += ["dependency_descriptor"] if simulcast and line.sealed else []
+        feedback = receives and self.transport_cc
         wanted += ["transport_cc"] if feedback else []
         lines += [f"a=extmap:{EXTENSIONS[name][0]} {EXTENSIONS[name][1]}" for name in wanted]
-        lines.append("a=recvonly" if line.slot else "a=sendonly")
-        if not line.slot:
+        lines.append("a=recvonly" if receives else "a=sendonly")
+        lines += [f"a={names.SDP_SEALED}:{line.sealed}"] if line.sealed else []
+        if not receives:
             lines.append(f"a=msid:{self.stream_id} {line.role}")
         lines += ["a=rtcp-mux", "a=rtcp-rsize"]
         if line.kind == "audio":
@@ -148,6 +162,8 @@ class Answered:
     ssrc: int | None
     rtx_ssrc: int | None
     rids: tuple[str, ...]
+    sealed: str = ""  # "recv" or "send", as the focus sees it
+    sealed_ssrcs: dict[str, tuple[int, int | None]] = field(default_factory=dict)  # SSRC and RTX by encoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,4 +286,17 @@ def _media(line: Line, formats: Sequence[str], values: dict[str, list[str]]) -> 
         _number(group[1]) if len(group) > 2 else (ssrcs[0] if ssrcs else None),
         _number(group[2]) if len(group) > 2 else None,
         tuple(value.partition(" ")[0] for value in values.get("rid", [])),
+        _one(values, names.SDP_SEALED) or "",
+        _given(values.get(names.SDP_SEALED_SSRC, [])),
     )
+
+
+def _given(values: Sequence[str]) -> dict[str, tuple[int, int | None]]:
+    """SSRCs that the focus gave us."""
+    given: dict[str, tuple[int, int | None]] = {}
+    for value in values:
+        name, *numbers = value.split()
+        if name not in names.RIDS or not 1 <= len(numbers) <= 2:
+            raise AnswerUnusable("an SSRC in the answer is given to nothing")
+        given[name] = _number(numbers[0]), _number(numbers[1]) if len(numbers) > 1 else None
+    return given

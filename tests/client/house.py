@@ -156,9 +156,9 @@ class House:
                 await guest.conference.leave()
             await asyncio.gather(*followers)
 
-    async def enter(self, inside: list[Guest], name: str, send: Source | None) -> Guest:
+    async def enter(self, inside: list[Guest], name: str, send: Source | None, **options: Any) -> Guest:
         """One more, who leaves with the others."""
-        guest = await self.join(name, send)
+        guest = await self.join(name, send, **options)
         inside.append(guest)
         asyncio.get_running_loop().create_task(_follow(guest))
         return guest

@@ -33,6 +33,7 @@ FOCUS = {
     f"{PREFIX}.members": "channel/focus/members",
     f"{PREFIX}.slots": "channel/focus/slots",
     f"{PREFIX}.send": "channel/focus/send",
+    f"{PREFIX}.sealed": "channel/focus/sealed",
     f"{PREFIX}.speakers": "channel/focus/speakers",
     f"{PREFIX}.layers": "channel/focus/layers",
     f"{PREFIX}.viewers": "channel/focus/viewers",

@@ -1,0 +1,143 @@
+"""Sealed RTP in a real conference: Python clients among themselves, beside one that opens frames only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from client.keys.frames import Verdict
+from client.protocol import names
+from client.protocol.messages import Subscription
+from tests.client.house import Guest, House, all_see_all, colour_of, coloured, house, sees, until
+
+pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with house(tmp_path_factory.mktemp("sealed"), ("alice", "bob", "carol", "dave")) as found:
+        yield found
+
+
+def sealed_packets(guest: Guest) -> int:
+    return sum(each.packets for each in guest.conference.statistics.sent if each.source.endswith("sealed"))
+
+
+def frame_packets(guest: Guest) -> int:
+    return sum(
+        each.packets for each in guest.conference.statistics.sent if not each.source.endswith("sealed")
+    )
+
+
+def begin_at(guest: Guest, sequence: int) -> None:
+    """The inner sequence numbers of everything it sends sealed, before anything was sent."""
+    senders = guest.conference._attendance.membership.senders
+    for sender in (senders.camera, senders.microphone):
+        for stream in sender.sealed_streams.values() if sender is not None else ():
+            assert stream.packets == 0
+            stream.begin_at(sequence)
+
+
+def test_sealed_both_ways_and_frames_for_who_needs_them(where: House) -> None:
+    async def scenario() -> None:
+        two = (("alice", coloured("red")), ("bob", coloured("blue")))
+        async with where.guests(*two, sealed=True) as inside:
+            alice, bob = inside
+            await all_see_all((alice, bob))
+            for one, other in ((alice, bob), (bob, alice)):
+                assert one.tile(other).form == one.tile(other, "audio").form == "sealed"
+                await until(lambda one=one, other=other: other.number in one.pictures, "a picture")
+            assert colour_of(bob.pictures[alice.number]) == "red"
+            assert colour_of(alice.pictures[bob.number]) == "blue"
+            # Nobody needs frames: none are sent any more.
+            await until(lambda: sealed_packets(alice) > 50, "alice sends sealed")
+            before = frame_packets(alice)
+            await asyncio.sleep(1)
+            assert frame_packets(alice) == before
+            # A larger picture is another encoding under another SSRC.
+            bob.conference.subscribe(Subscription(alice.number, "camera", 1280, 720))
+            await until(lambda: bob.tile(alice).size == (640, 360), "the full picture")
+            assert bob.tile(alice).form == "sealed"
+            # Carol opens frames only; alice and bob go on sealed, and step their keys for her.
+            carol = await where.enter(inside, "carol", coloured("green"))
+            await all_see_all((alice, bob, carol))
+            assert carol.tile(alice).form == carol.tile(alice, "audio").form == "frames"
+            assert alice.tile(carol).form == "frames"
+            before, opened = frame_packets(alice), bob.tile(alice).opened
+            await until(lambda: frame_packets(alice) > before + 50, "frames, too")
+            await until(lambda: bob.tile(alice).opened > opened + 20, "and sealed as before")
+            assert bob.tile(alice).form == "sealed"
+            # She leaves: new keys, and frames end.
+            inside.remove(carol)
+            await carol.conference.leave()
+            await until(
+                lambda: max(bob.tile(alice).epochs) == max(alice.tile(bob, "audio").epochs) == 1,
+                "keys that carol never had",
+            )
+
+            async def quiet() -> bool:
+                before = frame_packets(alice)
+                await asyncio.sleep(1)
+                return frame_packets(alice) == before
+
+            for _ in range(10):
+                if await quiet():
+                    break
+            else:
+                raise AssertionError("frames do not end")
+            assert bob.states(alice, "camera")[-1] == bob.states(alice, "audio")[-1] == "decrypting"
+
+    where.play(scenario())
+
+
+def test_who_comes_after_a_rollover_and_who_pauses(where: House) -> None:
+    async def scenario() -> None:
+        async with where.guests(("alice", coloured("red")), sealed=True) as inside:
+            (alice,) = inside
+            begin_at(alice, 65_500)
+            bob = await where.enter(inside, "bob", None, sealed=True)
+            await sees(bob, alice)
+            membership = alice.conference._attendance.membership
+            streams = [
+                stream
+                for sender in (membership.senders.camera, membership.senders.microphone)
+                if sender is not None
+                for stream in sender.sealed_streams.values()
+                if stream.packets
+            ]
+            await until(lambda: all(each.rollover == 1 for each in streams), "the rollover")
+            assert bob.tile(alice).form == "sealed"
+            carol = await where.enter(inside, "carol", None, sealed=True)
+            await sees(carol, alice)
+            assert carol.tile(alice).form == carol.tile(alice, "audio").form == "sealed"
+            assert Verdict.WRONG_KEY not in carol.tile(alice).refused
+            # Hidden for a while, then looked at again.
+            carol.conference.subscribe(Subscription(alice.number, "camera", 320, 0))
+            await asyncio.sleep(2)
+            hidden = carol.tile(alice).opened
+            await asyncio.sleep(1)
+            assert carol.tile(alice).opened == hidden
+            carol.conference.subscribe(Subscription(alice.number, "camera", 320, 180))
+            await until(lambda: carol.tile(alice).opened > hidden + 10, "the picture comes back")
+
+    where.play(scenario())
+
+
+def test_a_wrong_key_is_refused_and_shown(where: House) -> None:
+    async def scenario() -> None:
+        async with where.guests(("alice", coloured("red")), ("bob", None), sealed=True) as (alice, bob):
+            await sees(bob, alice)
+            membership = alice.conference._attendance.membership
+            assert membership._keys is not None
+            sealer = membership._keys.packet_sealer(names.SOURCES.index("audio"))
+            assert sealer._key is not None
+            sealer._key._salt = bytes(12)
+            await until(lambda: bob.tile(alice, "audio").state == Verdict.WRONG_KEY, "the wrong key is said")
+            opened = bob.tile(alice, "audio").opened
+            await asyncio.sleep(0.5)
+            assert bob.tile(alice, "audio").opened == opened
+            assert bob.tile(alice).state == Verdict.OPENED
+
+    where.play(scenario())
