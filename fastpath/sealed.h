@@ -25,7 +25,7 @@ struct worker;
 struct arrival;
 
 #define SEALED_TAG 16u   /* RFC 7714 */
-#define SEALED_KEY_ID 3u /* docs/protocol.md section 8 */
+#define SEALED_KEY_ID 3u /* docs/protocol.md section 11.4 */
 #define SEALED_OHB 4u    /* as written here: PT, SEQ, config */
 /* UPLINK_INNER_INDEX of an encoding again after so many indices, a power of two below 2^15: a receiver that was told the last one and saw
    nothing since still guesses right. Lower: more messages to every receiver. Higher: beyond 2^15 the guess is wrong. */

@@ -1,1 +1,1 @@
-"""Sealed RTP (docs/protocol.md section 8): each packet encrypted end to end by RFC 8723's inner transform."""
+"""Sealed RTP (docs/protocol.md section 11): packets encrypted by the inner transform of RFC 8723."""

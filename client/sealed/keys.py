@@ -1,4 +1,4 @@
-"""Keys of the inner encryption, from the base key of a source (docs/protocol.md section 8.3)."""
+"""Keys of the inner encryption, from the base key of a source (docs/protocol.md section 11.3)."""
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes

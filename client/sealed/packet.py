@@ -1,4 +1,4 @@
-"""Sealed packets on the wire: `ciphertext | tag | key id | OHB` (docs/protocol.md section 8.4). Pure."""
+"""Sealed packets on the wire: `ciphertext | tag | key id | OHB` (docs/protocol.md section 11.4). Pure."""
 
 import struct
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Sealed sources (docs/protocol.md section 8): who opens whose, which forms are needed, what is told.
+"""Sealed sources (docs/protocol.md section 11): who opens whose, which forms are needed, what is told.
 
 A sealed source is on no slot: each receiver that can open it has one row for it, for as long as both are
 there, because its indices are those of the source's own SSRCs.
