@@ -96,8 +96,8 @@ def made_vectors() -> dict[str, object]:
             }
         )
     return {
-        "description": "docs/protocol.md section 11: keys, and packets as the sender and as a focus that writes "
-        "the shortest OHB send them, before the hop encrypts. All packets are of the second key. In hex.",
+        "description": "docs/protocol.md section 11: keys; packets as the sender, and a focus that writes "
+        "the shortest OHB send them, before the hop encrypts. All are of the second key. In hex.",
         "keys": keys,
         "packets": packets,
     }
