@@ -11,6 +11,7 @@ from client.joining import Entry
 from client.protocol import limits, messages
 from client.resuming import resume
 from client.transport.link import Link
+from client.transport.sdp import Answer, AnswerUnusable, Transport, read_answer_untrusted
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,9 @@ class Connections:
         self.silence_s = limits.CHANNEL_SILENCE_S
         self._next: Link | None = None  # a second one that is being made
         self._moving: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
+        self.restarts = 0  # paths that took the place of one that was gone
+        self._looked_at = 0.0
         self._moved = asyncio.Event()
         self._heard_at = time.monotonic()
         self._over = False
@@ -84,9 +88,14 @@ class Connections:
         task.add_done_callback(self._sending.discard)
 
     def tick(self, now: float) -> None:
-        """A channel over which not even pings come is dead."""
+        """A channel over which not even pings come is dead; an address that is gone means another network."""
         if now - self._heard_at > self.silence_s:
             self._lost()
+        if now - self._looked_at >= limits.NETWORK_LOOK_S:
+            self._looked_at = now
+            busy = any(each is not None and not each.done() for each in (self._moving, self._restarting))
+            if not busy and self.link is not None and self.link.connected and self.link.stranded:
+                self._restarting = asyncio.create_task(self._restart(self.link), name="ice restart")
 
     def take(self, link: Link) -> bool:
         """A welcome came over `link`; True when it is the second one, which counts from now on."""
@@ -99,12 +108,34 @@ class Connections:
 
     async def close(self) -> None:
         self._over = True
-        if self._moving is not None:
-            self._moving.cancel()
-            await asyncio.gather(self._moving, return_exceptions=True)
+        for task in (self._moving, self._restarting):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         for link in (self.link, self._next):
             if link is not None:
                 await link.close()
+
+    # --- another path ---
+
+    async def _restart(self, link: Link) -> None:
+        """By the direct-message room: the way that the data channel took is gone."""
+        call, offerer = self._entry.call, self._entry.offerer
+        if call is None or offerer is None:
+            return None
+
+        async def renegotiate(transport: Transport) -> Answer:
+            offerer.transport = transport
+            answer = await call.negotiate(offerer.offer(), self._metadata())
+            return read_answer_untrusted(answer, offerer.lines)
+
+        try:
+            await link.restart(renegotiate)
+        except (Trouble, AnswerUnusable) as failed:
+            log.info("no other path: %s", failed.code if isinstance(failed, Trouble) else failed)
+            return self._lost()
+        self.restarts += 1
+        return None
 
     # --- another ---
 

@@ -26,6 +26,7 @@ class FocusCall:
         self._on_hangup = on_hangup
         self.call_id = secrets.token_hex(8)
         self._answer: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
+        self._negotiated: asyncio.Future[str] | None = None
         self._ended = False
         homeserver.inbox.on_event.append(self._heard)
 
@@ -51,6 +52,22 @@ class FocusCall:
         end = {"candidate": "", "sdpMid": "0", "sdpMLineIndex": 0}
         await self._send(names.CANDIDATES, {"candidates": [end]})
         return answer
+
+    async def negotiate(self, sdp: str, metadata: dict[str, Any]) -> str:
+        """The answer to a new offer, by the room: for when there is no way to the focus but this. Trouble."""
+        self._negotiated = asyncio.get_running_loop().create_future()
+        description = {"type": "offer", "sdp": sdp}
+        content = {
+            "lifetime": limits.INVITE_LIFETIME_MS,
+            "description": description,
+            names.METADATA: metadata,
+        }
+        await self._send(names.NEGOTIATE, content)
+        try:
+            async with asyncio.timeout(limits.ANSWER_S):
+                return await self._negotiated
+        except TimeoutError:
+            raise Trouble("no_answer", f"The conference server {self._focus} does not answer.") from None
 
     async def hangup(self, reason: str = "user_hangup") -> None:
         if not self._ended:
@@ -82,6 +99,8 @@ class FocusCall:
                 description = mapping(event.content.get("answer"), "answer")
                 sdp = text(description.get("sdp"), "answer.sdp", limits.MESSAGE_MAX_CHARS)
                 self._answer.set_result((text(event.content.get("party_id"), "party_id"), sdp))
+            elif event.type == names.NEGOTIATE:
+                self._answered(event.content)
             elif event.type in (names.REJECT, names.HANGUP):
                 self._over(read_hangup_untrusted(event.content))
         except Malformed as error:
@@ -89,6 +108,12 @@ class FocusCall:
                 self._answer.set_exception(
                     Trouble("answer_unusable", f"The server's answer is malformed: {error}.")
                 )
+
+    def _answered(self, content: dict[str, Any]) -> None:
+        waiting = self._negotiated
+        description = mapping(content.get("description"), "description")
+        if waiting is not None and not waiting.done() and description.get("type") == "answer":
+            waiting.set_result(text(description.get("sdp"), "description.sdp", limits.MESSAGE_MAX_CHARS))
 
     def _over(self, hangup: Hangup) -> None:
         if self._answer.done():

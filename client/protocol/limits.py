@@ -72,6 +72,9 @@ FOCUS_JOIN_S: Final = 20.0
 ANSWER_S: Final = 25.0
 CONNECT_S: Final = 15.0
 INVITE_LIFETIME_MS: Final = 60_000
+# How often it is looked whether this machine still has the address that it sends from, seconds. Lower: work;
+# higher: a change of network is noticed later.
+NETWORK_LOOK_S: Final = 1.0
 # A second connection, seconds: the first receives for so long beside it, so that pictures are there before it
 # goes, and attempts end after so long (consent is over by then).
 MOVE_S: Final = 2.0

@@ -6,10 +6,11 @@ aioice gives the checks and consent, aiortc DTLS, SRTP and SCTP; what is RTP or 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aioice import Candidate, Connection
+from aioice.ice import get_host_addresses
 from aiortc import RTCCertificate, RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
@@ -29,13 +30,20 @@ class _Ice:
     role = "controlling"
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     async def _recv(self) -> bytes:
-        return await self._connection.recv()
+        while True:
+            connection = self.connection
+            try:
+                return await connection.recv()
+            except ConnectionError:
+                # What runs over it goes on over the one that took its place.
+                if connection is self.connection:
+                    raise
 
     async def _send(self, data: bytes) -> None:
-        await self._connection.send(data)
+        await self.connection.send(data)
 
 
 class _Dtls(RTCDtlsTransport):
@@ -64,9 +72,9 @@ class Link:
         on_message: Callable[[str], None],
         on_lost: Callable[[], None],
     ) -> None:
-        self._ice = Connection(ice_controlling=True)
+        self._path = _Ice(Connection(ice_controlling=True))
         self._certificate = RTCCertificate.generateCertificate()
-        self._dtls = _Dtls(_Ice(self._ice), self._certificate, on_rtp, on_rtcp)
+        self._dtls = _Dtls(self._path, self._certificate, on_rtp, on_rtcp)
         self._dtls.on("statechange", self._state_changed)
         self._on_message, self._on_lost = on_message, on_lost
         self._sctp: RTCSctpTransport | None = None
@@ -76,33 +84,49 @@ class Link:
 
     async def gather(self) -> Transport:
         """Our side, for the offer; Trouble "ice_failed" on a machine without any address."""
-        await self._ice.gather_candidates()
-        if not self._ice.local_candidates:
+        return await self._gather(self._path.connection)
+
+    async def _gather(self, ice: Connection) -> Transport:
+        await ice.gather_candidates()
+        if not ice.local_candidates:
             raise Trouble("ice_failed", "This machine has no network address to receive media on.")
         return Transport(
-            self._ice.local_username,
-            self._ice.local_password,
+            ice.local_username,
+            ice.local_password,
             tuple((each.algorithm, each.value) for each in self._certificate.getFingerprints()),
-            tuple(each.to_sdp() for each in self._ice.local_candidates),
+            tuple(each.to_sdp() for each in ice.local_candidates),
         )
+
+    @property
+    def stranded(self) -> bool:
+        """The address that we send from is none of this machine's any more, but there are others."""
+        pair = self._path.connection._nominated.get(1)
+        if pair is None or pair.local_candidate.type != "host":
+            return False
+        addresses = get_host_addresses(use_ipv4=True, use_ipv6=True)
+        return bool(addresses) and pair.local_candidate.host not in addresses
+
+    async def restart(self, renegotiate: Callable[[Transport], Awaitable[Answer]]) -> None:
+        """Another path under new ICE credentials; DTLS and all above it go on. Trouble "ice_failed".
+
+        `renegotiate` offers our new side and returns the answer.
+        """
+        ice = Connection(ice_controlling=True)
+        try:
+            answer = await renegotiate(await self._gather(ice))
+            await _check(ice, answer.transport)
+        except BaseException:
+            await ice.close()
+            raise
+        self.answer = answer
+        before, self._path.connection = self._path.connection, ice
+        await before.close()
 
     async def connect(self, answer: Answer) -> None:
         """Returns when the data channel is open; Trouble "ice_failed", "dtls_failed" or "channel_failed"."""
         self.answer = answer
         theirs = answer.transport
-        self._ice.remote_username, self._ice.remote_password = theirs.ufrag, theirs.password
-        self._ice.remote_is_lite = True
-        for line in theirs.candidates:
-            with contextlib.suppress(ValueError):
-                candidate = Candidate.from_sdp(line)
-                if candidate.transport.lower() == "udp":
-                    await self._ice.add_remote_candidate(candidate)
-        await self._ice.add_remote_candidate(None)
-        try:
-            async with asyncio.timeout(limits.CONNECT_S):
-                await self._ice.connect()
-        except (ConnectionError, TimeoutError):
-            raise Trouble("ice_failed", "No way to the server's media address was found.") from None
+        await _check(self._path.connection, theirs)
         fingerprints = [
             RTCDtlsFingerprint(algorithm=name, value=value) for name, value in theirs.fingerprints
         ]
@@ -156,7 +180,7 @@ class Link:
         if self._sctp is not None:
             await self._sctp.stop()
         await self._dtls.stop()
-        await self._ice.close()
+        await self._path.connection.close()
 
     def _heard(self, message: object) -> None:
         if isinstance(message, str):
@@ -170,3 +194,20 @@ class Link:
         if self._up:
             self._up = False
             self._on_lost()
+
+
+async def _check(ice: Connection, theirs: Transport) -> None:
+    """Until a path is nominated; Trouble "ice_failed"."""
+    ice.remote_username, ice.remote_password = theirs.ufrag, theirs.password
+    ice.remote_is_lite = True
+    for line in theirs.candidates:
+        with contextlib.suppress(ValueError):
+            candidate = Candidate.from_sdp(line)
+            if candidate.transport.lower() == "udp":
+                await ice.add_remote_candidate(candidate)
+    await ice.add_remote_candidate(None)
+    try:
+        async with asyncio.timeout(limits.CONNECT_S):
+            await ice.connect()
+    except (ConnectionError, TimeoutError):
+        raise Trouble("ice_failed", "No way to the server's media address was found.") from None

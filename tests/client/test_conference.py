@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,15 +11,17 @@ from pathlib import Path
 
 import av
 import pytest
+from aioice import ice
 
 from client import Conference
 from client.errors import Trouble
-from client.happenings import Ended, MemberLeft, Wanted
+from client.happenings import Complaint, Ended, MemberLeft, Wanted
 from client.keys.frames import Verdict
 from client.keys.ticket import Ticket
 from client.media.sources import Pattern
-from client.protocol import messages, names
+from client.protocol import limits, messages, names
 from client.protocol.messages import Subscription
+from client.transport import link
 from tests.client.house import Guest, House, all_see_all, colour_of, coloured, house, sees, tone_of, until
 
 pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -291,6 +294,62 @@ def test_a_focus_whose_mind_was_killed(where: House) -> None:
             assert (alice.number, bob.number) == numbers
             for guest in (alice, bob):
                 assert not [each for each in guest.happened if isinstance(each, MemberLeft)]
+
+    where.play(scenario())
+
+
+def test_another_network_costs_neither_membership_nor_keys(
+    where: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address that bob sends from goes away, and another comes: ICE restarts, the rest stays."""
+    addresses = ["192.0.2.8"]
+    for module in (ice, link):
+        monkeypatch.setattr(module, "get_host_addresses", lambda use_ipv4, use_ipv6: list(addresses))
+
+    def address(action: str, name: str) -> None:
+        subprocess.run(["ip", "address", action, f"{name}/24", "dev", "media0"], check=True)
+
+    async def scenario() -> None:
+        async with where.guests(("alice", coloured("red")), ("bob", coloured("blue"))) as (alice, bob):
+            await all_see_all((alice, bob))
+            number, connections = bob.number, bob.conference._membership.connections
+            first = connections.link
+            address("del", "192.0.2.8")
+            addresses[:] = ["192.0.2.7"]
+            await until(lambda: connections.restarts == 1, "another path")
+            seen, shown = bob.tile(alice).opened, alice.tile(bob).opened
+            await until(lambda: bob.tile(alice).opened > seen + 10, "bob sees alice over it")
+            await until(lambda: alice.tile(bob).opened > shown + 10, "alice sees bob over it")
+            bob.conference.mute(audio=True, video=False)
+            await until(lambda: alice.conference.members[number].audio_muted, "the same channel goes on")
+            assert connections.link is first
+            assert bob.number == number
+            assert not [each for each in alice.happened if isinstance(each, MemberLeft)]
+
+    where.namespace.call(address, "add", "192.0.2.8")
+    where.play(scenario())
+
+
+def test_a_membership_that_is_forgotten_is_called_for_again(
+    where: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CALL_AGAIN_S", 0)
+
+    async def scenario() -> None:
+        async with where.guests(
+            ("alice", coloured("red")), ("bob", coloured("blue")), service=where.service
+        ) as (alice, bob):
+            await all_see_all((alice, bob))
+            number, connections = bob.number, bob.conference._membership.connections
+            assert connections.ticket is not None
+            assert connections.link is not None
+            connections.ticket = replace(connections.ticket, token="0.0." + "x" * 40)
+            connections.link._channel.close()
+            await until(lambda: bob.number not in (0, number), "another number")
+            await all_see_all((alice, bob))
+            assert number not in alice.conference.members
+            assert [each.code for each in bob.happened if isinstance(each, Complaint)][-1] == "resume_unknown"
+            assert not [each for each in bob.happened if isinstance(each, Ended)]
 
     where.play(scenario())
 
