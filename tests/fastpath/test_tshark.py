@@ -133,7 +133,8 @@ def test_nothing_the_core_sends_is_malformed(
     assert kinds.keys() == {"200", "201", "202", "205", "206"}
     formats = {form for (form,) in dissection.fields("rtcp.rtpfb.fmt", where="rtcp.rtpfb.fmt")}
     assert formats == {"1", "15"}
-    formats = {form for (form,) in dissection.fields("rtcp.psfb.fmt", where="rtcp.psfb.fmt")}
+    found = dissection.fields("rtcp.psfb.fmt", where="rtcp.psfb.fmt")
+    formats = {form for (forms,) in found for form in forms.split(",")}
     assert formats == {"1", "15"}
 
 
