@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from client.errors import Trouble
+from client.http import exchange
 from client.joining import Entry
 from client.protocol import limits, names
 from client.protocol.checked import Malformed, mapping, text
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 # No other attempt can succeed with this token.
 _FINAL = frozenset({"resume_unknown", "sdp_unsupported", "sdp_malformed", "message_malformed", "too_large"})
+
+
+_FAILURES = (Trouble, Malformed, AnswerUnusable)
 
 
 def waits() -> Iterator[float]:
@@ -51,7 +55,7 @@ async def resume(
         try:
             await _attempt(address, token, entry, metadata, link)
             return link
-        except (Trouble, TimeoutError, OSError, aiohttp.ClientError, Malformed, AnswerUnusable) as failed:
+        except (*_FAILURES, TimeoutError, OSError, aiohttp.ClientError, ValueError) as failed:
             await link.close()
             log.info("resuming failed: %s", failed if isinstance(failed, Trouble) else type(failed).__name__)
             if isinstance(failed, Trouble) and failed.code in _FINAL:
@@ -65,12 +69,7 @@ async def resume(
 async def _attempt(address: str, token: str, entry: Entry, metadata: dict[str, Any], link: Link) -> None:
     offerer = entry.new_offerer(await link.gather())
     body = {"token": token, "offer": {"type": "offer", "sdp": offerer.offer()}, names.METADATA: metadata}
-    timeout = aiohttp.ClientTimeout(total=limits.CONNECT_S)
-    async with (
-        aiohttp.ClientSession(timeout=timeout) as http,
-        http.post(address, json=body) as response,
-    ):
-        answer = mapping(await response.json(content_type=None), "the answer")
+    answer = mapping(await exchange(address, body), "the answer")
     if "error" in answer:
         raise Trouble(*read_error_untrusted(answer["error"]))
     sdp = text(mapping(answer.get("answer"), "answer").get("sdp"), "sdp", limits.MESSAGE_MAX_CHARS)

@@ -6,6 +6,7 @@ from urllib.parse import urljoin
 import aiohttp
 
 from client.errors import Trouble
+from client.http import exchange
 from client.protocol import limits
 from client.protocol.checked import Malformed, mapping, text, user_id
 
@@ -24,13 +25,8 @@ class Service:
 
 async def ask(address: str) -> Service:
     """Trouble "service_unreachable" when nothing of the kind answers there."""
-    timeout = aiohttp.ClientTimeout(total=limits.CONNECT_S)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as http,
-            http.get(urljoin(address, CONFIG)) as response,
-        ):
-            config = mapping(await response.json(content_type=None), "the configuration")
+        config = mapping(await exchange(urljoin(address, CONFIG)), "the configuration")
         url = config.get("url")
         return Service(
             user_id(config.get("focus"), "focus"),

@@ -6,6 +6,8 @@ from typing import Final
 # messages.
 MESSAGE_MAX_CHARS: Final = 64 * 1024
 MESSAGE_MAX_BYTES: Final = 16 * 1024
+# What is read of an answer over HTTP, an SDP answer mostly. Higher: a faulty server fills memory.
+ANSWER_MAX_BYTES: Final = 256 * 1024
 # Members in a roster. Higher: memory a faulty focus can fill; the number itself ends at 65535.
 MEMBERS_MAX: Final = 2000
 MEMBER_NUMBER_MAX: Final = 0xFFFF

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from client import resuming, service
+from client.http import exchange
 from client.matrix.homeserver import Homeserver
 from client.matrix.inbox import DirectMessage, Inbox, RoomEvent
 from client.membership import Membership
@@ -33,6 +35,15 @@ class Overheard:
         if kind in _EVENTS:
             self.kinds[f"{direction} {kind}"] += 1
             self.problems += schemas.problems_of_event(kind, content, _EVENTS)
+
+    def http(self, body: dict[str, Any] | None, answer: Any) -> None:
+        if body is None:
+            self.kinds["> config"] += 1
+            self.problems += schemas.problems("http/config", answer)
+            return
+        self.kinds["< resume"] += 1
+        self.problems += schemas.problems("http/resume", body)
+        self.problems += schemas.problems("http/resume_answer", answer)
 
     def message(self, direction: str, text: str, known: dict[str, str]) -> None:
         message = json.loads(text)
@@ -73,7 +84,14 @@ def overhear() -> Iterator[Overheard]:
         heard.message("<", text, schemas.CLIENT)
         return say(self, text)
 
+    async def exchanging(address: str, body: dict[str, Any] | None = None) -> Any:
+        answer = await exchange(address, body)
+        heard.http(body, answer)
+        return answer
+
     with pytest.MonkeyPatch.context() as patch:
+        for module in (resuming, service):
+            patch.setattr(module, "exchange", exchanging)
         patch.setattr(Homeserver, "send", sending)
         patch.setattr(Homeserver, "send_direct", sending_direct)
         patch.setattr(Inbox, "_tell", telling)

@@ -44,10 +44,8 @@ export class KeyRing {
             for (const old of epochs.splice(EPOCHS_KEPT)) this.#forget({ member, source, epoch: old.epoch, ratchet: 0 });
             if (!epochs.includes(entry)) return;
         }
-        const known = entry.steps.get(step);
-        if (known && known.every((byte, i) => byte === key[i])) return;
-        // Another key for a known step: the owner's word counts, and what was derived from the old one is void.
-        if (known) this.#forget({ member, source, epoch, ratchet: 0 });
+        // Another key for a known step counts for nothing: the first one's counters have been seen.
+        if (entry.steps.has(step)) return;
         entry.steps.set(step, key);
         const steps = [...entry.steps.keys()].sort((a, b) => b - a);
         for (const old of steps.slice(STEPS_KEPT)) entry.steps.delete(old);
