@@ -38,10 +38,10 @@ class Overheard:
 
     def http(self, body: dict[str, Any] | None, answer: Any) -> None:
         if body is None:
-            self.kinds["> config"] += 1
+            self.kinds["> http.config"] += 1
             self.problems += schemas.problems("http/config", answer)
             return
-        self.kinds["< resume"] += 1
+        self.kinds["< http.resume"] += 1
         self.problems += schemas.problems("http/resume", body)
         self.problems += schemas.problems("http/resume_answer", answer)
 

@@ -202,3 +202,26 @@ def test_announcements() -> None:
     for wrong in ({"limits": {"members": 0}}, {"focus": {"user_id": "@a:b", "url": 3}}, {"creator": "a"}):
         with pytest.raises(Malformed):
             events.read_announcement_untrusted({**content, **wrong}, "@a:b")
+
+
+def test_an_empty_list_of_keys_says_nothing() -> None:
+    content = {"conference_id": CONFERENCE, "member": 3, "device_id": "D", "keys": []}
+    assert events.read_media_keys_untrusted(content).keys == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "service", "address"),
+    [
+        ("resume", "https://calls.example.org/sotto/", "https://calls.example.org/sotto/resume"),
+        ("https://calls.example.org/resume", None, "https://calls.example.org/resume"),
+        ("https://calls.example.org/resume", "https://page.example.org/", "https://calls.example.org/resume"),
+        ("resume", "http://127.0.0.1:8448/", "http://127.0.0.1:8448/resume"),
+        ("resume", None, None),
+        # A token is for nobody on the way, nor for another scheme.
+        ("http://calls.example.org/resume", None, None),
+        ("resume", "http://192.0.2.1/", None),
+        ("file:///etc/passwd", "https://calls.example.org/", None),
+    ],
+)
+def test_where_a_second_connection_is_asked_for(url: str, service: str | None, address: str | None) -> None:
+    assert messages.resume_address(url, service) == address

@@ -235,3 +235,10 @@ def test_a_leave_ends_every_connection() -> None:
     assert len(where.tables[0].transports) == 1
     assert len(where.focus._by_transport) == 1
     assert where.focus.members == 1
+
+
+def test_the_address_is_whole_where_the_operator_said_it() -> None:
+    (alice,) = people(world(resume_url="https://calls.example.org/resume"), 1)
+    welcome = alice.last(names.WELCOME)
+    assert welcome is not None
+    assert welcome["resume"]["url"] == "https://calls.example.org/resume"

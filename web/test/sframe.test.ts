@@ -124,6 +124,33 @@ describe("opening", () => {
         assert.equal((await ring.open("video", sealed, 4)).result, "not_encrypted");
     });
 
+    it("a focus with intent gets nothing shown under another name, twice or in parts", async () => {
+        const ring = new KeyRing();
+        const bobs = fromHex("0f".repeat(16));
+        ring.add(3, 1, 0, 0, KEY);
+        ring.add(3, 2, 0, 0, fromHex("33".repeat(16)));
+        ring.add(9, 1, 0, 0, bobs);
+        const alice = await sealer();
+        const one = (await alice.seal("key", keyFrame("a long enough picture")))!;
+        const two = (await alice.seal("key", keyFrame("another, just as long")))!;
+        const relabelled = (member: number, source: number) => {
+            const header = decodeHeaderUntrusted(one.subarray(10))!;
+            return concat(one.slice(0, 10), encodeHeader(joinKid({ member, source, epoch: 0, ratchet: 0 }), header.ctr), one.slice(10 + header.length));
+        };
+        assert.equal((await ring.open("video", relabelled(9, 1), undefined)).result, "wrong_key");
+        assert.equal((await ring.open("video", relabelled(3, 2), undefined)).result, "wrong_key");
+        assert.equal((await ring.open("video", concat(one.slice(0, 30), two.slice(30)), undefined)).result, "wrong_key");
+        // On another's slot it is still its owner's, and where the packets name somebody else it is nobody's.
+        assert.equal((await ring.open("video", one, 9)).result, "not_encrypted");
+        const opened = await ring.open("video", one, undefined);
+        assert.equal(opened.result === "decrypted" && opened.kid.member, 3);
+        // Held back, then sent again and again.
+        assert.equal((await ring.open("video", two, undefined)).result, "decrypted");
+        for (const old of [one, two, one]) assert.equal((await ring.open("video", old, undefined)).result, "replayed");
+        const swapped = await ring.open("video", (await (await sealer({ ...CAMERA, member: 9 }, bobs)).seal("key", keyFrame("of bob")))!, undefined);
+        assert.equal(swapped.result === "decrypted" && swapped.kid.member, 9);
+    });
+
     it("a changed clear byte is noticed", async () => {
         const sealed = (await (await sealer()).seal("key", keyFrame("picture")))!;
         sealed[4]! ^= 1;
