@@ -93,12 +93,15 @@ class Plan:
         adaptation: bool = True,
         segments: bool = False,
         downlink_max_bps: int = 0,
+        nack_permille: int = 0,
     ) -> None:
         self.workers = workers
         self.profile = profile
         self.adaptation = adaptation
         self.segments = segments
         self.downlink_max_bps = downlink_max_bps
+        self.nack_permille = nack_permille
+        """Of the pictures' packets, asked for again as if they were lost."""
         self.members: list[Member] = []
         self.sinks: list[Sink] = []
         self._senders: list[tuple[Member, bool, str, str, Encoding]] = []
@@ -204,7 +207,7 @@ class Plan:
             TRANSPORT_CC if self.adaptation else 0,
             DEVICE.encode(),
             self.adaptation,
-            0,
+            self.nack_permille,
         )
         parts = [head]
         parts += [pack_member(one) for one in self.members]

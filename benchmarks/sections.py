@@ -25,9 +25,25 @@ class Bench:
     curves: dict[str, list[tuple[float, float, str]]] = field(default_factory=dict)
     """Points (x, y, label) of the plots."""
 
-    def run(self, plan: Plan, what: str, hold_us: int | None = None) -> Run:
-        """Holding as the worker does it by itself, or up to `hold_us`."""
-        done = measure(self.network, plan, warm_s=self.warm_s, measure_s=self.measure_s, hold_us=hold_us)
+    def run(
+        self,
+        plan: Plan,
+        what: str,
+        hold_us: int | None = None,
+        *,
+        packets: bool = False,
+        churn_hz: float = 0.0,
+    ) -> Run:
+        """Holding as the worker does it by itself, or up to `hold_us`; `packets`: with a packet socket."""
+        done = measure(
+            self.network,
+            plan,
+            warm_s=self.warm_s,
+            measure_s=self.measure_s,
+            hold_us=hold_us,
+            packets=packets,
+            churn_hz=churn_hz,
+        )
         delay = max(done.delay_ms("p99"), done.delay_ms("p99", "audio"))
         self.say(
             f"{what}: {done.us:.2f} us, {done.busy:.0%}, {done.datagrams / done.seconds / 1000:.0f} k/s, run "
@@ -41,17 +57,21 @@ class Bench:
         self.curves.setdefault(curve, []).append((x, y, label))
 
 
-def at_load(bench: Bench, workload: Workload, busy: float, start: float) -> tuple[Run, float]:
+def at_load(
+    bench: Bench, workload: Workload, busy: float, start: float, *, packets: bool = False
+) -> tuple[Run, float]:
     """A run that keeps the worker so busy; returns the number of conferences too."""
     conferences, speed = sized_for(workload, start)
-    probe = bench.run(make(workload, conferences, speed=speed), f"{workload.name} x{conferences * speed:g}")
+    name = workload.name + (", packet socket" if packets else "")
+    probe = bench.run(
+        make(workload, conferences, speed=speed), f"{name} x{conferences * speed:g}", packets=packets
+    )
     wanted = conferences * speed * busy / max(0.02, probe.busy)
     if abs(wanted - conferences * speed) < 0.15 * conferences * speed:
         return probe, conferences * speed
     conferences, speed = sized_for(workload, wanted)
-    return bench.run(
-        make(workload, conferences, speed=speed), f"{workload.name} x{conferences * speed:.3g}"
-    ), conferences * speed
+    plan = make(workload, conferences, speed=speed)
+    return bench.run(plan, f"{name} x{conferences * speed:.3g}", packets=packets), conferences * speed
 
 
 def note_delays(figures: Figures, prefix: str, run: Run, kind: str) -> None:
@@ -61,7 +81,7 @@ def note_delays(figures: Figures, prefix: str, run: Run, kind: str) -> None:
 
 def fanout(bench: Bench) -> None:
     """1 -> 100 video beside the limit and the naive loop, with and without a device that segments."""
-    figures, start = bench.figures, 8.0
+    figures, start = bench.figures, 19.0
     for _ in range(bench.repeat):
         bench.network.device_segments(True)
         half, start = at_load(bench, workloads.FANOUT, 0.5, start)
@@ -87,6 +107,10 @@ def fanout(bench: Bench) -> None:
             "fanout_video_no_adaptation_us", without.us, "us/packet", note="transport-wide feedback off"
         )
         figures.add("adaptation_cost_us", half.us - without.us, "us/packet")
+        past = bench.run(
+            make(workloads.FANOUT, sized_for(workloads.FANOUT, start)[0]), "packet socket", packets=True
+        )
+        figures.add("fanout_video_packet_socket_us", past.us, "us/packet", note=f"{past.busy:.0%} busy")
         bench.network.device_segments(False)
         cut = bench.run(make(workloads.FANOUT, max(1, round(start / 2))), "the kernel cuts")
         limit_cut = bare.measure(bench.network, "gso", receivers=audience // 2, bursts=bursts)
@@ -103,7 +127,7 @@ def saturated(bench: Bench) -> None:
     """More and more of the same until the worker is full: delay, loss and cost by load."""
     bench.network.device_segments(True)
     start = 8.0
-    for busy in (0.9,) if bench.quick else (0.1, 0.25, 0.5, 0.75, 0.9, 1.2):
+    for busy in (0.9,) if bench.quick else (0.1, 0.5, 0.75, 0.9, 1.3):
         run, start = at_load(bench, workloads.FANOUT, busy, start)
         for percentile in ("p50", "p99", "p999"):
             bench.point("delay", run.busy * 100, run.delay_ms(percentile), percentile)
@@ -114,37 +138,70 @@ def saturated(bench: Bench) -> None:
             bench.figures.add("packets_per_s_90", run.datagrams / run.seconds, "packets/s", "higher")
         if busy > 1:
             bench.figures.add("overload_delivered_percent", run.delivered * 100, "percent", "higher")
+    overload(bench)
+
+
+def overload(bench: Bench) -> None:
+    """Meetings of 20, a third more than the worker can carry: what is dropped is pictures."""
+    run = bench.run(make(workloads.MEETING_20, 16), "meeting_20, too many")
+    load = run.load
+    for kind in ("audio", "video"):
+        due = load[f"{kind}_due"]
+        bench.figures.add(
+            f"overload_{kind}_delivered_percent",
+            100 * load[f"{kind}_packets"] / due if due else 100.0,
+            "percent",
+            "higher",
+            note=f"meetings of 20, {run.busy:.0%} busy",
+        )
+
+
+STARTS = {"fanout_paced": 4.5, "audio_room": 2.5, "meeting_20": 5.0, "meeting_50": 1.0}
+"""Conferences that keep a worker of this class half busy."""
 
 
 def rooms(bench: Bench) -> None:
-    """Packets evenly spaced, many listeners, meetings."""
-    start = {"fanout_paced": 4.0, "audio_room": 2.0, "meeting_20": 6.0, "meeting_50": 1.0}
-    for segments in (True, False):
-        bench.network.device_segments(segments)
-        for workload in workloads.ALL[1:]:
-            for _ in range(bench.repeat if segments else 1):
-                first = start[workload.name] if segments else start[workload.name] / 2
-                if segments and not bench.quick:
-                    run, start[workload.name] = at_load(bench, workload, 0.5, first)
-                else:
-                    conferences, speed = sized_for(workload, first)
-                    run = bench.run(make(workload, conferences, speed=speed), workload.name)
-                name = f"{workload.name}_us" + ("" if segments else "_kernel_cuts")
-                bench.figures.add(
-                    name, run.us, "us/packet", note=f"run {run.mean_run:.1f}, {run.busy:.0%} busy"
-                )
-                if segments:
-                    note_delays(bench.figures, f"{workload.name}_", run, workload.kind)
-            bench.point("systems", 0, bench.figures.value(name) or 0, name.removesuffix("_us"))
-            if bench.quick and not segments:
-                return
+    """Packets evenly spaced, many listeners, meetings: half busy, nearly full, with a packet socket too."""
+    figures, start = bench.figures, dict(STARTS)
+    every = workloads.ALL[1:-1] if bench.quick else workloads.ALL[1:]
+    bench.network.device_segments(True)
+    for workload in every:
+        name = workload.name
+        for _ in range(bench.repeat):
+            if bench.quick:
+                conferences, speed = sized_for(workload, start[name])
+                run = bench.run(make(workload, conferences, speed=speed), name)
+            else:
+                run, start[name] = at_load(bench, workload, 0.5, start[name])
+            note = f"run {run.mean_run:.1f}, {run.busy:.0%} busy"
+            figures.add(f"{name}_us", run.us, "us/packet", note=note)
+            note_delays(figures, f"{name}_", run, workload.kind)
+            past = bench.run(
+                make(workload, *sized_for(workload, start[name])[:1]), f"{name}, packet socket", packets=True
+            )
+            figures.add(f"{name}_packet_socket_us", past.us, "us/packet", note=f"{past.busy:.0%} busy")
+        bench.point("systems", 0, figures.value(f"{name}_us") or 0, name)
+        bench.point("systems", 0, figures.value(f"{name}_packet_socket_us") or 0, f"{name}, packet socket")
+        if bench.quick:
+            continue
+        for packets in (False, True):
+            full, _ = at_load(bench, workload, 0.9, start[name] * (2.6 if packets else 1.9), packets=packets)
+            suffix = "_packet_socket" if packets else ""
+            note = f"run {full.mean_run:.1f}, {full.busy:.0%} busy, lost {full.lost}"
+            figures.add(f"{name}{suffix}_us_90", full.us, "us/packet", note=note)
+            figures.add(f"{name}{suffix}_delay_p99_ms_90", full.delay_ms("p99", workload.kind), "ms")
+    bench.network.device_segments(False)
+    for workload in every[:1] if bench.quick else every:
+        conferences, speed = sized_for(workload, start[workload.name] / 2)
+        run = bench.run(make(workload, conferences, speed=speed), f"{workload.name}, the kernel cuts")
+        figures.add(f"{workload.name}_us_kernel_cuts", run.us, "us/packet", note=f"{run.busy:.0%} busy")
     bench.network.device_segments(True)
 
 
 def holding(bench: Bench) -> None:
     """What gathering costs in delay and gains in CPU, on a worker that is three quarters busy."""
     bench.network.device_segments(True)
-    _, start = at_load(bench, workloads.MEETING_20, 0.75, 8.0)
+    _, start = at_load(bench, workloads.MEETING_20, 0.75, 7.5)
     conferences, speed = sized_for(workloads.MEETING_20, start)
     for hold_us in (0, 1000, 3000, 5000):
         run = bench.run(make(workloads.MEETING_20, conferences, speed=speed), f"held {hold_us} us", hold_us)
@@ -201,6 +258,37 @@ def workers(bench: Bench) -> None:
     )
     for count, run in ((1, one), (2, two)):
         bench.point("workers", count, run.us, "cost")
+
+
+def repairs(bench: Bench) -> None:
+    """NACKs under load: every receiver asks again for one packet in fifty."""
+    bench.network.device_segments(True)
+    runs = []
+    for permille in (0, 20):
+        plan = Plan(nack_permille=permille)
+        for conference in range(12):
+            workloads.FANOUT.build(plan, conference, 0, 1.0)
+        runs.append(bench.run(plan, f"{permille / 10:g} % asked for again"))
+    without, run = runs
+    asked, sent = run.load["asked"], run.counters.get("rtx_sent", 0)
+    bench.figures.add("nack_us", run.us, "us/packet", note=f"{without.us:.2f} without NACKs")
+    bench.figures.add("nack_delay_p99_ms", run.delay_ms("p99"), "ms")
+    bench.figures.add(
+        "nack_answered_percent",
+        100 * sent / asked if asked else 0.0,
+        "percent",
+        "higher",
+        note=f"{asked} asked",
+    )
+
+
+def churn(bench: Bench) -> None:
+    """A table that changes 20 times a second under load: who is there stays, one row changes."""
+    bench.network.device_segments(True)
+    plan = make(workloads.FANOUT, 12)
+    run = bench.run(plan, "20 generations a second", churn_hz=20.0)
+    bench.figures.add("churn_us", run.us, "us/packet", note=f"{run.busy:.0%} busy, 20 generations a second")
+    bench.figures.add("churn_delay_p99_ms", run.delay_ms("p99"), "ms")
 
 
 def memory(bench: Bench) -> None:

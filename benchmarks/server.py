@@ -1,6 +1,7 @@
 """The worker under test in its namespace, and one measured run of the generator against it."""
 
 import contextlib
+import itertools
 import json
 import select
 import signal
@@ -10,13 +11,14 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.network import SERVER_ADDRESS, Network, client_core, server_core
-from benchmarks.plan import Plan
-from control.io.sockets import bind_media, uplink_pair
+from benchmarks.network import DEVICE, SERVER_ADDRESS, Network, client_core, server_core
+from benchmarks.plan import Plan, sink_row
+from control.io.sockets import bind_media, packet_socket, uplink_pair
 from fastpath_ext import uplink
 from fastpath_ext.counters import Counters
 from fastpath_ext.table import Table
@@ -26,8 +28,8 @@ LOAD = ROOT / "build/bench/load"
 PROGRAM = """
 import sys
 from fastpath_ext.worker import Worker
-hold, *fds = map(int, sys.argv[1:])
-Worker(fds[0], fds[1], fds[2], fds[3:], hold_us=None if hold < 0 else hold).run()
+hold, packet, *fds = map(int, sys.argv[1:])
+Worker(fds[0], fds[1], fds[2], fds[3:], hold_us=None if hold < 0 else hold, packet_fd=packet).run()
 """
 
 
@@ -82,16 +84,38 @@ class Run:
 class Process:
     """One worker."""
 
-    def __init__(self, network: Network, table: Table, number: int, hold_us: int | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        table: Table,
+        number: int,
+        hold_us: int | None = None,
+        packets: bool = False,
+    ) -> None:
+        """`packets`: with a packet socket, as `packet_interface` gives it."""
         self.table = table
         with network.inside(network.server):
             self.sockets = bind_media(["::"], 0)
+            self._packet = packet_socket(DEVICE) if packets else None
         self.uplink, worker_end = uplink_pair()
         hold = -1 if hold_us is None else hold_us
         fds = [*table.fds, worker_end.fileno(), *(one.fileno() for one in self.sockets)]
+        packet = self._packet.fileno() if self._packet else -1
         self.process = subprocess.Popen(
-            [*niced(server_core(number)), sys.executable, "-c", PROGRAM, str(hold), *map(str, fds)],
-            pass_fds=fds,
+            [
+                "ip",
+                "netns",
+                "exec",
+                network.server,
+                *niced(server_core(number)),
+                sys.executable,
+                "-c",
+                PROGRAM,
+                str(hold),
+                str(packet),
+                *map(str, fds),
+            ],
+            pass_fds=[*fds, *([packet] if self._packet else [])],
             cwd=ROOT,
         )
         worker_end.close()
@@ -136,7 +160,7 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        for one in (*self.sockets, self.uplink):
+        for one in (*self.sockets, self.uplink, *([self._packet] if self._packet else [])):
             one.close()
 
 
@@ -172,17 +196,47 @@ def measure(
     warm_s: float = 1.0,
     measure_s: float = 3.0,
     hold_us: int | None = None,
+    packets: bool = False,
+    churn_hz: float = 0.0,
 ) -> Run:
     """Starts workers and generator, waits for the run, stops both."""
-    processes = [Process(network, table, number, hold_us) for number, table in enumerate(plan.tables())]
+    processes = [
+        Process(network, table, number, hold_us, packets) for number, table in enumerate(plan.tables())
+    ]
     try:
         with tempfile.NamedTemporaryFile(suffix=".plan") as file:
             servers = [(SERVER_ADDRESS, one.port) for one in processes]
             plan.write(Path(file.name), servers, warm_s=warm_s, measure_s=measure_s)
-            return watch(network, processes, [str(LOAD), file.name])
+            with churning(plan, processes[0].table, churn_hz):
+                return watch(network, processes, [str(LOAD), file.name])
     finally:
         for one in processes:
             one.close()
+
+
+@contextlib.contextmanager
+def churning(plan: Plan, table: Table, times_a_second: float) -> Iterator[None]:
+    """Publishes a generation so often, in each of which one sink's priority is another one."""
+    done = threading.Event()
+
+    def work() -> None:
+        for turn in itertools.count():
+            if done.wait(1 / times_a_second):
+                return
+            number = turn % len(plan.sinks)
+            row = replace(sink_row(number, plan.sinks[number]), priority=turn % 7 + 1)
+            table.put_sink(plan.sinks[number].handle, row)
+            table.publish()
+
+    thread = threading.Thread(target=work, daemon=True)
+    if times_a_second:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if times_a_second:
+            thread.join()
 
 
 def snapshot(processes: list[Process]) -> tuple[float, float, list[dict[str, int]], list[tuple[int, int]]]:

@@ -1,6 +1,7 @@
 """What the supervisor keeps running: control, and of each worker the one at work and the one standing by."""
 
 import dataclasses
+import logging
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from control.config import Config
 from control.handover import VARIABLE, Estate, Handover, MediaSocket, WorkerHandover
 from control.io.memory import make_memory
-from control.io.sockets import bind_media, uplink_pair
+from control.io.sockets import bind_media, packet_socket, uplink_pair
 from control.processes import Process, spawn
 from fastpath_ext.counters import Counters
 from fastpath_ext.table import MAX_SINKS, MAX_SOURCES, MAX_TRANSPORTS, Table
@@ -167,6 +168,18 @@ def new_worker(index: int, cpu: int, command: Sequence[str], config: Config, bas
         memory_fd=memory_fd,
     )
     return WorkerChild(own, sockets, command, base)
+
+
+def open_packet_socket(interface: str) -> socket.socket | None:
+    """[media].packet_interface. Without it, or where it cannot be had, workers send by UDP alone."""
+    if not interface:
+        return None
+    made = packet_socket(interface)
+    if made is None:
+        logging.getLogger(__name__).warning(
+            "no packet socket on [media].packet_interface: packets leave by UDP alone"
+        )
+    return made
 
 
 def inherited_worker(estate: Estate, command: Sequence[str], base: Handover) -> WorkerChild:

@@ -69,12 +69,16 @@ class Handover:
     """pidfd of the worker this one stands by for: it begins when that one has ended. -1: at once."""
     orphan_s: float = 60.0
     """Without a supervisor and without a member on the line the processes end after this."""
+    hold_us: int | None = None
+    """[media].hold_us, for workers; None: as the worker does it by itself."""
+    packet_fd: int = -1
+    """A packet socket that all workers send by; -1: none."""
 
     @property
     def fds(self) -> tuple[int, ...]:
         """Descriptors to pass on."""
         own = tuple(fd for worker in self.workers for fd in worker.fds)
-        return (*own, self.predecessor_fd) if self.predecessor_fd >= 0 else own
+        return (*own, *(fd for fd in (self.predecessor_fd, self.packet_fd) if fd >= 0))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

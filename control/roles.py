@@ -60,7 +60,14 @@ def worker(handover: Handover) -> int:
     os.sched_setaffinity(0, {own.cpu})
     # Ctrl-C is for the supervisor to act upon.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    core = Worker(own.config_fd, own.state_fd, own.uplink_fd, [one.fd for one in own.sockets])
+    core = Worker(
+        own.config_fd,
+        own.state_fd,
+        own.uplink_fd,
+        [one.fd for one in own.sockets],
+        hold_us=handover.hold_us,
+        packet_fd=handover.packet_fd,
+    )
     keeper = Keeper(handover)
     if handover.predecessor_fd < 0 or wait_for_end(handover.predecessor_fd):
         keeper.begins()

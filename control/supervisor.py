@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from control import run_dir
-from control.children import Child, WorkerChild, inherited_worker, new_worker
+from control.children import Child, WorkerChild, inherited_worker, new_worker, open_packet_socket
 from control.config import Config
 from control.handover import EXIT_HOPELESS, Estate, Handover
 from control.keeper import take_over
@@ -63,7 +63,15 @@ class Supervisor:
         self._folder = run_dir.prepare(config.server.data_dir / "run")
         self._become = become
         self._lock = self._take_lock(left)
-        self._base = Handover(os.getpid(), (), run_dir=str(self._folder), orphan_s=orphan_s)
+        self._packet = open_packet_socket(config.media.packet_interface)
+        self._base = Handover(
+            os.getpid(),
+            (),
+            run_dir=str(self._folder),
+            orphan_s=orphan_s,
+            hold_us=config.media.hold_us,
+            packet_fd=self._packet.fileno() if self._packet else -1,
+        )
         self._workers: list[WorkerChild] = []
         self._renew: list[WorkerChild] = []
         self._signals = 0
@@ -294,6 +302,8 @@ class Supervisor:
     def _close(self) -> None:
         for worker in self._workers:
             worker.close()
+        if self._packet:
+            self._packet.close()
         self._lock.close()
 
 

@@ -1,7 +1,7 @@
 # The forwarding core as the shell sees it; see fastpath/worker.h.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastpath_ext.c cimport config_view, state_view
+from fastpath_ext.c cimport config_view, state_view, table_capacities
 
 
 cdef extern from "fastpath/crypto.h" nogil:
@@ -111,6 +111,7 @@ cdef extern from "fastpath/worker.h" nogil:
     struct worker_t "worker":
         config_view config
         state_view state
+        table_capacities capacities
         uint64_t generation_number
         transport_cache *transports
         egress_t egress

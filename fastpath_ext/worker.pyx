@@ -7,10 +7,10 @@ import os
 import socket
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOMEM, EOPNOTSUPP, errno
+from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, ENOMEM, EOPNOTSUPP, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.unistd cimport getpid
 
@@ -146,6 +146,7 @@ cdef void *map_shared(int fd, size_t size) except NULL:
 
 
 include "worker_receive.pxi"
+include "worker_packet.pxi"
 include "worker_send.pxi"
 include "worker_loop.pxi"
 
@@ -156,7 +157,8 @@ cdef class Worker(Forwarder):
     cdef shell io
 
     def __init__(
-        self, int config_fd, int state_fd, int uplink_fd, udp_fds, backend=None, *, gro=True, hold_us=None
+        self, int config_fd, int state_fd, int uplink_fd, udp_fds, backend=None, *, gro=True, hold_us=None,
+        int packet_fd=-1,
     ):
         Forwarder.__init__(self, config_fd, state_fd, backend=backend)
         if not 0 < len(udp_fds) <= MAX_SOCKETS:
@@ -167,8 +169,10 @@ cdef class Worker(Forwarder):
         self.io.hold_limit_ns = f.HOLDING_LIMIT_NS if hold_us is None else int(hold_us) * 1000
         for fd in udp_fds:
             shell_add_socket(&self.io, fd, gro)
+        self.io.packet = packet_open(packet_fd, self.core.capacities.transports)
 
     def __dealloc__(self):
+        packet_close(self.io.packet)
         shell_close(&self.io)
 
     def run(self):

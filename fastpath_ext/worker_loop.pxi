@@ -148,6 +148,7 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
             hold(io, now_ns)
         if now_ns - io.checked_ns > CHECK_NS or ready < 0:
             io.checked_ns = now_ns
+            packet_look(io.packet)
             core.realtime_offset_ns = clock_ns(p.CLOCK_REALTIME) - clock_ns(p.CLOCK_MONOTONIC)
             if not stop:
                 return LOOP_GOES_ON

@@ -12,9 +12,14 @@ cdef struct udp_socket:
     int fd
     bint ipv6
     bint any_address  # bound to no address in particular: answers must say where they come from
+    uint16_t port
+    bint has_ipv4  # bound to this one
+    uint8_t ipv4[4]
 
 cdef struct send_control:  # room for a packet info and a segment size, aligned as the kernel wants it
     uint64_t words[12]
+
+cdef struct packet_out  # worker_packet.pxi
 
 cdef struct shell:
     udp_socket sockets[MAX_SOCKETS]
@@ -39,6 +44,7 @@ cdef struct shell:
     send_control *out_control
     uint32_t *out_runs
     uint8_t *message  # one from control
+    packet_out *packet  # NULL = everything leaves by UDP
 
 
 cdef int shell_open(shell *io) noexcept nogil:
@@ -100,12 +106,15 @@ cdef int shell_add_socket(shell *io, int fd, bint gro) except -1:
     if p.getsockname(fd, <p.sockaddr *>&name, &length) != 0:
         raise OSError(errno, os.strerror(errno))
     added.fd = fd
+    added.port = p.htons(name.sin6_port)  # it stands where IPv4 has it
     added.ipv6 = name.sin6_family == p.AF_INET6
     if added.ipv6:
         added.any_address = all_zero(name.sin6_addr.s6_addr, 16)
         p.setsockopt(fd, p.IPPROTO_IPV6, p.IPV6_RECVPKTINFO, &on, sizeof(on))
     else:
         added.any_address = (<p.sockaddr_in *>&name).sin_addr.s_addr == 0
+        added.has_ipv4 = True
+        memcpy(added.ipv4, &(<p.sockaddr_in *>&name).sin_addr, 4)
         p.setsockopt(fd, p.IPPROTO_IP, p.IP_PKTINFO, &on, sizeof(on))
     # When each came to the kernel: what waited there while we were elsewhere was delayed by us.
     p.setsockopt(fd, p.SOL_SOCKET, p.SO_TIMESTAMPNS, &on, sizeof(on))

@@ -163,13 +163,17 @@ cdef void count_delay(f.worker_t *core, uint64_t oldest_ns, uint32_t packets) no
 
 
 # The pieces of a run, as few as they can be. Returns how many.
-cdef size_t gather_run(const f.egress_t *egress, const f.egress_run *run, p.iovec *vectors) noexcept nogil:
+cdef size_t gather_run(
+    const f.egress_t *egress, const f.egress_run *run, p.iovec *vectors, size_t *length
+) noexcept nogil:
     cdef const f.egress_packet *packet
     cdef uint8_t *end = NULL
     cdef size_t count = 0
     cdef uint32_t k
+    length[0] = 0
     for k in range(run.count):
         packet = &egress.packets[egress.order[run.first + k]]
+        length[0] += packet.length
         if egress.slab + packet.offset == end:
             vectors[count - 1].iov_len += packet.length
         else:
@@ -186,21 +190,24 @@ cdef void flush(shell *io, f.worker_t *core) noexcept nogil:
     cdef f.egress_run *run
     cdef p.msghdr *message
     cdef uint32_t number, i, count
+    cdef size_t length
     global full_flushes
     if egress.packet_count == 0:
         return
     if full_flushes > 0:
         full_flushes -= 1
     f.egress_plan(egress)
+    if io.packet != NULL:
+        packet_flush(io, core, clock_ns(p.CLOCK_MONOTONIC))
     for number in range(io.socket_count):
         count = 0
         for i in range(egress.run_count):
             run = &egress.runs[i]
-            if egress.destinations[run.destination].socket != number:
+            if egress.destinations[run.destination].socket != number or (io.packet != NULL and io.packet.left[i]):
                 continue
             message = &io.out_messages[count].msg_hdr
             message.msg_iov = &io.out_vectors[run.first]
-            message.msg_iovlen = gather_run(egress, run, message.msg_iov)
+            message.msg_iovlen = gather_run(egress, run, message.msg_iov, &length)
             message.msg_control = &io.out_control[count]
             message.msg_controllen = 0
             message.msg_flags = 0

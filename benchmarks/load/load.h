@@ -20,6 +20,9 @@ struct member_state {
     uint32_t srtcp_index;
     uint32_t media_ssrc;       /* newest SSRC it got, for feedback */
     uint16_t transport_number; /* of its own sending */
+    uint32_t watched_ssrc;     /* newest picture's */
+    uint16_t watched_number;
+    uint32_t unasked; /* packets of pictures, in thousandths of one to ask for again */
     bool sends, answered;
     uint64_t check_due_ns, report_due_ns;
 };
@@ -49,7 +52,7 @@ struct stream {             /* what one sink got */
 
 struct totals { /* [0] audio, [1] video */
     uint64_t packets[2], bytes[2], lost[2], due[2];
-    uint64_t reordered, sampled, bad_tags, unknown, rtcp, stun, key_requests, feedback_sent;
+    uint64_t reordered, sampled, bad_tags, unknown, rtcp, stun, key_requests, feedback_sent, asked;
     struct delays delays[2];
 };
 

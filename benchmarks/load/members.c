@@ -72,6 +72,23 @@ static void compound_send(struct load *load, uint32_t number, uint8_t *compound,
 static int report_write(struct load *load, uint32_t number, uint8_t *out)
 { return rtcp_write_rr(out, 64, load->plan.members[number].rtcp_ssrc, NULL, 0); }
 
+/* The newest packets but two, as if they had been lost (RFC 4585 6.2.1). Returns the length. */
+static int nack_write(struct load *load, uint32_t number, uint8_t *out)
+{
+    struct member_state *member = &load->members[number];
+    uint32_t count = member->unasked / 1000;
+    if (!count) return 0;
+    if (count > 17) count = 17;
+    member->unasked -= count * 1000;
+    load->totals->asked += count;
+    store_be32(out, 0x81cd0003);
+    store_be32(out + 4, load->plan.members[number].rtcp_ssrc);
+    store_be32(out + 8, member->watched_ssrc);
+    store_be16(out + 12, (uint16_t)(member->watched_number - count - 1));
+    store_be16(out + 14, (uint16_t)((1u << (count - 1)) - 1));
+    return 16;
+}
+
 static void feedback_send(struct load *load, uint32_t number, uint64_t now_ns)
 {
     struct member_state *member = &load->members[number];
@@ -80,6 +97,7 @@ static void feedback_send(struct load *load, uint32_t number, uint64_t now_ns)
     int block = transport_cc_write(&member->arrivals, out + head, 1200,
                                    load->plan.members[number].rtcp_ssrc, member->media_ssrc, now_ns);
     if (block <= 0) return;
+    block += nack_write(load, number, out + head + block);
     compound_send(load, number, out, head + block);
     load->totals->feedback_sent++;
 }

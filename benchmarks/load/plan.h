@@ -30,7 +30,7 @@ struct plan_head {
     uint8_t mid_ext, rid_ext, level_ext, transport_cc_ext; /* 0 = not sent */
     char device[16];   /* where the server's packets arrive, NUL-filled */
     uint32_t feedback; /* 1 = receivers answer with transport-wide feedback */
-    uint32_t reserved;
+    uint32_t nack_permille; /* of the pictures' packets, asked for again as if they were lost */
 };
 
 struct plan_member {

@@ -88,6 +88,12 @@ static void take_media(struct load *load, const struct arrived *arrived)
         sample(load, stream, number, arrived);
     stream->seen++;
     note_arrival(load, arrived, ssrc);
+    if (plan->head.nack_permille && plan->sources[stream->source].video) {
+        struct member_state *member = &load->members[arrived->member];
+        member->watched_ssrc = ssrc;
+        member->watched_number = load_be16(arrived->bytes + 2);
+        member->unasked += plan->head.nack_permille;
+    }
     if (load->counting && stream->base == 0) stream->base = number;
     if (load->counting && number >= stream->base) {
         bool video = plan->sources[stream->source].video;

@@ -31,6 +31,8 @@ EXAMPLES: Final = {
     "media.screen_bps": "4000000",
     "media.share_percent": "30",
     "media.downlink_max_bps": "8000000",
+    "media.hold_us": "5000",
+    "media.packet_interface": '"eth0"',
     "client.web_dir": '"/usr/share/sotto/web"',
     "client.key_transport": '"to-device"',
     "client.homeserver_url": '"https://matrix.example.org"',

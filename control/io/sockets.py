@@ -12,6 +12,7 @@ UPLINK_BUFFER = 1 << 20
 # Absent from the socket module of Python 3.11.
 _IP_PKTINFO = 8
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 
 
 class BindError(Exception):
@@ -31,6 +32,23 @@ def bind_media(listen: Sequence[str], port: int) -> list[socket.socket]:
                 one.close()
             raise BindError(f"UDP {host} port {port or 'any'}: {error.strerror or error}") from None
     return bound
+
+
+def packet_socket(interface: str) -> socket.socket | None:
+    """To send past the kernel's UDP and IP over one interface; it receives nothing. None: not allowed, or no
+    such interface."""
+    try:
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+    except OSError:
+        return None
+    try:
+        made.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+        made.bind((interface, 0))
+    except OSError:
+        made.close()
+        return None
+    _enlarge(made, MEDIA_BUFFER)
+    return made
 
 
 def uplink_pair() -> tuple[socket.socket, socket.socket]:

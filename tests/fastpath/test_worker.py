@@ -24,8 +24,8 @@ UDP_SEGMENT = 103
 PROGRAM = """
 import sys
 from fastpath_ext.worker import Worker
-config, state, uplink, *sockets = map(int, sys.argv[1:])
-Worker(config, state, uplink, sockets).run()
+packets, config, state, uplink, *sockets = map(int, sys.argv[1:])
+Worker(config, state, uplink, sockets, packet_fd=packets).run()
 """
 
 
@@ -48,6 +48,7 @@ class Rig:
         self.sockets = [media_socket(host) for host in hosts]
         self.uplink, self.worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.uplink.settimeout(10)
+        self.packets: socket.socket | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.endpoints = [
             Endpoint(one, (reach, self.sockets[one.handle % len(hosts)].getsockname()[1]))
@@ -60,8 +61,11 @@ class Rig:
 
     def start(self) -> None:
         fds = [*self.meeting.table.fds, self.worker_end.fileno(), *(s.fileno() for s in self.sockets)]
+        packets = self.packets.fileno() if self.packets else -1
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *map(str, fds)], pass_fds=fds, cwd=ROOT
+            [sys.executable, "-c", PROGRAM, str(packets), *map(str, fds)],
+            pass_fds=[*fds, *([packets] if self.packets else [])],
+            cwd=ROOT,
         )
         assert self.wait_for(Kind.READY)["a"] == self.process.pid
 
@@ -335,7 +339,8 @@ def test_signals_reach_python() -> None:
     rig = Rig(1)
     fds = [*rig.meeting.table.fds, rig.worker_end.fileno(), rig.sockets[0].fileno()]
     program = "import os, signal\nsignal.signal(signal.SIGUSR1, lambda *_: os._exit(7))\n" + PROGRAM
-    process = subprocess.Popen([sys.executable, "-c", program, *map(str, fds)], pass_fds=fds, cwd=ROOT)
+    command = [sys.executable, "-c", program, "-1", *map(str, fds)]
+    process = subprocess.Popen(command, pass_fds=fds, cwd=ROOT)
     try:
         rig.wait_for(Kind.READY)
         process.send_signal(signal.SIGUSR1)
