@@ -41,8 +41,9 @@ PATIENCE_S = 30.0
 BACKOFF_S = 1.0
 DEVICE_NAME = "Sotto client"
 # Delayed events as homeservers have them today.
-_DELAY = "org.matrix.msc4140.delay"
-_DELAYED = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
+_MSC4140 = "org.matrix.msc4140"
+_DELAY = f"{_MSC4140}.delay"
+_DELAYED = f"/_matrix/client/unstable/{_MSC4140}/delayed_events"
 
 _FILTER = {
     "presence": {"not_types": ["*"]},
@@ -58,6 +59,7 @@ class Homeserver:
         self._ours = ours  # the device was made by us, and is logged out in the end
         self._following: asyncio.Task[None] | None = None
         self._sending: dict[str, asyncio.Lock] = {}
+        self._delays: bool | None = None  # whether the homeserver has delayed events
         self.inbox = Inbox(client, self.device)
         self.lost: asyncio.Future[Trouble] = asyncio.get_running_loop().create_future()
 
@@ -199,6 +201,18 @@ class Homeserver:
         self, room_id: str, event_type: str, key: str, content: dict[str, Any], delay_ms: int
     ) -> str | None:
         """State that the homeserver sets after a while (MSC4140); its name there, None where it does not."""
+        if self._delays is None:
+            _, versions = await self.request("GET", "/_matrix/client/versions")
+            _, found = await self.request("GET", "/_matrix/client/v3/capabilities")
+            features, abilities = versions.get("unstable_features"), found.get("capabilities")
+            delays = abilities.get(f"{_MSC4140}.delayed_events") if isinstance(abilities, dict) else None
+            longest = delays.get("max_delay_ms") if isinstance(delays, dict) else None
+            self._delays = (isinstance(features, dict) and features.get(_MSC4140) is True) or (
+                isinstance(longest, int) and longest >= delay_ms
+            )
+        # One that does not know the parameter would set it at once.
+        if not self._delays:
+            return None
         path = f"/_matrix/client/v3/rooms/{quote(room_id)}/state/{quote(event_type)}/{quote(key)}"
         status, answer = await self.request("PUT", f"{path}?{_DELAY}={delay_ms}", content)
         name = answer.get("delay_id") if status == 200 else None
