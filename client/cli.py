@@ -7,11 +7,13 @@ conference server ended the membership; 8 a file cannot be read or written.
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TextIO
 
 from client.conference import Conference
@@ -58,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one file per member, number and name put before the ending (.mkv, .webm)",
     )
     parser.add_argument("--stats", action="store_true", help=f"figures every {STATISTICS_S:.0f} s")
+    parser.add_argument("--report", metavar="FILE", help="the figures at the end, as JSON")
     parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="leave after so long")
     parser.add_argument("--start", action="store_true", help="begin a conference when none runs")
     parser.add_argument("--another", action="store_true", help="begin one beside those that run")
@@ -181,6 +184,8 @@ async def _take_part(
             task.cancel()
         ended = tasks[0].result() if tasks[0] in done else None
     finally:
+        if options.report:
+            _write_report(conference, options.report)
         terminal.say("leaving")
         await conference.leave()
     if options.stats:
@@ -247,6 +252,30 @@ async def _statistics(conference: Conference, terminal: Terminal) -> None:
     while True:
         await asyncio.sleep(STATISTICS_S)
         _print_statistics(conference, terminal)
+
+
+def _write_report(conference: Conference, path: str) -> None:
+    figures = conference.statistics
+    report = {
+        "member": conference.number,
+        "tiles": [
+            {
+                "member": tile.member,
+                "source": names.SOURCES[tile.source],
+                "form": tile.form,
+                "state": None if tile.state is None else tile.state.value,
+                "opened": tile.opened,
+                "rate": round(tile.rate, 1),
+                "size": tile.size,
+                "refused": {verdict.value: count for verdict, count in tile.refused.items()},
+            }
+            for tile in figures.tiles.values()
+        ],
+        "sent": [asdict(sent) for sent in figures.sent],
+        "counts": figures.counts,
+    }
+    with open(path, "w") as file:
+        json.dump(report, file, indent=1)
 
 
 def _print_statistics(conference: Conference, terminal: Terminal) -> None:

@@ -1,7 +1,8 @@
 """`make demo-check`: the demo held by headless browsers, a table of what they saw, and build/demo-check.json.
 
 Alice, Bob and Carol talk for 20 s; Dave is in the same room, joins like them and is given no media keys. Each
-of the three chooses whom to see in full, and another one 5 s before the end. Judged are the last 10 s.
+of the three chooses whom to see in full, and another one 5 s before the end. Judged are the last 10 s. Then
+two Python clients join them, who send and take sealed RTP and give the browsers frames.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from control.demo import figures
+from control.demo import figures, sealed
 from control.demo.browsers import BrowserFailed, Browsers
 from control.demo.curious import look
 from control.demo.figures import Reception, Row, Sample
@@ -56,6 +57,7 @@ class Observed:
     after: dict[str, Sample] = field(default_factory=dict)
     quiet: dict[str, Sample] = field(default_factory=dict)
     """After everybody stopped sending."""
+    sealed: sealed.Visit = field(default_factory=sealed.Visit)
     keys: list[MediaKey] = field(default_factory=list)
     passwords: list[str] = field(default_factory=list)
     metrics: str = ""
@@ -68,7 +70,7 @@ def main(arguments: argparse.Namespace) -> int:
     """The exit status; StartFailed. A signal to stop ends it with everything it started."""
     demo = Demo(
         arguments.folder or Path("build/demo-check"),
-        people=(*NAMES, KEYLESS),
+        people=(*NAMES, KEYLESS, *sealed.NAMES),
         address=arguments.address,
         media_address=arguments.media_address,
         key_transport=arguments.key_transport,
@@ -163,6 +165,12 @@ async def hold(browsers: Browsers, demo: Demo) -> Observed:
         (cpu_seconds(pid) - before) / (time.monotonic() - since)
         for pid, before in zip(measured, cpu, strict=True)
     )
+    _say("==> Two clients of sealed RTP join, " + " and ".join(sealed.NAMES))
+    staying = asyncio.create_task(sealed.visit(demo))
+    try:
+        observed.sealed.shown = await most_shown(list(talking.values()), set(numbers.values()), staying)
+    finally:
+        observed.sealed.reports = await staying
     # Encrypted and sent can be compared frame by frame only when no more of them come.
     await asyncio.gather(*(p.mute(kind) for p in people.values() for kind in ("audio", "video")))
     await asyncio.sleep(QUIET_S)
@@ -173,6 +181,17 @@ async def hold(browsers: Browsers, demo: Demo) -> Observed:
         observed.keys += await person.media_keys()
         observed.passwords += await person.focus_passwords()
     return observed
+
+
+async def most_shown(
+    browsers: list[Participant], known: set[int], staying: asyncio.Task[dict[str, dict[str, Any]]]
+) -> int:
+    """The most sources of newcomers that were decrypting at one time, while they stayed."""
+    most = 0
+    while not staying.done():
+        most = max(most, sum(await asyncio.gather(*(each.decrypting_of_others(known) for each in browsers))))
+        await asyncio.sleep(0.5)
+    return most
 
 
 def search(observed: Observed, demo: Demo, browsers: int) -> tuple[Scan, Scan, Scan]:
@@ -243,6 +262,7 @@ def judge(observed: Observed, servers: Scan, control: Scan, browsers: Scan) -> l
         Row("server processes searched", servers.processes, "processes", 4, "higher"),
         Row("the search finds in control what it must know", _share(control, observed.passwords), "share", 1),
         Row("the search finds keys in browsers", len(browsers.names("raw")), "keys", 1, "higher"),
+        *sealed.rows(observed.sealed, {name: observed.numbers[name] for name in NAMES}),
         Row("internal errors counted by the server", internal_errors(observed.metrics), "errors", 0),
         Row("slowest join, page opened to let in", _most(observed.joined_s.values()), "s", None),
         Row("the server's load", observed.server_cpu, "cores", None),
@@ -311,6 +331,7 @@ def _result(rows: list[Row], observed: Observed) -> dict[str, Any]:
     return {
         "ok": all(row.ok for row in rows),
         "rows": [row.to_json() for row in rows],
+        "sealed": observed.sealed.reports,
         "participants": people,
     }
 

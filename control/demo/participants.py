@@ -87,6 +87,16 @@ class Participant:
         )
         self.member = await self.page.wait("sotto.state().phase === 'joined' && sotto.state().member", 0.1)
 
+    async def decrypting_of_others(self, known: Collection[int]) -> int:
+        """Sounds and pictures of members other than these that are shown as decrypting."""
+        return int(
+            await self.page.evaluate(
+                f"""sotto.state().tiles.filter(({{ member }}) => !{sorted(known)}.includes(member))
+                .flatMap(({{ audio, camera }}) => [audio, camera])
+                .filter((one) => one?.verdict === "decrypting").length"""
+            )
+        )
+
     async def sees(self, members: Collection[int], timeout_s: float = WAIT_S) -> None:
         """Returns when exactly these others are there, with pictures and sound that their keys open."""
         await self.page.wait(

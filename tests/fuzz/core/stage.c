@@ -3,11 +3,41 @@
 #include <stdlib.h>
 
 #include "bytes.h"
+#include "descriptors.h"
 #include "rtp.h"
 #include "srtp.h"
 
 static unsigned restarts; /* by this input */
 static uint64_t audio_index[STAGE_MEMBERS], video_index[STAGE_MEMBERS][LIMIT_ENCODINGS];
+
+/* Member 0 also sends an audio and a video source sealed, which the others take. */
+enum { SEALED_AUDIO = 2 * STAGE_MEMBERS, SEALED_VIDEO, SEALED_SSRC = 0xb0000 };
+static uint64_t sealed_index[LIMIT_ENCODINGS + 1]; /* of the video's encodings, and of the audio */
+
+static void sealed_rows(struct scene *scene, uint32_t round)
+{
+    scene_audio(scene, SEALED_AUDIO, 0, "2");
+    scene_video(scene, SEALED_VIDEO, 0, "3");
+    for (uint32_t i = SEALED_AUDIO; i <= SEALED_VIDEO; i++) {
+        struct source_row *row = &scene->sources[i];
+        row->codec = CODEC_SEALED;
+        row->incarnation = round + i;
+        row->transport_incarnation = round;
+        for (uint32_t e = 0; e < row->encoding_count; e++) {
+            row->ssrc[e] = SEALED_SSRC + (i == SEALED_AUDIO ? LIMIT_ENCODINGS : e);
+            row->rtx_ssrc[e] = i == SEALED_AUDIO ? 0 : row->ssrc[e] + 16;
+        }
+        for (uint32_t n = 1; n < STAGE_MEMBERS; n++) {
+            struct sink_row *sink = &scene->sinks[8 * n + i];
+            scene_sink(scene, 8 * n + i, n, i, 2);
+            sink->incarnation = round + i;
+            sink->transport_incarnation = round + n;
+            sink->ssrc = row->ssrc[0];
+            sink->sealed = 1;
+        }
+    }
+    for (unsigned i = 0; i <= LIMIT_ENCODINGS; i++) sealed_index[i] = 1;
+}
 
 static void put_rows(struct scene *scene, uint32_t round)
 {
@@ -34,6 +64,7 @@ static void put_rows(struct scene *scene, uint32_t round)
             scene->sources[i].transport_incarnation = round + n;
         }
     }
+    sealed_rows(scene, round);
     for (uint32_t n = 0; n < STAGE_MEMBERS; n++)
         for (uint32_t i = 0; i < 2 * STAGE_MEMBERS; i++) {
             if (i / 2 == n) continue;
@@ -152,6 +183,38 @@ void stage_restart(struct scene *scene)
     if (restarts++ < 2) scene_restart(scene);
 }
 
+/* Any bytes in place of what is sealed, under one of the SSRCs that were given. */
+static void send_sealed(struct scene *scene, struct input *input)
+{
+    uint8_t flags = input_byte(input), form = input_byte(input);
+    unsigned which = flags & 3;
+    size_t taken;
+    uint8_t *bytes = input_take(input, form & 0x7f, &taken);
+    uint8_t payload[128 + 4] = {0};
+    memcpy(payload, bytes, taken);
+    free(bytes);
+    struct writer descriptor = flags & 4 ? key_frame((uint16_t)sealed_index[which], 10)
+                                         : delta((uint16_t)sealed_index[which], 11);
+    sealed_index[which] += 1 + (flags >> 5 & 3);
+    struct packet packet = {.ssrc = SEALED_SSRC + which + (flags & 128 ? 16 : 0),
+                            .index = sealed_index[which],
+                            .timestamp = (uint32_t)sealed_index[which] * 960,
+                            .payload_type = flags & 128 ? 97 : which == 3 ? 111 : 96,
+                            .payload = payload,
+                            .length = taken,
+                            .inner_padding = form >> 7,
+                            .csrc_count = taken ? payload[0] & 15 : 0};
+    if (flags & 8) { /* whole: tag, key id, OHB as they should be */
+        packet.length = 24 + taken / 2;
+        payload[packet.length - 1] = flags & 16 ? 0 : payload[0] & 15;
+    }
+    if (which != 3) {
+        packet.descriptor = descriptor.bytes;
+        packet.descriptor_length = (uint8_t)size_of(&descriptor);
+    }
+    scene_send(scene, 0, &packet);
+}
+
 void stage_step(struct scene *scene, struct input *input)
 {
     static const uint64_t pauses[] = {0, MS, 20 * MS, 300 * MS};
@@ -191,4 +254,6 @@ void stage_step(struct scene *scene, struct input *input)
         other_row(scene, input);
     else if (kind == 13)
         ask_again(scene, member, input_byte(input));
+    else if (kind == 14)
+        send_sealed(scene, input);
 }
