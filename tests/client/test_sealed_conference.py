@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from client.keys.frames import Verdict
 from client.protocol import names
 from client.protocol.messages import Subscription
+from client.sealed.sending import SealedStream
 from tests.client.house import Guest, House, all_see_all, colour_of, coloured, house, sees, until
 
 pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -31,13 +33,17 @@ def frame_packets(guest: Guest) -> int:
     )
 
 
+def ssrcs_of(guest: Guest) -> list[SealedStream]:
+    senders = guest.conference._attendance.membership.senders
+    pair = senders.camera, senders.microphone
+    return [each for sender in pair if sender is not None for each in sender.sealed_streams.values()]
+
+
 def begin_at(guest: Guest, sequence: int) -> None:
     """The inner sequence numbers of everything it sends sealed, before anything was sent."""
-    senders = guest.conference._attendance.membership.senders
-    for sender in (senders.camera, senders.microphone):
-        for stream in sender.sealed_streams.values() if sender is not None else ():
-            assert stream.packets == 0
-            stream.begin_at(sequence)
+    for stream in ssrcs_of(guest):
+        assert stream.packets == 0
+        stream.begin_at(sequence)
 
 
 def test_sealed_both_ways_and_frames_for_who_needs_them(where: House) -> None:
@@ -99,14 +105,7 @@ def test_who_comes_after_a_rollover_and_who_pauses(where: House) -> None:
             begin_at(alice, 65_500)
             bob = await where.enter(inside, "bob", None, sealed=True)
             await sees(bob, alice)
-            membership = alice.conference._attendance.membership
-            streams = [
-                stream
-                for sender in (membership.senders.camera, membership.senders.microphone)
-                if sender is not None
-                for stream in sender.sealed_streams.values()
-                if stream.packets
-            ]
+            streams = [stream for stream in ssrcs_of(alice) if stream.packets]
             await until(lambda: all(each.rollover == 1 for each in streams), "the rollover")
             assert bob.tile(alice).form == "sealed"
             carol = await where.enter(inside, "carol", None, sealed=True)
@@ -121,6 +120,49 @@ def test_who_comes_after_a_rollover_and_who_pauses(where: House) -> None:
             assert carol.tile(alice).opened == hidden
             carol.conference.subscribe(Subscription(alice.number, "camera", 320, 180))
             await until(lambda: carol.tile(alice).opened > hidden + 10, "the picture comes back")
+
+    where.play(scenario())
+
+
+def test_lost_packets_are_asked_for_and_open(where: House) -> None:
+    async def scenario() -> None:
+        async with where.guests(("alice", coloured("red")), ("bob", None), sealed=True) as (alice, bob):
+            await sees(bob, alice)
+            receiver = bob.conference._attendance.membership._receiver
+            assert receiver is not None
+            take, fate = receiver.sealed.push_untrusted, random.Random(7)
+
+            def lossy(data: bytes, now: float) -> None:
+                if int.from_bytes(data[8:12], "big") not in receiver.sealed._by_ssrc or fate.random() > 0.1:
+                    take(data, now)
+
+            receiver.sealed.push_untrusted = lossy  # type: ignore[method-assign]
+            opened = bob.tile(alice).opened
+            await until(lambda: bob.count("repaired") >= 5, "repairs that open")
+            await until(lambda: bob.tile(alice).opened > opened + 30, "the picture goes on")
+            assert Verdict.WRONG_KEY not in bob.tile(alice).refused
+
+    where.play(scenario())
+
+
+def test_another_connection_gets_other_ssrcs(where: House) -> None:
+    async def scenario() -> None:
+        two = (("alice", coloured("red")), ("bob", coloured("blue")))
+        async with where.guests(*two, sealed=True, service=where.service) as (alice, bob):
+            await all_see_all((alice, bob))
+            before = {each.ssrc for each in ssrcs_of(alice)}
+            where.kill_control()
+            await until(lambda: alice.count("resumed") and bob.count("resumed"), "both came back")
+            assert before.isdisjoint({each.ssrc for each in ssrcs_of(alice)})
+            opened = bob.tile(alice).opened, alice.tile(bob, "audio").opened
+            await until(
+                lambda: (
+                    bob.tile(alice).opened > opened[0] + 20
+                    and alice.tile(bob, "audio").opened > opened[1] + 20
+                ),
+                "pictures and sound over the second connections",
+            )
+            assert bob.tile(alice).form == alice.tile(bob, "audio").form == "sealed"
 
     where.play(scenario())
 

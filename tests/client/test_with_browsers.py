@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -12,7 +12,7 @@ from client.media.sources import Pattern
 from client.protocol.messages import Subscription
 from control.demo.browsers import Browsers
 from control.demo.participants import FULL_HEIGHT, Participant
-from tests.client.house import House, coloured, house, sees, until
+from tests.client.house import House, all_see_all, coloured, house, sees, until
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,6 +27,36 @@ pytestmark = [
 def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with house(tmp_path_factory.mktemp("house"), ("alice", "bob", "carol")) as found:
         yield found
+
+
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+def test_a_browser_among_clients_of_sealed_rtp(where: House, kind: Literal["chromium", "firefox"]) -> None:
+    async def scenario() -> None:
+        with Browsers() as browsers:
+            browser = await browsers.launch(kind, fps=15)
+            two = (("alice", coloured("red")), ("carol", coloured("green")))
+            async with where.guests(*two, sealed=True) as (alice, carol):
+                await all_see_all((alice, carol))
+                assert alice.tile(carol).form == carol.tile(alice, "audio").form == "sealed"
+                bob = await Participant.arrive(browser, "bob", where.demo.urls["bob"] + "&join")
+                await bob.joined(90)
+                await bob.sees([alice.number, carol.number], 60)
+                for guest, other in ((alice, carol), (carol, alice)):
+                    bobs = (bob.member, 1), (bob.member, 0)
+                    tiles = guest.conference.statistics.tiles
+
+                    def decrypting(tiles: Any = tiles, bobs: Any = bobs) -> bool:
+                        return all(key in tiles and tiles[key].state == Verdict.OPENED for key in bobs)
+
+                    await until(decrypting, "they see and hear bob")
+                    assert {tiles[key].form for key in bobs} == {"frames"}
+                    opened = guest.tile(other).opened
+                    await until(lambda: guest.tile(other).opened > opened + 10, "sealed goes on")  # noqa: B023
+                    assert guest.tile(other).form == "sealed"
+                await bob.page.evaluate("location.replace('about:blank')")
+                await until(lambda: bob.member not in alice.conference.members, "they are alone", 60)
+
+    where.play(scenario())
 
 
 @pytest.mark.parametrize("kind", ["chromium", "firefox"])
