@@ -68,14 +68,18 @@ def assign(members: Mapping[int, Member]) -> list[Row]:
     return gone
 
 
-def sealed_of(receiver: Member, sender: Member, source: str) -> Opened | None:
-    """How the receiver is given a source sealed; None: on a slot, as frames."""
+def sealed_of(receiver: Member, sender: Member, source: str, over: Transport | None = None) -> Opened | None:
+    """How the receiver is given a source sealed; None: on a slot, as frames.
+
+    `over`: another connection of the receiver than the one it talks over.
+    """
+    transport = receiver.transport if over is None else over
     section = sender.transport.sealed.get(source)
     if section is None or sender is receiver or not sender.call.secured:
         return None
     row = sender.transport.sources[section.mid]
-    sink = receiver.transport.sealed_sinks.get(row)
-    arrives = arrives_in(receiver.transport, section.kind)
+    sink = transport.sealed_sinks.get(row)
+    arrives = arrives_in(transport, section.kind)
     if sink is None or arrives is None or not receiver.call.secured:
         return None
     ssrcs = tuple(ssrc for ssrc, _ in sender.transport.sealed_ssrcs[section.mid])

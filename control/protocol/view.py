@@ -77,6 +77,7 @@ def see(receiver: Member, members: Mapping[int, Member]) -> View:
     if receiver.former is not None:
         # What it had before it moves over is shown there until it has moved.
         _other_sinks(receiver, receiver.former.transport, members, sinks, shows=True)
+        list(_sealed(receiver, members, sinks, set(), receiver.former.transport))
     if receiver.coming is not None:
         _other_sinks(receiver, receiver.coming.transport, members, sinks, shows=False)
     return View(view_key(receiver, members), sinks, slots, opened, shown, frozenset(wanted))
@@ -87,15 +88,16 @@ def _sealed(
     members: Mapping[int, Member],
     sinks: dict[int, SinkRow],
     wanted: set[tuple[int, Encoding]],
+    over: Transport | None = None,
 ) -> Iterable[Opened]:
     """What it is given sealed; each has its row even while the receiver does not want it."""
     for _, sender in sorted(members.items()):
         for source, section in sender.transport.sealed.items():
-            opened = sealed_of(receiver, sender, source)
+            opened = sealed_of(receiver, sender, source, over)
             if opened is None:
                 continue
             wish = receiver.wishes.of((sender.number, source))
-            sinks[opened.sink.row.handle] = _sealed_row(receiver, opened, section, wish)
+            sinks[opened.sink.row.handle] = _sealed_row(over or receiver.transport, opened, section, wish)
             if wish is None or not sender.present:
                 continue
             if section.kind == "video" and not wish.hidden:
@@ -109,8 +111,8 @@ def sealed_name(source: str) -> str:
     return f"{source} {names.SEALED_FORM}"
 
 
-def _sealed_row(receiver: Member, opened: Opened, section: SenderSection, wish: Wish | None) -> SinkRow:
-    transport, arrives, kind = receiver.transport, opened.section, KINDS[opened.source]
+def _sealed_row(transport: Transport, opened: Opened, section: SenderSection, wish: Wish | None) -> SinkRow:
+    arrives, kind = opened.section, KINDS[opened.source]
     priority, encoding = _PRIORITY_AUDIO, 0
     if wish is not None and section.kind == "video":
         encoding = position(section.rids, wish.level)

@@ -11,6 +11,8 @@ from control.protocol.rows import NONE, Codec, SinkRow
 from control.protocol.sdp import SdpError, parse_offer_untrusted
 from control.protocol.sdp_negotiate import Features, negotiate
 from tests.protocol.people import Person, World, metadata, offer, people, world
+from tests.protocol.test_remembering import Notebook, succeed
+from tests.protocol.test_resumption import arrive, ask, token_of
 
 DEPENDENCY = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 
@@ -191,3 +193,42 @@ def test_where_a_source_stands_is_told_in_time() -> None:
     assert any(
         each["encodings"]["f"]["index"] == 70_000 for each in told["sources"] if each["source"] == "audio"
     )
+
+
+def test_rows_are_the_same_for_the_next_control_process_and_it_makes_no_new_ones_for_old_keys() -> None:
+    where = world()
+    book = Notebook(where)
+    alice, bob = people(where, 2, sdp=sealed_offer())
+    before = where.tables[0]
+    assert len(sealed_rows(where, alice)) == 2
+    succeed(where, book.notes)
+    assert where.tables[0] == before
+    # What the one before assigned last may not have been noted: under old hop keys there are no new rows.
+    carol = Person(where, "@carol:example.org", "C", "callc").call(sdp=sealed_offer()).connect()
+    assert len(sealed_rows(where, alice)) == 2
+    assert len(sealed_rows(where, carol)) == 4
+    where.pass_time(0.2)
+    send = carol.last(names.SEND)
+    assert send is not None
+    assert send["forms"] == {"audio": ["frames"], "camera": ["frames"]}
+    assert bob.transport is not None
+
+
+def test_a_second_connection_is_given_everything_anew() -> None:
+    where = world()
+    alice, bob = people(where, 2, sdp=sealed_offer())
+    first = {row.ssrc for row in sealed_rows(where, alice)}
+    _, transport = ask(where, token_of(alice), sdp=sealed_offer())
+    arrive(where, alice, transport)
+    rows = [row for row in where.tables[0].sinks.values() if row.sealed and row.ssrc in first]
+    # Bob's sources under keys that are new, and over the first connection until it is closed.
+    assert len(rows) == 4
+    assert len({row.incarnation for row in rows}) == 4
+    where.pass_time(11)
+    assert {row.ssrc for row in sealed_rows(where, alice)} == first
+    assert sum(row.ssrc in first for row in where.tables[0].sinks.values() if row.sealed) == 2
+    told = bob.last(names.SEALED)
+    assert told is not None
+    alices = {each["encodings"]["f"]["ssrc"] for each in told["sources"]}
+    assert not alices & first
+    assert all(row.source != NONE for row in sealed_rows(where, bob))
