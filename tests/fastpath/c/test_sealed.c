@@ -324,8 +324,41 @@ static void test_a_sink_never_changes_its_source(void)
     scene_close(scene);
 }
 
+/* Encodings taken in turns, and deaths between the two stores of a switch: each index of each encoding once. */
+static void test_no_index_of_any_encoding_comes_twice(void)
+{
+    static uint8_t used[LIMIT_ENCODINGS][1 << 16];
+    memset(used, 0, sizeof used);
+    struct projection copies[2] = {{0}, {0}};
+    uint64_t words[LIMIT_ENCODINGS] = {0}, input_index[LIMIT_ENCODINGS] = {0}, state = 7;
+    uint64_t *const parked[LIMIT_ENCODINGS] = {&words[0], &words[1], &words[2]};
+    for (unsigned round = 0; round < 4000; round++) {
+        state = state * 6364136223846793005ull + 1442695040888963407ull;
+        struct projection_input input = {.source = 1, .source_incarnation = 1, .encoding = (uint8_t)(state >> 33) % 3};
+        input.ssrc = 100 + input.encoding;
+        input.index = input_index[input.encoding] += 1 + (state >> 40 & 1);
+        struct projection_output output;
+        const struct projection *current = projection_current(copies);
+        if (projection_carries(current, &input) && state >> 50 & 3) {
+            CHECK_EQUAL(projection_map(copies, &input, round * MS, &output), 0);
+        } else {
+            struct projection before[2] = {copies[0], copies[1]};
+            CHECK_EQUAL(projection_begin_sealed(copies, parked, &input, 5, round * MS, &output), 0);
+            if ((state >> 45 & 7) == 0) { /* died before the row that names the new encoding counted */
+                memcpy(copies, before, sizeof before);
+                continue;
+            }
+        }
+        CHECK(output.index < sizeof used[0]);
+        CHECK(!used[input.encoding][output.index]);
+        used[input.encoding][output.index] = 1;
+        CHECK_EQUAL(output.timestamp, input.timestamp);
+    }
+}
+
 int main(void)
 {
+    test_no_index_of_any_encoding_comes_twice();
     test_the_ohb_restores_the_header_for_any_change();
     test_what_a_sealed_packet_keeps(SRTP_AEAD_AES_128_GCM);
     test_what_a_sealed_packet_keeps(SRTP_AES128_CM_SHA1_80);
