@@ -334,7 +334,8 @@ static void test_no_index_of_any_encoding_comes_twice(void)
     uint64_t *const parked[LIMIT_ENCODINGS] = {&words[0], &words[1], &words[2]};
     for (unsigned round = 0; round < 4000; round++) {
         state = state * 6364136223846793005ull + 1442695040888963407ull;
-        struct projection_input input = {.source = 1, .source_incarnation = 1, .encoding = (uint8_t)(state >> 33) % 3};
+        struct projection_input input = {
+            .source = 1, .source_incarnation = 1, .encoding = (uint8_t)(state >> 33) % 3};
         input.ssrc = 100 + input.encoding;
         input.index = input_index[input.encoding] += 1 + (state >> 40 & 1);
         struct projection_output output;

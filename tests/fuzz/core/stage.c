@@ -199,7 +199,9 @@ static void send_sealed(struct scene *scene, struct input *input)
     struct packet packet = {.ssrc = SEALED_SSRC + which + (flags & 128 ? 16 : 0),
                             .index = sealed_index[which],
                             .timestamp = (uint32_t)sealed_index[which] * 960,
-                            .payload_type = flags & 128 ? 97 : which == 3 ? 111 : 96,
+                            .payload_type = flags & 128  ? 97
+                                            : which == 3 ? 111
+                                                         : 96,
                             .payload = payload,
                             .length = taken,
                             .inner_padding = form >> 7,
