@@ -26,6 +26,7 @@ SECTIONS = {
     "receivers": sections.receivers,
     "repairs": sections.repairs,
     "churn": sections.churn,
+    "giant": sections.giant,
     "workers": sections.workers,
     "memory": sections.memory,
     "rtpengine": rtpengine.section,

@@ -3,7 +3,7 @@
 import hashlib
 import random
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.network import DEVICE, FIRST_MEMBER
@@ -106,6 +106,10 @@ class Plan:
         self.sinks: list[Sink] = []
         self._senders: list[tuple[Member, bool, str, str, Encoding]] = []
         self._counts = [[0, 0, 0] for _ in range(workers)]
+        # What stands on a worker (first) for others: a transport for the members of another worker in a
+        # conference, and a source for each of theirs that is watched there.
+        self._strangers: dict[tuple[int, int, int], int] = {}
+        self._foreign: dict[tuple[int, int, int], tuple[Source, int]] = {}
         self._random = random.Random(1)
 
     def member(self, conference: int, worker: int = 0) -> Member:
@@ -129,6 +133,18 @@ class Plan:
 
     def watch(self, receiver: Member, source: Source, encoding: int = 0, *, focus: bool = False) -> None:
         self.sinks.append(Sink(receiver, source, self._count(receiver.worker, 2), encoding, focus))
+        on, home = receiver.worker, source.member.worker
+        if on == home:
+            return
+        if (on, home, receiver.conference) not in self._strangers:
+            self._strangers[on, home, receiver.conference] = self._count(on, 0)
+        if (on, home, source.handle) not in self._foreign:
+            self._foreign[on, home, source.handle] = source, self._count(on, 1)
+
+    @property
+    def hands_over(self) -> bool:
+        """Is a conference on several workers?"""
+        return bool(self._foreign)
 
     def _count(self, worker: int, which: int) -> int:
         self._counts[worker][which] += 1
@@ -153,11 +169,37 @@ class Plan:
         for one in self.members:
             tables[one.worker].put_transport(one.handle, self._transport_row(one))
             for source in one.sources:
-                tables[one.worker].put_source(source.handle, source_row(source))
+                told = {
+                    on for on, home, handle in self._foreign if (home, handle) == (one.worker, source.handle)
+                }
+                row = replace(source_row(source), exports=sum(1 << on for on in told))
+                tables[one.worker].put_source(source.handle, row)
+        self._put_strangers(tables)
         for number, sink in enumerate(self.sinks):
-            tables[sink.receiver.worker].put_sink(sink.handle, sink_row(number, sink))
+            row_of_sink = sink_row(number, sink)
+            key = sink.receiver.worker, sink.source.member.worker, sink.source.handle
+            if key in self._foreign:
+                row_of_sink = replace(row_of_sink, source=self._foreign[key][1])
+            tables[sink.receiver.worker].put_sink(sink.handle, row_of_sink)
         assert all(table.publish() for table in tables)
         return tables
+
+    def _put_strangers(self, tables: list[Table]) -> None:
+        for (on, home, conference), handle in self._strangers.items():
+            row = TransportRow(1, conference, (), None, 0, 0, (), ExtensionIds(), foreign=home + 1)
+            tables[on].put_transport(handle, row)
+        for (on, home, theirs), (source, handle) in self._foreign.items():
+            strangers = self._strangers[on, home, source.member.conference]
+            tables[on].put_source(
+                handle,
+                replace(
+                    source_row(source),
+                    transport=strangers,
+                    home=home + 1,
+                    home_source=theirs,
+                    home_incarnation=1,
+                ),
+            )
 
     def _transport_row(self, one: Member) -> TransportRow:
         return TransportRow(

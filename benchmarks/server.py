@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import select
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from benchmarks.plan import Plan, sink_row
 from control.io.sockets import bind_media, packet_socket, uplink_pair
 from fastpath_ext import uplink
 from fastpath_ext.counters import Counters
+from fastpath_ext.rings import make_rings
 from fastpath_ext.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,8 +30,12 @@ LOAD = ROOT / "build/bench/load"
 PROGRAM = """
 import sys
 from fastpath_ext.worker import Worker
-hold, packet, *fds = map(int, sys.argv[1:])
-Worker(fds[0], fds[1], fds[2], fds[3:], hold_us=None if hold < 0 else hold, packet_fd=packet).run()
+hold, packet, rings, index, others, *fds = map(int, sys.argv[1:])
+wakes, fds = fds[:others], fds[others:]
+Worker(
+    fds[0], fds[1], fds[2], fds[3:], hold_us=None if hold < 0 else hold, packet_fd=packet,
+    rings_fd=rings, index=index, wake_fds=wakes,
+).run()
 """
 
 
@@ -81,6 +87,18 @@ class Run:
         return float(self.load[f"{kind}_delay"][f"{percentile}_us"]) / 1000
 
 
+class Rings:
+    """What workers hand over by, as the supervisor makes it."""
+
+    def __init__(self, workers: int) -> None:
+        self.fd = make_rings(workers)
+        self.wakes = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(workers)]
+
+    def close(self) -> None:
+        for fd in (self.fd, *self.wakes):
+            os.close(fd)
+
+
 class Process:
     """One worker."""
 
@@ -91,9 +109,11 @@ class Process:
         number: int,
         hold_us: int | None = None,
         packets: bool = False,
+        rings: Rings | None = None,
     ) -> None:
         """`packets`: with a packet socket, as `packet_interface` gives it."""
         self.table = table
+        rings_fd, wakes = (rings.fd, rings.wakes) if rings is not None else (-1, [])
         with network.inside(network.server):
             self.sockets = bind_media(["::"], 0)
             self._packet = packet_socket(DEVICE) if packets else None
@@ -101,6 +121,7 @@ class Process:
         hold = -1 if hold_us is None else hold_us
         fds = [*table.fds, worker_end.fileno(), *(one.fileno() for one in self.sockets)]
         packet = self._packet.fileno() if self._packet else -1
+        given = hold, packet, rings_fd, number, len(wakes), *wakes, *fds
         self.process = subprocess.Popen(
             [
                 "ip",
@@ -111,11 +132,9 @@ class Process:
                 sys.executable,
                 "-c",
                 PROGRAM,
-                str(hold),
-                str(packet),
-                *map(str, fds),
+                *map(str, given),
             ],
-            pass_fds=[*fds, *([packet] if self._packet else [])],
+            pass_fds=[fd for fd in (*fds, *wakes, packet, rings_fd) if fd >= 0],
             cwd=ROOT,
         )
         worker_end.close()
@@ -200,9 +219,9 @@ def measure(
     churn_hz: float = 0.0,
 ) -> Run:
     """Starts workers and generator, waits for the run, stops both."""
-    processes = [
-        Process(network, table, number, hold_us, packets) for number, table in enumerate(plan.tables())
-    ]
+    tables = plan.tables()
+    rings = Rings(len(tables)) if plan.hands_over else None
+    processes = [Process(network, table, n, hold_us, packets, rings) for n, table in enumerate(tables)]
     try:
         with tempfile.NamedTemporaryFile(suffix=".plan") as file:
             servers = [(SERVER_ADDRESS, one.port) for one in processes]
@@ -212,6 +231,8 @@ def measure(
     finally:
         for one in processes:
             one.close()
+        if rings is not None:
+            rings.close()
 
 
 @contextlib.contextmanager

@@ -34,6 +34,17 @@ def fanout(receivers: int, *, spread: bool = False) -> Callable[[Plan, int, int,
     return build
 
 
+def spread(receivers: int, workers: int) -> Callable[[Plan, int, int, float], None]:
+    """One camera at the first worker, its receivers on all of them."""
+
+    def build(plan: Plan, conference: int, _worker: int, speed: float) -> None:
+        camera = plan.video(plan.member(conference), Encoding(fps=30.0 * speed))
+        for n in range(receivers):
+            plan.watch(plan.member(conference, n % workers), camera)
+
+    return build
+
+
 def audio_room(plan: Plan, conference: int, worker: int, speed: float) -> None:
     speakers = [plan.member(conference, worker) for _ in range(3)]
     microphones = [plan.audio(one) for one in speakers]

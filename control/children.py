@@ -14,6 +14,7 @@ from control.io.memory import make_memory
 from control.io.sockets import bind_media, packet_socket, uplink_pair
 from control.processes import Process, spawn
 from fastpath_ext.counters import Counters
+from fastpath_ext.rings import MAX_WORKERS, make_rings
 from fastpath_ext.table import MAX_SINKS, MAX_SOURCES, MAX_TRANSPORTS, Table
 
 HANG_S = 2.0
@@ -88,7 +89,9 @@ class WorkerChild:
     @property
     def for_control(self) -> WorkerHandover:
         hidden = tuple(dataclasses.replace(one, fd=-1) for one in self.own.sockets)
-        return dataclasses.replace(self.own, uplink_fd=self.own.peer_fd, peer_fd=-1, sockets=hidden)
+        return dataclasses.replace(
+            self.own, uplink_fd=self.own.peer_fd, peer_fd=-1, sockets=hidden, rings_fd=-1, wake_fds=()
+        )
 
     @property
     def estate(self) -> Estate:
@@ -144,7 +147,38 @@ class WorkerChild:
         return self._given(self.active.process.pidfd)
 
 
-def new_worker(index: int, cpu: int, command: Sequence[str], config: Config, base: Handover) -> WorkerChild:
+class Rings:
+    """What workers hand conferences over by. Each gets descriptors of its own to the same memory."""
+
+    def __init__(self, workers: int) -> None:
+        """One worker, or more than fit, have none. OSError."""
+        self._fds: list[int] = []
+        if not 2 <= workers <= MAX_WORKERS:
+            return
+        try:
+            self._fds.append(make_rings(workers))
+            for _ in range(workers):
+                self._fds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        except BaseException:
+            self.close()
+            raise
+
+    def join(self, worker: WorkerHandover) -> WorkerHandover:
+        if not self._fds:
+            return worker
+        rings, *wakes = (os.dup(fd) for fd in self._fds)
+        return dataclasses.replace(worker, rings_fd=rings, wake_fds=tuple(wakes), joined=True)
+
+    def close(self) -> None:
+        """The workers keep theirs."""
+        for fd in self._fds:
+            os.close(fd)
+        self._fds = []
+
+
+def new_worker(
+    index: int, cpu: int, command: Sequence[str], config: Config, base: Handover, rings: Rings
+) -> WorkerChild:
     """With sockets, tables and a link of its own. BindError, OSError."""
     sockets = bind_media(config.media.listen, config.media.port + index if config.media.port else 0)
     try:
@@ -167,7 +201,7 @@ def new_worker(index: int, cpu: int, command: Sequence[str], config: Config, bas
         peer_fd=control_end.detach(),
         memory_fd=memory_fd,
     )
-    return WorkerChild(own, sockets, command, base)
+    return WorkerChild(rings.join(own), sockets, command, base)
 
 
 def open_packet_socket(interface: str) -> socket.socket | None:

@@ -42,17 +42,25 @@ class WorkerHandover:
     """Control's end of the pair, for a worker that keeps it for the next supervisor; -1 for control."""
     memory_fd: int = -1
     """What control notes of its conferences for the next control; a worker only keeps it. -1: nothing."""
+    rings_fd: int = -1
+    """What the workers hand over to each other (fastpath/handover_ring.h); -1: this one is alone, or the
+    receiver is control."""
+    wake_fds: tuple[int, ...] = ()
+    """eventfds by worker: whom to wake when something was put into the rings."""
+    joined: bool = False
+    """Are there rings? So may one conference be on several workers."""
 
     @property
     def fds(self) -> tuple[int, ...]:
         """Its descriptors, in a fixed order."""
-        own = self.config_fd, self.state_fd, self.uplink_fd, self.peer_fd, self.memory_fd
-        every = (*own, *(s.fd for s in self.sockets))
+        own = self.config_fd, self.state_fd, self.uplink_fd, self.peer_fd, self.memory_fd, self.rings_fd
+        every = (*own, *self.wake_fds, *(s.fd for s in self.sockets))
         return tuple(fd for fd in every if fd >= 0)
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Self:
-        return cls(**{**values, "sockets": tuple(MediaSocket(**one) for one in values["sockets"])})
+        sockets = tuple(MediaSocket(**one) for one in values["sockets"])
+        return cls(**{**values, "sockets": sockets, "wake_fds": tuple(values.get("wake_fds", ()))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +126,22 @@ class Estate:
         if fds is not None:
             config, state, uplink, peer, *others = fds
             memory = others.pop(0) if worker.memory_fd >= 0 else -1
+            rings = others.pop(0) if worker.rings_fd >= 0 else -1
+            wakes = tuple(others.pop(0) for _ in worker.wake_fds)
             renumbered = tuple(
                 MediaSocket(fd, one.host, one.port) for fd, one in zip(others, worker.sockets, strict=True)
             )
-            worker = WorkerHandover(worker.index, worker.cpu, config, state, uplink, renumbered, peer, memory)
+            worker = WorkerHandover(
+                worker.index,
+                worker.cpu,
+                config,
+                state,
+                uplink,
+                renumbered,
+                peer,
+                memory,
+                rings,
+                wakes,
+                worker.joined,
+            )
         return cls(worker, int(values["active"]), int(values["standby"]))

@@ -67,6 +67,9 @@ def worker(handover: Handover) -> int:
         [one.fd for one in own.sockets],
         hold_us=handover.hold_us,
         packet_fd=handover.packet_fd,
+        rings_fd=own.rings_fd,
+        index=own.index,
+        wake_fds=own.wake_fds,
     )
     keeper = Keeper(handover)
     if handover.predecessor_fd < 0 or wait_for_end(handover.predecessor_fd):

@@ -18,7 +18,14 @@ from types import FrameType
 from typing import Any
 
 from control import run_dir
-from control.children import Child, WorkerChild, inherited_worker, new_worker, open_packet_socket
+from control.children import (
+    Child,
+    Rings,
+    WorkerChild,
+    inherited_worker,
+    new_worker,
+    open_packet_socket,
+)
 from control.config import Config
 from control.handover import EXIT_HOPELESS, Estate, Handover
 from control.keeper import take_over
@@ -160,9 +167,14 @@ class Supervisor:
 
     def _begin(self, config: Config, worker_command: Sequence[str]) -> None:
         cpus = sorted(os.sched_getaffinity(0))
-        for index in range(config.server.workers or len(cpus)):
-            cpu = cpus[index % len(cpus)]
-            self._workers.append(new_worker(index, cpu, worker_command, config, self._base))
+        count = config.server.workers or len(cpus)
+        rings = Rings(count)
+        try:
+            for index in range(count):
+                cpu = cpus[index % len(cpus)]
+                self._workers.append(new_worker(index, cpu, worker_command, config, self._base, rings))
+        finally:
+            rings.close()
 
     def _adopt_control(self, pid: int | None) -> None:
         pid = pid or run_dir.holder(run_dir.control_lock(self._folder))

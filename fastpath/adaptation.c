@@ -217,7 +217,7 @@ static void allocate_for(struct worker *worker, uint32_t transport, uint64_t now
         if (dealing.states[i]->temporal < RATES_TEMPORAL - 1)
             worker->adaptation->layers[source].wanted = true;
         if (presses(worker, source, &dealing.before[i], dealing.states[i]))
-            clamping_press(worker, worker->sources[source].transport);
+            clamping_press(worker, source, now_ns);
     }
     uint64_t wanted = (uint64_t)total->wanted_bps * WANTED_PERCENT / 100;
     if (wanted < total->next_bps) wanted = total->next_bps;
@@ -254,7 +254,7 @@ static uint64_t look_at(struct worker *worker, uint32_t transport, uint64_t now_
 {
     if (!can_be_sent(worker, transport, now_ns)) return now_ns + ADAPTATION_SCAN_NS;
     allocate_for(worker, transport, now_ns);
-    clamping_press(worker, transport);
+    clamping_press_sender(worker, transport);
     return now_ns + ADAPTATION_INTERVAL_NS * 9 / 10 + worker_random(worker) % (ADAPTATION_INTERVAL_NS / 5);
 }
 
@@ -334,7 +334,8 @@ void adaptation_adopt(struct worker *worker, uint64_t now_ns)
     struct adaptation *adaptation = worker->adaptation;
     const struct config_generation *head = worker->generation.head;
     for (uint32_t transport = 0; transport < worker->capacities.transports; transport++) {
-        if (transport >= head->transport_limit || !worker->transports[transport].incarnation)
+        if (transport >= head->transport_limit || !worker->transports[transport].incarnation ||
+            worker->generation.transports[transport].foreign)
             adaptation->due_ns[transport] = 0;
         else if (!adaptation->due_ns[transport])
             due_at(worker, transport, now_ns + worker_random(worker) % ADAPTATION_INTERVAL_NS);

@@ -87,7 +87,18 @@ const struct source_costs *clamping_costs(struct worker *worker, uint32_t source
     return costs;
 }
 
-void clamping_press(struct worker *worker, uint32_t transport)
+void clamping_press(struct worker *worker, uint32_t source, uint64_t now_ns)
+{
+    if (worker->sources[source].home) {
+        handover_press(worker, source, now_ns);
+        return;
+    }
+    clamping_press_sender(worker, worker->sources[source].transport);
+    if (worker->adaptation->next_ns > now_ns + ADAPTATION_SCAN_NS)
+        worker->adaptation->next_ns = now_ns + ADAPTATION_SCAN_NS;
+}
+
+void clamping_press_sender(struct worker *worker, uint32_t transport)
 {
     struct clamping *clamping = &worker->adaptation->clamping;
     if (clamping->is_pressed[transport]) return;
@@ -95,9 +106,8 @@ void clamping_press(struct worker *worker, uint32_t transport)
     clamping->pressed[clamping->pressed_count++] = transport;
 }
 
-/* Those who look at it, and what they lose. Who cannot be sent to now holds nobody down. */
-static size_t gather_viewers(struct worker *worker, uint32_t source, struct clamp_viewer *viewers,
-                             uint32_t *lost_sum, uint32_t *lost_most, uint64_t now_ns)
+size_t clamping_gather(struct worker *worker, uint32_t source, struct clamp_viewer *viewers,
+                       uint32_t *lost_sum, uint32_t *lost_most, uint64_t now_ns)
 {
     const struct fanout *fanout = &worker->fanout;
     size_t count = 0;
@@ -156,6 +166,7 @@ static void clamp_and_tell(struct worker *worker, uint32_t source, size_t viewer
     uint8_t telling =
         clamp_update(&state->clamp, &limits, worker->adaptation->clamping.viewers, viewers, now_ns);
     worker->adaptation->clamping.sources[source].made_ns = 0;
+    handover_clamp(worker, source, now_ns);
     for (uint8_t e = 0; e < limits.encoding_count; e++) {
         bool tells = telling >> e & 1;
         struct clamp_order order = clamp_order(&state->clamp, &limits, e);
@@ -199,8 +210,10 @@ static void look_at_source(struct worker *worker, uint32_t source, struct upstre
     uint32_t lost_sum, lost_most;
     size_t viewers = 0;
     if (!cache->muted) {
-        viewers = gather_viewers(worker, source, worker->adaptation->clamping.viewers, &lost_sum,
-                                 &lost_most, now_ns);
+        struct clamp_viewer *all = worker->adaptation->clamping.viewers;
+        viewers = clamping_gather(worker, source, all, &lost_sum, &lost_most, now_ns);
+        viewers = handover_far_viewers(worker, source, all, viewers, worker->capacities.sinks,
+                                       &lost_sum, &lost_most, now_ns);
         tell_viewers(worker, source, viewers, lost_sum, lost_most, now_ns);
     }
     if (cache->audio) {

@@ -45,8 +45,14 @@ bool clamping_clamps(const struct worker *worker, uint32_t source);
 uint8_t clamping_live(const struct worker *worker, uint32_t source, uint64_t now_ns);
 const struct source_costs *clamping_costs(struct worker *worker, uint32_t source, uint64_t now_ns);
 
-/* This sender's clamps are made anew at the end of this tick. */
-void clamping_press(struct worker *worker, uint32_t transport);
+/* Those who look at it here, and what they lose (of 256); `viewers` has room for all sinks. Who cannot be sent to now holds nobody down. */
+size_t clamping_gather(struct worker *worker, uint32_t source, struct clamp_viewer *viewers,
+                       uint32_t *lost_sum, uint32_t *lost_most, uint64_t now_ns);
+
+/* The clamps of this source's sender are made anew: with the next clamping_tick, or by another worker that it arrives at. */
+void clamping_press(struct worker *worker, uint32_t source, uint64_t now_ns);
+/* The same for a sender that is looked at in its turn. */
+void clamping_press_sender(struct worker *worker, uint32_t transport);
 /* Makes and tells the clamps of those who were pressed. */
 void clamping_tick(struct worker *worker, uint64_t now_ns);
 

@@ -102,7 +102,9 @@ static uint32_t slot_timestamp(const struct worker *worker, uint32_t sink, uint6
         encoding->ssrc != current->input_ssrc || source->clock_rate != clock_rate)
         return arrival;
     const struct transport_state *sender = &worker->state.transports[source->transport];
-    return sender_clock_slot_timestamp(encoding, sender->clock_offset_ns, sender->clock_offset_seen_ns,
+    const struct source_state *state = &worker->state.sources[current->source];
+    return sender_clock_slot_timestamp(encoding, source->home ? state->clock_offset_ns : sender->clock_offset_ns,
+                                       source->home ? state->clock_offset_seen_ns : sender->clock_offset_seen_ns,
                                        clock_rate, current->timestamp_offset, arrival, now_ns);
 }
 
@@ -193,6 +195,7 @@ bool compound_send_key_request(struct worker *worker, uint32_t source, uint64_t 
     const struct encoding_state *encodings = worker->state.sources[source].encodings;
     uint32_t transport = worker->sources[source].transport, known = 0, named = 0;
     unsigned count = worker->sources[source].encoding_count;
+    if (worker->sources[source].home) return handover_key_request(worker, source);
     for (unsigned i = 0; i < count && !known; i++) known = encodings[i].ssrc;
     struct compound compound;
     if (!known || !worker->sources[source].incarnation || !begin(worker, &compound, transport, NULL, 0, now_ns))
@@ -212,6 +215,7 @@ bool compound_send_nack(struct worker *worker, uint32_t source, uint8_t encoding
 {
     uint32_t transport = worker->sources[source].transport;
     uint32_t ssrc = worker->state.sources[source].encodings[encoding].ssrc;
+    if (worker->sources[source].home) return handover_ask(worker, source, encoding, lost, count);
     struct compound compound;
     if (!ssrc || !worker->sources[source].incarnation || !begin(worker, &compound, transport, NULL, 0, now_ns))
         return false;

@@ -87,6 +87,14 @@
     X(waiting_superseded, "Packets that waited when a key frame took their place")                \
     X(rtx_superseded, "Packets receivers asked for that a key frame had taken the place of")      \
     X(tx_full_dropped, "Packets the socket had no room for, pictures first")                      \
+    X(handed_over, "Packets handed over to another worker, each time")                            \
+    X(handover_taken, "Packets taken from another worker")                                        \
+    X(handover_full_dropped, "What another worker was not told because its ring was full")        \
+    X(handover_stale_dropped, "Packets of another worker that waited for too long")               \
+    X(handover_repeated_dropped, "Packets of another worker that were taken before")              \
+    X(handover_unknown_dropped, "What another worker told of sources that are not there")         \
+    X(handover_invalid_dropped, "Records of another worker that make no sense")                   \
+    X(handover_asked, "Packets asked of another worker, each time they were asked for")           \
     X(loop_turns, "Turns of the worker's loop")                                                   \
     X(loop_busy_us, "Time the worker was at work; its rate is its load")                          \
     X(delay_500us, "Packets sent at most 0.5 ms after what they came from arrived at the kernel") \

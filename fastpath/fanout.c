@@ -57,12 +57,14 @@ static void adopt_source(struct worker *worker, uint32_t handle)
         cache->incarnation = 0;
         recovery_adopt(worker, handle, 0);
         layering_adopt(worker, handle, 0);
+        handover_adopt_source(worker, handle, NULL);
         return;
     }
     if (state->incarnation != row->incarnation)
         state_row_reset(state, sizeof *state, row->incarnation);
     if (cache->incarnation != row->incarnation) {
         bool waiting = cache->waiting;
+        handover_adopt_source(worker, handle, NULL);
         *cache = (struct source_cache){.incarnation = row->incarnation, .waiting = waiting};
         worker->adaptation->loudness.told[handle] = 0;
     }
@@ -77,6 +79,7 @@ static void adopt_source(struct worker *worker, uint32_t handle)
     cache->sealed = row->codec == CODEC_SEALED;
     /* Whoever was assigned it by this generation is told where it stands. */
     memset(cache->inner_told, 0, sizeof cache->inner_told);
+    handover_adopt_source(worker, handle, row);
     recovery_adopt(worker, handle, row->incarnation);
     layering_adopt(worker, handle, row->incarnation);
     if (row->muted) speaker_mute(&state->speaker);
@@ -220,6 +223,7 @@ void fanout_adopt(struct worker *worker, uint64_t now_ns)
     transports_rebind(worker);
     for (uint32_t handle = 0; handle < sinks; handle++) adopt_sink(worker, handle);
     fanout_place(worker);
+    handover_adopt(worker, now_ns);
     adaptation_adopt(worker, now_ns);
     for (uint32_t handle = 0; handle < worker->generation.head->sink_limit; handle++) {
         const struct sink_cache *sink = &worker->sinks[handle];

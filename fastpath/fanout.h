@@ -22,6 +22,8 @@ struct source_cache {
     uint64_t last_packet_ns;
     uint8_t live_told; /* encodings UPLINK_SOURCE_LIVE was sent of, by this worker */
     uint32_t inner_told[LIMIT_ENCODINGS]; /* what UPLINK_INNER_INDEX said last, in steps of SEALED_TELL, + 1 */
+    uint8_t home; /* worker that it arrives at + 1; 0 = here. The rest of handover.h: */
+    uint32_t exports, home_source, home_incarnation;
 };
 
 #define SINK_LAYERS_ALL 1u

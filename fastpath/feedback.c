@@ -36,7 +36,7 @@ static void send_if_due(struct worker *worker, uint32_t source, uint64_t now_ns)
     if (request_due(worker, source) > now_ns || !compound_send_key_request(worker, source, now_ns))
         return;
     state->key_request_sent_ns = now_ns;
-    worker_count(worker, COUNTER_key_requests_sent, 1);
+    worker_count(worker, COUNTER_key_requests_sent, !worker->sources[source].home);
 }
 
 void key_request(struct worker *worker, uint32_t source, uint64_t now_ns)
@@ -121,6 +121,7 @@ static void receive_sender_report(struct worker *worker, uint32_t transport,
     struct transport_state *state = &worker->state.transports[transport];
     encoding_sender_report(&worker->state.sources[binding->source].encodings[binding->encoding], &info, now_ns);
     sender_clock_observe(&state->clock_offset_ns, &state->clock_offset_seen_ns, info.ntp, now_ns);
+    handover_clock(worker, binding->source, binding->encoding);
 }
 
 struct heard { /* in the report blocks of one compound, about what we send */

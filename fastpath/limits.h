@@ -8,6 +8,12 @@
 #define LIMIT_SOURCES 8192
 #define LIMIT_SINKS 65536
 
+/* Workers of one server, and what one of them hands over to another at most before it is taken (handover_ring.h). Higher: 1 MiB for every ordered
+   pair, up to 128 MiB in all; packets of before a stall wait for longer. Lower: a pause of a worker (a successor begins within 100 ms) loses
+   pictures of more than 80 Mbit/s. */
+#define LIMIT_WORKERS 32
+#define LIMIT_HANDOVER_BYTES (1u << 20)
+
 /* Room for counters in a state segment. Higher: 8 B each. Lower: a build with one more counter is another layout. */
 #define LIMIT_COUNTERS 128
 

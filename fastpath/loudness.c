@@ -147,6 +147,21 @@ static void make_groups(struct worker *worker, uint32_t count)
     free(before);
 }
 
+/* Of the workers that have members of a conference the one with the lowest number says who has the floor. */
+static void settle_deciders(struct worker *worker)
+{
+    struct loudness *loudness = &worker->adaptation->loudness;
+    for (uint32_t i = 0; i < loudness->group_count; i++) loudness->groups[i].decides = true;
+    if (!worker->handover) return;
+    for (uint32_t i = 0; i < worker->generation.head->transport_limit; i++) {
+        uint8_t foreign = worker->generation.transports[i].foreign;
+        if (!worker->transports[i].incarnation || !foreign || foreign > worker->handover->self)
+            continue;
+        struct voice_group *group = group_of(loudness, conference_of(worker, i));
+        if (group) group->decides = false;
+    }
+}
+
 static uint32_t next_mark(struct worker *worker)
 {
     struct loudness *loudness = &worker->adaptation->loudness;
@@ -181,6 +196,7 @@ void loudness_adopt(struct worker *worker, uint64_t now_ns)
 {
     struct loudness *loudness = &worker->adaptation->loudness;
     make_groups(worker, gather_voices(worker));
+    settle_deciders(worker);
     gather_receivers(worker);
     if (!loudness->group_count)
         loudness->due_ns = UINT64_MAX;
@@ -301,6 +317,10 @@ static void tell_speaking(struct worker *worker, uint32_t source, uint64_t now_n
 {
     struct loudness *loudness = &worker->adaptation->loudness;
     uint8_t speaking = worker->state.sources[source].speaker.speaking;
+    if (worker->sources[source].home) { /* its own worker tells */
+        loudness->told[source] = speaking;
+        return;
+    }
     if (loudness->told[source] != speaking &&
         worker_tell(worker, UPLINK_SPEAKING, worker->sources[source].transport, source, speaking, NULL, 0, now_ns))
         loudness->told[source] = speaking;
@@ -330,9 +350,7 @@ static uint32_t listen(struct worker *worker, struct voice_group *group, uint32_
     }
     if (dominance_update(&group->dominance, floor, floor_count, now_ns)) group->told = false;
     uint32_t holder = group->dominance.source;
-    if (!group->told)
-        group->told = worker_tell(worker, UPLINK_DOMINANT, worker->sources[holder].transport,
-                                  holder, 0, NULL, 0, now_ns);
+    if (!group->told && group->decides) group->told = handover_floor(worker, holder, now_ns);
     return count;
 }
 

@@ -26,6 +26,7 @@ struct voice_group { /* one conference */
     bool look; /* at its slots in this tick: somebody began or stopped, or who is there changed */
     bool unsettled; /* somebody speaks who has no slot everywhere */
     bool told;      /* dominance.source was */
+    bool decides;   /* of the workers that have members of it, this one tells who has the floor */
     struct dominance dominance;
 };
 

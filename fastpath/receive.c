@@ -135,14 +135,14 @@ static void note_rate_and_level(struct worker *worker, const struct arrival *arr
         speaker_level(&state->speaker, arrival->level, now_ns);
 }
 
-/* An authenticated packet of a media encoding. */
-static void receive_media(struct worker *worker, struct arrival *arrival, uint64_t now_ns)
+void receive_media(struct worker *worker, struct arrival *arrival, uint64_t now_ns)
 {
     uint32_t handle = arrival->input.source;
     struct source_cache *source = &worker->sources[handle];
     if (!arrival->payload_length && !source->sealed) {
         worker_count(worker, COUNTER_rtp_padding_dropped, 1);
         recovery_keep(worker, arrival, now_ns);
+        if (source->exports) handover_packet(worker, arrival, now_ns);
         relay_take(worker, arrival);
         return;
     }
@@ -171,6 +171,7 @@ static void receive_media(struct worker *worker, struct arrival *arrival, uint64
         layering_read_untrusted(worker, arrival, arrival->descriptor, arrival->descriptor_length, now_ns);
     note_rate_and_level(worker, arrival, now_ns);
     recovery_keep(worker, arrival, now_ns);
+    if (source->exports) handover_packet(worker, arrival, now_ns);
     switching_wanted(arrival->wanted, live_encodings(worker, handle, arrival->input.encoding, now_ns));
     relay_take(worker, arrival);
 }

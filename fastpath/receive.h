@@ -33,6 +33,8 @@ struct arrival {
     uint8_t descriptor_length;
 };
 
+/* An authenticated packet of a media encoding, received here or taken from another worker; counted already. */
+void receive_media(struct worker *worker, struct arrival *arrival, uint64_t now_ns);
 void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *bytes, size_t length,
                            uint64_t now_ns);
 

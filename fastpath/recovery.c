@@ -97,7 +97,7 @@ void recovery_keep(struct worker *worker, const struct arrival *arrival, uint64_
     const struct projection_input *input = &arrival->input;
     struct encoding_recovery *recovery = recovery_of(worker, input->source, input->encoding);
     const uint32_t *first = &worker->fanout.source_first[input->source];
-    if (!recovery || first[0] == first[1]) return;
+    if (!recovery || (first[0] == first[1] && !worker->sources[input->source].exports)) return;
     struct history_packet packet = {
         .index = input->index,
         .time_ns = now_ns,
@@ -137,10 +137,10 @@ static void ask(struct worker *worker, uint32_t source, uint8_t encoding,
         return;
     /* Who negotiated no RTX has no pictures for us; what it lost is known, and ends in a key frame. */
     const struct source_row *row = &worker->generation.sources[source];
-    if (count && (row->rtx_payload_type || row->resends) &&
+    if (count && (row->rtx_payload_type || row->resends || row->home) &&
         compound_send_nack(worker, source, encoding, lost, count, now_ns)) {
-        worker_count(worker, COUNTER_nacks_sent, 1);
-        worker_count(worker, COUNTER_nacks_sent_packets, count);
+        worker_count(worker, COUNTER_nacks_sent, !worker->sources[source].home);
+        worker_count(worker, COUNTER_nacks_sent_packets, worker->sources[source].home ? 0 : count);
     }
     if (key_wanted && !worker->sources[source].audio) {
         worker_count(worker, COUNTER_gaps_given_up, 1);

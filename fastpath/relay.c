@@ -348,7 +348,8 @@ static void count_relayed(struct worker *worker, const struct relayed *packet, u
         recovery_viewed(worker, &packet->arrival.input, now_ns);
     worker_count(worker, COUNTER_rtp_forwarded, tally->packets);
     worker_count(worker, COUNTER_rtp_forwarded_bytes, tally->bytes);
-    if (!tally->packets && !tally->waited) worker_count(worker, COUNTER_rtp_unsubscribed, 1);
+    if (!tally->packets && !tally->waited && !worker->sources[packet->arrival.input.source].exports)
+        worker_count(worker, COUNTER_rtp_unsubscribed, 1);
     if (tally->late) worker_count(worker, COUNTER_rtp_late_dropped, tally->late);
     if (tally->full) worker_count(worker, COUNTER_egress_full_dropped, tally->full);
     if (tally->exhausted) worker_count(worker, COUNTER_index_exhausted_dropped, tally->exhausted);

@@ -78,7 +78,7 @@ struct transport_row { /* one member's connection; handle = index. local_ufrag b
     uint32_t conference;   /* number for grouping, not an identifier anybody else knows */
     uint16_t srtp_profile; /* enum srtp_profile; SRTP_NONE until DTLS is done */
     uint8_t transport_cc_down; /* 1 = its slots negotiated transport-wide feedback too: what we send it is numbered */
-    uint8_t reserved0;
+    uint8_t foreign; /* number of another worker + 1: its members of this conference, who come by the ring; no keys, no addresses */
     struct ice_credentials ice[2];  /* [1] is used during an ICE restart */
     struct srtp_key rx_key, tx_key; /* theirs, ours */
     uint32_t rtcp_ssrc; /* our SSRC for reports and requests on this transport; first in every compound we send */
@@ -122,7 +122,10 @@ struct source_row { /* one microphone, camera or screen that arrives on `transpo
     char rid[LIMIT_ENCODINGS][LIMIT_RID]; /* lowest encoding first */
     struct clamp_limits limits; /* for audio max_bps[0] is what it is counted as before it is measured */
     uint32_t rtx_ssrc[LIMIT_ENCODINGS]; /* as ssrc, of its retransmissions */
-    uint8_t reserved1[8];
+    uint32_t exports;                   /* bits of the workers that it is handed over to */
+    uint32_t home_source, home_incarnation; /* of a foreign one: its row on the worker that it arrives at */
+    uint8_t home;                           /* that worker's number + 1; 0 = it arrives here */
+    uint8_t reserved1[11];
 };
 
 struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and what it should carry */
@@ -145,7 +148,7 @@ struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and
 
 _Static_assert(sizeof(struct ice_credentials) == 116, "layout");
 _Static_assert(sizeof(struct transport_row) == 384, "layout");
-_Static_assert(sizeof(struct source_row) == 160, "layout");
+_Static_assert(sizeof(struct source_row) == 176, "layout");
 _Static_assert(sizeof(struct sink_row) == 64, "layout");
 
 struct config_generation { /* head of one half; the three arrays follow, each at its full capacity */
@@ -248,9 +251,12 @@ struct source_state {
     uint32_t reserved;
     uint64_t inner_next[LIMIT_ENCODINGS]; /* of a sealed source: greatest inner index (ROC << 16 | SEQ) seen + 1, 0 = none */
     struct speaker_state speaker; /* of audio */
-    struct clamp_source clamp;    /* of video */
+    struct clamp_source clamp;    /* of video; of a foreign one as its own worker told it */
     struct rate_row rates[LIMIT_ENCODINGS];
     struct encoding_state encodings[LIMIT_ENCODINGS];
+    struct srtp_rx_state taken[LIMIT_ENCODINGS]; /* of a foreign one: what was taken from the ring, as what is received */
+    int64_t clock_offset_ns; /* likewise its sender's, as in transport_state */
+    uint64_t clock_offset_seen_ns;
 };
 
 /* One continuous outgoing RTP stream. All of what must survive a kill, in one cache line; see projection.h. */

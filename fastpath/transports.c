@@ -100,7 +100,7 @@ static void adopt_one(struct worker *worker, uint32_t handle, uint64_t now_ns)
         load_addresses(worker, handle);
         timer->send_until_ns = state->consent_ns ? state->consent_ns + LIMIT_CONSENT_NS : 0;
         /* Spread over the interval, so that reports of many do not leave in one burst. */
-        timer->report_due_ns = now_ns + worker_random(worker) % LIMIT_REPORT_INTERVAL_NS;
+        timer->report_due_ns = row->foreign ? 0 : now_ns + worker_random(worker) % LIMIT_REPORT_INTERVAL_NS;
     }
     expand_keys(worker, cache, row);
     downlink_adopt(worker, handle, now_ns);

@@ -79,6 +79,7 @@ void worker_close(struct worker *worker)
     release_close(&worker->release);
     addresses_close(&worker->addresses);
     adaptation_close(worker);
+    handover_leave(worker);
     fanout_close(&worker->fanout);
     egress_close(&worker->egress);
     outbox_close(&worker->outbox);
@@ -166,6 +167,7 @@ void worker_tick(struct worker *worker, uint64_t now_ns)
     adaptation_tick(worker, now_ns);
     downlinks_tick(worker, now_ns);
     release_tick(worker, now_ns);
+    handover_tick(worker, now_ns);
     uint64_t key_due = key_requests_tick(worker, now_ns);
     if (key_due < worker->scan_due_ns) worker->scan_due_ns = key_due;
 }
@@ -179,6 +181,7 @@ uint64_t worker_sleep_ns(const struct worker *worker, uint64_t now_ns)
     if (adaptation_due_ns(worker) < due) due = adaptation_due_ns(worker);
     if (worker->downlinks.due_ns < due) due = worker->downlinks.due_ns;
     if (worker->release.due_ns < due) due = worker->release.due_ns;
+    if (handover_due_ns(worker) < due) due = handover_due_ns(worker);
     if (worker->hasty_count || due <= now_ns) return 0;
     uint64_t sleep = due - now_ns;
     return sleep < LIMIT_SLEEP_NS ? sleep : LIMIT_SLEEP_NS;

@@ -12,6 +12,7 @@
 #include "downlink.h"
 #include "egress.h"
 #include "fanout.h"
+#include "handover.h"
 #include "outbox.h"
 #include "recovery.h"
 #include "relay.h"
@@ -57,6 +58,7 @@ struct worker {
     struct release release;
     struct addresses addresses;
     struct adaptation *adaptation; /* adaptation.h */
+    struct handover *handover;     /* NULL = this worker is alone */
     struct fanout fanout;
     struct egress egress;
     struct outbox outbox;

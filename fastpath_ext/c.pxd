@@ -55,6 +55,7 @@ cdef extern from "fastpath/table.h" nogil:
         uint32_t conference
         uint16_t srtp_profile
         uint8_t transport_cc_down
+        uint8_t foreign
         ice_credentials ice[2]
         srtp_key rx_key, tx_key
         uint32_t rtcp_ssrc
@@ -88,6 +89,9 @@ cdef extern from "fastpath/table.h" nogil:
         char mid[LIMIT_MID]
         char rid[LIMIT_ENCODINGS][LIMIT_RID]
         clamp_limits limits
+        uint32_t exports
+        uint32_t home_source, home_incarnation
+        uint8_t home
 
     struct sink_row:
         uint32_t check

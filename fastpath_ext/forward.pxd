@@ -129,6 +129,18 @@ cdef extern from "fastpath/worker.h" nogil:
     int worker_downlink_untrusted(worker_t *worker, const void *message, size_t length, uint64_t now_ns)
     void worker_count(worker_t *worker, int which, uint64_t amount)
 
+cdef extern from "fastpath/handover.h" nogil:
+    enum:
+        HANDOVER_AT_ONCE
+        LIMIT_WORKERS
+
+    int handover_join(worker_t *worker, void *memory, size_t size, uint32_t self)
+    bint handover_take(worker_t *worker, uint64_t now_ns)
+    bint handover_may_sleep(worker_t *worker)
+    void handover_awake(worker_t *worker)
+    uint64_t handover_oldest_ns(worker_t *worker)
+    uint32_t handover_wakes(worker_t *worker)
+
 cdef extern from "fastpath/forward.h" nogil:
     void forward(worker_t *worker, const datagram *datagram, uint64_t now_ns)
     void forward_take(worker_t *worker, const datagram *datagram, uint64_t now_ns)

@@ -31,8 +31,6 @@ MAX_TRANSPORTS = c.LIMIT_TRANSPORTS
 MAX_SOURCES = c.LIMIT_SOURCES
 MAX_SINKS = c.LIMIT_SINKS
 
-cdef int SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-
 
 class LayoutError(Exception):
     """The segment was made by a build with another layout, or is no table."""
@@ -40,23 +38,7 @@ class LayoutError(Exception):
 
 # ---- segments ----
 
-cdef int make_segment(str name, size_t size) except -1:
-    cdef int fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        # Allocated now: touching a page later that cannot be had would be SIGBUS instead of ENOSPC.
-        os.posix_fallocate(fd, 0, size)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-cdef void *map_segment(int fd, size_t size, int protection) except NULL:
-    cdef void *memory = mmap(NULL, size, protection, MAP_SHARED, fd, 0)
-    if memory == MAP_FAILED:
-        raise OSError("a table segment cannot be mapped")
-    return memory
+include "segments.pxi"
 
 
 cdef size_t segment_size(int fd, size_t least) except? 0:
@@ -124,7 +106,8 @@ cdef int fill_transport(c.transport_row *target, object row) except -1:
     cdef int i
     target.incarnation = incarnation_of(row)
     target.conference = row.conference
-    if not 1 <= len(row.ice) <= 2:
+    target.foreign = row.foreign
+    if not (0 if row.foreign else 1) <= len(row.ice) <= 2:
         raise ValueError("a transport has one or two pairs of ICE credentials")
     for i, credentials in enumerate(row.ice):
         ice = &target.ice[i]
@@ -201,6 +184,10 @@ cdef int fill_source(c.source_row *target, object row) except -1:
         target.rtx_ssrc[i] = ssrc
     target.tmmbr = bool(row.tmmbr)
     target.resends = bool(row.resends)
+    target.exports = row.exports
+    target.home = row.home
+    target.home_source = row.home_source
+    target.home_incarnation = row.home_incarnation
     fill_limits(target, row)
     return 0
 
@@ -561,6 +548,7 @@ cdef class Table:
             ]),
             transport_cc_down=row.transport_cc_down != 0,
             downlink_max_bps=row.downlink_max_bps,
+            foreign=row.foreign,
         )
 
     def source(self, handle):
@@ -592,6 +580,10 @@ cdef class Table:
             share_percent=row.limits.share_percent,
             resends=row.resends != 0,
             tmmbr=row.tmmbr != 0,
+            exports=row.exports,
+            home=row.home,
+            home_source=row.home_source,
+            home_incarnation=row.home_incarnation,
         )
 
     def sink(self, handle):

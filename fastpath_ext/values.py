@@ -16,6 +16,7 @@ class TransportValue(NamedTuple):
     sources: tuple[int, ...]
     transport_cc_down: bool
     downlink_max_bps: int
+    foreign: int
 
 
 class SourceValue(NamedTuple):
@@ -40,6 +41,10 @@ class SourceValue(NamedTuple):
     share_percent: int
     resends: bool
     tmmbr: bool
+    exports: int
+    home: int
+    home_source: int
+    home_incarnation: int
 
 
 class SinkValue(NamedTuple):

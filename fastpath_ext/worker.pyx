@@ -12,7 +12,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
-from posix.unistd cimport getpid
+from posix.unistd cimport getpid, read, write
 
 from fastpath_ext cimport c, forward as f, posix as p
 
@@ -155,10 +155,12 @@ cdef class Worker(Forwarder):
     """The core at its sockets. The descriptors stay the caller's and must stay open."""
 
     cdef shell io
+    cdef void *rings
+    cdef size_t rings_size
 
     def __init__(
         self, int config_fd, int state_fd, int uplink_fd, udp_fds, backend=None, *, gro=True, hold_us=None,
-        int packet_fd=-1,
+        int packet_fd=-1, int rings_fd=-1, index=0, wake_fds=(),
     ):
         Forwarder.__init__(self, config_fd, state_fd, backend=backend)
         if not 0 < len(udp_fds) <= MAX_SOCKETS:
@@ -166,14 +168,34 @@ cdef class Worker(Forwarder):
         if shell_open(&self.io) != 0:
             raise MemoryError
         self.io.uplink = uplink_fd
+        self.io.own_wake_fd = -1
+        if rings_fd >= 0:
+            self.join(rings_fd, index, wake_fds)
         self.io.hold_limit_ns = f.HOLDING_LIMIT_NS if hold_us is None else int(hold_us) * 1000
         for fd in udp_fds:
             shell_add_socket(&self.io, fd, gro)
         self.io.packet = packet_open(packet_fd, self.core.capacities.transports)
 
+    cdef join(self, int rings_fd, int index, wake_fds):
+        cdef int number, result
+        if not 0 <= index < len(wake_fds) <= f.LIMIT_WORKERS:
+            raise ValueError("no such worker")
+        self.rings_size = os.fstat(rings_fd).st_size
+        self.rings = map_shared(rings_fd, self.rings_size)
+        result = f.handover_join(&self.core, self.rings, self.rings_size, <uint32_t>index)
+        if result == -ENOMEM:
+            raise MemoryError
+        if result < 0:
+            raise LayoutError("the rings are of another layout, or of fewer workers")
+        for number in range(f.LIMIT_WORKERS):
+            self.io.wake_fds[number] = wake_fds[number] if number < len(wake_fds) else -1
+        self.io.own_wake_fd = wake_fds[index]
+
     def __dealloc__(self):
         packet_close(self.io.packet)
         shell_close(&self.io)
+        if self.rings != NULL:
+            munmap(self.rings, self.rings_size)
 
     def run(self):
         """Forwards until SIGTERM or DOWNLINK_STOP. Python's other handlers run within 250 ms."""

@@ -70,7 +70,7 @@ cdef int wait(shell *io, f.worker_t *core, p.pollfd *fds) noexcept nogil:
     cdef int ready
     cdef uint64_t began_ns = clock_ns(p.CLOCK_MONOTONIC)
     cdef uint64_t sleep = f.worker_sleep_ns(core, began_ns)
-    cdef uint64_t gather = f.holding_gather_ns(&io.holding, io.hold_limit_ns)
+    cdef uint64_t gather = f.holding_gather_ns(&io.holding, io.hold_limit_ns), woken
     cdef p.timespec limit
     for i in range(io.socket_count):
         fds[i].fd = io.sockets[i].fd
@@ -79,14 +79,50 @@ cdef int wait(shell *io, f.worker_t *core, p.pollfd *fds) noexcept nogil:
     fds[io.socket_count].fd = io.uplink
     fds[io.socket_count].events = p.POLLIN
     fds[io.socket_count].revents = 0
+    fds[io.socket_count + 1].fd = io.own_wake_fd
+    fds[io.socket_count + 1].events = p.POLLIN
+    fds[io.socket_count + 1].revents = 0
+    if not f.handover_may_sleep(core):
+        sleep = 0
     limit.tv_sec = <long>(sleep // 1000000000)
     limit.tv_nsec = <long>(sleep % 1000000000)
-    ready = p.ppoll(fds, io.socket_count + 1, &limit, NULL)
+    ready = p.ppoll(fds, io.socket_count + 2, &limit, NULL)
+    f.handover_awake(core)
+    if ready > 0 and fds[io.socket_count + 1].revents != 0:
+        read(io.own_wake_fd, &woken, sizeof(woken))
     if ready > 0 and gather > 0 and clock_ns(p.CLOCK_MONOTONIC) - began_ns > SLEPT_NS:
         limit.tv_sec = 0
         limit.tv_nsec = <long>gather
         p.nanosleep(&limit, NULL)
     return ready
+
+
+# Those who sleep and have something to take by now.
+cdef void wake_others(shell *io, f.worker_t *core) noexcept nogil:
+    cdef uint32_t asleep = f.handover_wakes(core), number
+    cdef uint64_t one = 1
+    for number in range(<uint32_t>f.LIMIT_WORKERS):
+        if asleep >> number == 0:
+            return
+        if asleep >> number & 1 and io.wake_fds[number] >= 0:
+            write(io.wake_fds[number], &one, sizeof(one))
+
+
+# What other workers hand over: in turns with our own sockets.
+cdef void take_over(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nogil:
+    cdef uint64_t oldest_ns
+    cdef int i
+    for i in range(f.HANDOVER_AT_ONCE):
+        if not f.forward_has_room(core):
+            release(io, core, now_ns)
+        if not f.handover_take(core, now_ns):
+            break
+        if f.worker_must_flush(core):
+            flush(io, core)
+    release(io, core, now_ns)
+    oldest_ns = f.handover_oldest_ns(core)
+    if oldest_ns != 0 and (io.oldest_ns == 0 or oldest_ns < io.oldest_ns):
+        io.oldest_ns = oldest_ns
 
 
 cdef void count_turn(shell *io, f.worker_t *core, uint64_t began_ns) noexcept nogil:
@@ -113,7 +149,7 @@ cdef void hold(shell *io, uint64_t began_ns) noexcept nogil:
 
 # Returns LOOP_STOPPED, LOOP_GOES_ON when Python should look for its signals, or a negative errno.
 cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
-    cdef p.pollfd fds[MAX_SOCKETS + 1]
+    cdef p.pollfd fds[MAX_SOCKETS + 2]
     cdef uint64_t now_ns
     cdef uint32_t number
     cdef int batch, ready
@@ -135,9 +171,14 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
                 for batch in range(BATCHES_IN_A_ROW):
                     if receive_batch(io, core, number, now_ns) < c.LIMIT_RX_BATCH:
                         break
+                    wake_others(io, core)
                     flush(io, core)
                     io.oldest_ns = 0
+        if io.own_wake_fd >= 0:
+            wake_others(io, core)  # they need not wait until all of ours is sent
+            take_over(io, core, now_ns)
         f.worker_tick(core, now_ns)
+        wake_others(io, core)
         flush(io, core)
         io.oldest_ns = 0  # what is sent later waited for its receiver's link and not for us
         send_uplink(io, core)

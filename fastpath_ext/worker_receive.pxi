@@ -30,6 +30,8 @@ cdef struct shell:
     uint64_t done_ns  # when the last turn ended, 0 = there was none
     uint64_t hold_limit_ns
     uint64_t busy_ns  # at work since the counter last took whole microseconds
+    int wake_fds[f.LIMIT_WORKERS]  # eventfds by worker, -1 = none
+    int own_wake_fd  # ours among them, -1 = we are alone
     uint64_t oldest_ns  # when the first datagram since the last flush came to the kernel, 0 = none did
     # receiving, LIMIT_RX_BATCH of each
     p.mmsghdr *in_messages

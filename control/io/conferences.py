@@ -211,7 +211,7 @@ class ConferenceRuntime:
             effects = self.focus.read_back(worker, memory.notes, self._loop.time())
             for effect in effects:
                 if isinstance(effect, PublishRoutes):
-                    self._workers[worker].claim(effect)
+                    self._workers[effect.worker].claim(effect)
             memory.notes = {}
             self._note_soon()
             self._perform_all(effects)

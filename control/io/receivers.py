@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from control.metrics import Gauge
 from control.protocol import names
 from control.protocol.rows import NONE, SourceKind
-from fastpath_ext.values import DownlinkStatus, SinkStatus, SinkValue, SourceValue
+from fastpath_ext.values import DownlinkStatus, SinkStatus, SinkValue, SourceValue, TransportValue
 
 # Upper ends of the bands that estimates are counted in, bit/s: a thumbnail, audio with a few of them, a
 # middle picture, a full one, that with thumbnails, a screen beside it. More: more series. Fewer: less
@@ -23,6 +23,7 @@ class Rows(Protocol):
     def transport_handles(self) -> list[int]: ...
     @property
     def sink_handles(self) -> list[int]: ...
+    def transport(self, handle: int, /) -> TransportValue | None: ...
     def source(self, handle: int, /) -> SourceValue | None: ...
     def sink(self, handle: int, /) -> SinkValue | None: ...
     def sink_status(self, handle: int, /) -> SinkStatus | None: ...
@@ -36,6 +37,9 @@ def receiver_gauges(tables: Iterable[Rows]) -> Iterator[Gauge]:
     allocated = wanted = paused = waiting = 0
     for table in tables:
         for handle in table.transport_handles:
+            row = table.transport(handle)
+            if row is None or row.foreign:  # nobody is sent to there
+                continue
             if (downlink := table.downlink_status(handle)) is not None:
                 receivers[_known_by(downlink), _band(downlink.estimate_bps)] += 1
                 allocated += downlink.allocated_bps

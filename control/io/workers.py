@@ -86,7 +86,10 @@ class WorkerLink:
     def place(self, advertise: Sequence[str]) -> WorkerPlace:
         """What it has room for, and the addresses clients are told, `advertise` instead of its own."""
         return WorkerPlace(
-            _candidates(self._given, advertise), *self.table.capacities, self._inherited.occupied
+            _candidates(self._given, advertise),
+            *self.table.capacities,
+            self._inherited.occupied,
+            self._given.joined,
         )
 
     def claim(self, routes: PublishRoutes) -> None:

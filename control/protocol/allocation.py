@@ -38,6 +38,11 @@ class RowAllocator:
         self._free = [handle for handle in range(self._unused) if handle not in occupied]
         self.in_use = 0
 
+    @property
+    def scarce(self) -> bool:
+        """Is no more than a quarter left, which is for members of this worker?"""
+        return 4 * (len(self._free) + self._capacity - self._unused) <= self._capacity
+
     def take(self) -> Row:
         """A free row under a new incarnation; FullError when there is none."""
         if self._free:
@@ -91,6 +96,7 @@ class WorkerPlace:
     sinks: int
     # Transports, sources and sinks that members of a former control process still use.
     occupied: tuple[frozenset[int], frozenset[int], frozenset[int]] = (frozenset(), frozenset(), frozenset())
+    joined: bool = False  # may conferences be on it and others at the same time?
 
 
 @dataclass(slots=True)
@@ -103,6 +109,12 @@ class Rows:
     sources: RowAllocator
     sinks: RowAllocator
     ssrcs: set[int] = field(default_factory=set)  # those given out: slots, retransmissions, sealed sources
+    busy: float = 0.0  # part of its time that the worker works, as last measured
+
+    @property
+    def load(self) -> int:
+        """How many connections it serves: what it costs, as near as it can be told before they send."""
+        return self.transports.in_use
 
     def free(self, transports: Collection[int], sources: Collection[int], sinks: Collection[int]) -> None:
         """What a former control process had left is gone from the table."""

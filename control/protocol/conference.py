@@ -3,6 +3,7 @@
 What follows from a change is worked out by staging.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from control.protocol.rows import HopKeys
 from control.protocol.sdp_agreement import Agreement, Features
 from control.protocol.sdp_values import Fingerprint, Offer
 from control.protocol.speakers import Speakers
+from control.protocol.spreading import Spread
 from control.protocol.staging import Staging
 from control.protocol.telling import error_message
 from control.protocol.terms import Terms
@@ -43,19 +45,21 @@ class Settings:
 
 
 class Conference:
-    """Lives on one worker. `number` groups its transports in the worker's table."""
+    """Lives on one worker until it outgrows that one. `number` groups its transports in the tables."""
 
     def __init__(
         self,
         creator: str,
         conference_id: str,
         number: int,
+        every: Sequence[Rows],
         rows: Rows,
         admission: Admission,
         settings: Settings,
         now: float,
         terms: Terms = Terms(),  # noqa: B008 - a value
     ) -> None:
+        """`rows`: of the worker it begins on and is noted with; `every`: of all workers."""
         self.terms = terms
         self.creator = creator
         self.conference_id = conference_id
@@ -69,7 +73,8 @@ class Conference:
         self.grace: dict[int, float] = {}  # until when members have to prove the current epoch
         self.settings = settings
         self.next_member = 1
-        self.staging = Staging(self.members, self.speakers, rows.worker, number, settings.rates)
+        self.spread = Spread(every, rows)
+        self.staging = Staging(self.members, self.speakers, self.spread, number, settings.rates)
 
     @property
     def features(self) -> Features:
@@ -115,7 +120,7 @@ class Conference:
         offer, agreement = agreed
         device_id = ticket.device_id
         try:
-            transport = Transport(self.rows, self.settings.randomness, agreement)
+            transport = Transport(self.spread.place(self.members), self.settings.randomness, agreement)
         except FullError:
             message = "The focus has no room for another member: try again later."
             raise ContentError(names.FULL, message) from None

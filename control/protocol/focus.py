@@ -162,7 +162,7 @@ class Focus:
 
         Before anything else is handled. Members' media goes on; they bring new connections for the rest.
         """
-        found, useless, effects = read_back(notes, self._rows[worker], self._settings, now)
+        found, useless, effects = read_back(notes, self._rows, self._rows[worker], self._settings, now)
         effects += [CountMetric("notes_useless")] * useless
         self._notes[worker].take_over(notes)
         for conference in found:
@@ -272,13 +272,15 @@ class Focus:
         return effects
 
     def _worker_busy(self, event: WorkerBusy, now: float) -> list[Effect]:
+        self._rows[event.worker].busy = event.busy
         load = self.loads[event.worker]
         if not load.measured(event.busy, now):
             return []
         effects: list[Effect] = [CountMetric("overload_steps", load.shed.name.lower())]
         for conference in self.conferences.values():
-            if conference.rows.worker == event.worker:
-                conference.staging.shed(load.shed)
+            workers = conference.spread.workers(conference.members)
+            if event.worker in workers:
+                conference.staging.shed(max(self.loads[worker].shed for worker in workers))
                 effects += conference.refresh(now)
                 self._touch(conference)
         return effects
@@ -301,7 +303,7 @@ class Focus:
         """It says of nobody that they fell silent while there was none."""
         effects: list[Effect] = []
         for conference in self.conferences.values():
-            if conference.rows.worker == worker and conference.speakers.silence(now):
+            if worker in conference.spread.workers(conference.members) and conference.speakers.silence(now):
                 effects += conference.heard(now)
                 self._touch(conference)
         return effects

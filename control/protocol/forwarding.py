@@ -5,13 +5,14 @@ sources.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from control.protocol.allocation import Row
 from control.protocol.events import PublishRoutes
 from control.protocol.member import Member
 from control.protocol.rates import Rates
-from control.protocol.rows import Codec, SinkRow, SourceRow, TransportRow
+from control.protocol.rows import Codec, ExtensionIds, SinkRow, SourceRow, TransportRow
 from control.protocol.sdp_agreement import SenderSection
 from control.protocol.sealing import KINDS
 from control.protocol.transport import CompiledTransport, Transport
@@ -23,30 +24,49 @@ _Row = TypeVar("_Row")
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Rows of one conference by handle."""
+    """Rows of one conference on one worker by handle."""
 
     transports: Mapping[int, TransportRow] = field(default_factory=dict)
     sources: Mapping[int, SourceRow] = field(default_factory=dict)
     sinks: Mapping[int, SinkRow] = field(default_factory=dict)
 
 
-def compile_routes(
-    members: Mapping[int, Member], conference: int, rates: Rates, views: Mapping[int, View] | None = None
-) -> Routes:
-    """The rows of a conference; `conference` is the number its transports are grouped by.
+@dataclass(slots=True)
+class _Compiling:
+    """Routes that are being made."""
 
-    `views` by member number, where they are known already.
+    transports: dict[int, TransportRow] = field(default_factory=dict)
+    sources: dict[int, SourceRow] = field(default_factory=dict)
+    sinks: dict[int, SinkRow] = field(default_factory=dict)
+
+
+def compile_routes(
+    members: Mapping[int, Member],
+    conference: int,
+    rates: Rates,
+    views: Mapping[int, View] | None = None,
+    strangers: Mapping[tuple[int, int], Row] | None = None,
+) -> dict[int, Routes]:
+    """The rows of a conference by worker; `conference` is the number its transports are grouped by.
+
+    `views` by member number, where they are known already. `strangers`: the rows that stand on one worker for
+    the members of another.
     """
-    transports: dict[int, TransportRow] = {}
-    sources: dict[int, SourceRow] = {}
-    sinks: dict[int, SinkRow] = {}
+    made: dict[int, _Compiling] = {}
     for number, member in members.items():
         for transport in member.connections:
             compiled = _compile_transport(member, transport, conference, rates)
-            transports[transport.row.handle] = compiled.transport
-            sources.update(compiled.sources)
-        sinks.update((see(member, members) if views is None else views[number]).sinks)
-    return Routes(transports, sources, sinks)
+            here = made.setdefault(transport.id.worker, _Compiling())
+            here.transports[transport.row.handle] = compiled.transport
+            here.sources.update(compiled.sources)
+            for worker, rows in compiled.foreign.items():
+                made.setdefault(worker, _Compiling()).sources.update(rows)
+        view = see(member, members) if views is None else views[number]
+        made[member.transport.id.worker].sinks.update(view.sinks)
+    for (on, whose), row in (strangers or {}).items():
+        there = made.setdefault(on, _Compiling())
+        there.transports[row.handle] = _strangers_row(row, whose, conference)
+    return {worker: Routes(each.transports, each.sources, each.sinks) for worker, each in made.items()}
 
 
 def diff(worker: int, old: Routes, new: Routes) -> PublishRoutes | None:
@@ -75,7 +95,8 @@ def _compile_transport(
     member: Member, transport: Transport, conference: int, rates: Rates
 ) -> CompiledTransport:
     """Its rows, the very same as before unless something changed that they depend on."""
-    made_of = transport.agreement, transport.keys, transport.ice, frozenset(member.muted), rates
+    elsewhere = tuple(transport.elsewhere.items())
+    made_of = transport.agreement, transport.keys, transport.ice, frozenset(member.muted), rates, elsewhere
     known = transport.compiled
     if known is not None and known.made_of == made_of:
         return known
@@ -83,10 +104,39 @@ def _compile_transport(
         transport.sources[section.mid].handle: _source_row(member, transport, section, rates)
         for section in transport.agreement.senders
     }
+    foreign: dict[int, dict[int, SourceRow]] = {}
+    for (worker, mid), (row, strangers) in elsewhere:
+        own = transport.sources[mid]
+        foreign.setdefault(worker, {})[row.handle] = replace(
+            sources[own.handle],
+            incarnation=row.incarnation,
+            transport=strangers.handle,
+            transport_incarnation=strangers.incarnation,
+            exports=0,
+            home=transport.id.worker + 1,
+            home_source=own.handle,
+            home_incarnation=own.incarnation,
+            resends=False,  # its home asks the sender
+        )
     transport.compiled = compiled = CompiledTransport(
-        made_of, _transport_row(transport, conference, rates), sources
+        made_of, _transport_row(transport, conference, rates), sources, foreign
     )
     return compiled
+
+
+def _strangers_row(row: Row, whose: int, conference: int) -> TransportRow:
+    return TransportRow(
+        incarnation=row.incarnation,
+        conference=conference,
+        ice=(),
+        keys=None,
+        rtcp_ssrc=0,
+        remb_bps=0,
+        sources=(),
+        # Their packets come parsed: only that there may be descriptors has to be known.
+        ext=ExtensionIds(dependency_descriptor=1),
+        foreign=whose + 1,
+    )
 
 
 def _transport_row(transport: Transport, conference: int, rates: Rates) -> TransportRow:
@@ -141,4 +191,5 @@ def _source_row(member: Member, transport: Transport, section: SenderSection, ra
         share_percent=rates.share_percent,
         resends=section.kind == "audio" and "nack" in section.feedback,
         tmmbr="ccm tmmbr" in section.feedback,
+        exports=sum(1 << worker for worker, mid in transport.elsewhere if mid == section.mid),
     )

@@ -83,7 +83,7 @@ class Invites:
 
     def _check_room(self, conference: Conference) -> None:
         """ContentError when one more would cost those who are inside."""
-        if self._loads[conference.rows.worker].shed >= Shed.JOINS:
+        if self._loads[conference.spread.place(conference.members).worker].shed >= Shed.JOINS:
             raise ContentError(names.BUSY, OVERLOADED)
         if (message := self._scarcity.message) is not None:
             raise ContentError(names.BUSY, message)
@@ -112,7 +112,15 @@ class Invites:
         self.last_number += 1
         terms = join.opening.terms
         return Conference(
-            join.creator, join.conference_id, self.last_number, rows, admission, self._settings, now, terms
+            join.creator,
+            join.conference_id,
+            self.last_number,
+            self._rows,
+            rows,
+            admission,
+            self._settings,
+            now,
+            terms,
         )
 
 

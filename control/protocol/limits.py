@@ -118,6 +118,17 @@ MEMBERS_MAX: Final = 500
 # Devices of one person in one conference; a device's name is its bearer's own word. Higher: whoever has a
 # ticket fills a worker alone. Lower: people with many devices are turned away.
 MEMBERS_PER_USER: Final = 8
+# A conference begins to use other workers when its own serves this many connections, of whatever
+# conferences. In a large meeting one receives 300 to 500 packets a second (voices, thumbnails, one picture in
+# full), at 2 to 3 us each: 250 of them are a third of a core. Higher: a core may be full before others help.
+# Lower: packets are handed over (once for each other worker) where one core would do.
+SPREAD_TRANSPORTS: Final = 250
+# ... or when it is at work for this part of its time: with what its members send by and by half a core
+# becomes a whole one. Higher: joins meet an overloaded worker. Lower: as above.
+SPREAD_BUSY: Final = 0.5
+# A worker that a conference is not on yet must serve this many fewer to be begun on. Higher: workers stay
+# uneven. Lower: conferences of few are on several workers where many small ones fill them.
+SPREAD_COST: Final = 32
 # An empty conference is kept so long for somebody who reloads a page. Higher: memory of conferences nobody
 # comes back to. Lower: a member's reload that takes longer meets an unknown conference.
 CONFERENCE_LINGER: Final = 60.0

@@ -87,7 +87,7 @@ def _switched(conference: Conference, member: Member, event: SinkSwitched, now: 
     }
     if event.sink not in loudest:
         return []
-    who = None if event.source is None else conference.staging.source(event.source)
+    who = None if event.source is None else conference.staging.source(event.transport.worker, event.source)
     if who == member.heard.get(event.sink):
         return []
     heard = {sink: other for sink, other in member.heard.items() if sink in loudest and sink != event.sink}

@@ -4,7 +4,7 @@ Of the media nothing is noted: it goes on by the rows of the table, and the rows
 same. DTLS and SCTP are not: members bring second connections (resumption.py).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -138,6 +138,7 @@ def _items(conference: Conference) -> Iterable[tuple[str, object, Callable[[], A
                 transport.ice,
                 transport.keys is None,
                 tuple(transport.sealed_sinks),
+                tuple(transport.elsewhere.items()),
             ),
             lambda transport=transport: to_plain(transport.held()),  # type: ignore[misc]
         )
@@ -191,16 +192,19 @@ def _member(member: Member) -> Any:
 
 
 def read_back(
-    notes: Mapping[str, Any], rows: Rows, settings: Settings, now: float
+    notes: Mapping[str, Any], every: Sequence[Rows], rows: Rows, settings: Settings, now: float
 ) -> tuple[list[Conference], int, list[Effect]]:
-    """The conferences of one worker as noted, how many notes were of no use, and what else follows."""
+    """The conferences of one worker as noted, how many notes were of no use, and what else follows.
+
+    `rows` of that worker, `every` of all of them: members may be connected to others.
+    """
     found: dict[int, Conference] = {}
     useless = 0
     effects: list[Effect] = []
     for key, value in notes.items():
         if key.startswith("c"):
             try:
-                found[int(key[1:])] = _read_conference(int(key[1:]), value, rows, settings, now)
+                found[int(key[1:])] = _read_conference(int(key[1:]), value, every, rows, settings, now)
             except (KeyError, TypeError, ValueError, AttributeError):
                 useless += 1
     for key, value in sorted(notes.items()):
@@ -211,7 +215,8 @@ def read_back(
                 continue
             number, _, member = key[1:].partition(".")
             held = from_plain(HeldTransport, notes[f"t{number}.{member}"])
-            _read_member(found[int(number)], int(member), value, held, now)
+            own = every[held.worker] if 0 <= held.worker < len(every) else rows
+            _read_member(found[int(number)], int(member), value, held, own, now)
         except (KeyError, TypeError, ValueError, AttributeError):
             useless += 1
     return list(found.values()), useless, effects
@@ -227,14 +232,18 @@ def _call_again(joining: _Joining, settings: Settings) -> list[Effect]:
     ]
 
 
-def _read_conference(number: int, value: Any, rows: Rows, settings: Settings, now: float) -> Conference:
+def _read_conference(
+    number: int, value: Any, every: Sequence[Rows], rows: Rows, settings: Settings, now: float
+) -> Conference:
     read = from_plain(_Conference, value)
     epochs = Epochs.from_values(value["epochs"])
     admission = Admission(epochs.current)
     admission.epochs = epochs
     admission.seen = {(user, call): until for user, call, until in read.seen}
     terms = Terms(read.voice, read.members_max)
-    conference = Conference(read.creator, read.conference_id, number, rows, admission, settings, now, terms)
+    conference = Conference(
+        read.creator, read.conference_id, number, every, rows, admission, settings, now, terms
+    )
     conference.next_member = read.next_member
     if read.dominant is not None:
         conference.speakers.takes_floor(read.dominant)
@@ -246,6 +255,7 @@ def _read_member(
     number: int,
     value: Any,
     held: HeldTransport,
+    rows: Rows,
     now: float,
 ) -> None:
     settings = conference.settings
@@ -255,7 +265,7 @@ def _read_member(
         number=number,
         device_id=read.device_id,
         call=call,
-        transport=Transport.of_before(conference.rows, settings.randomness, held),
+        transport=Transport.of_before(rows, settings.randomness, held),
         messages=Budget(limits.MESSAGES_PER_SECOND, limits.MESSAGE_BURST, now),
         negotiations=Budget(limits.NEGOTIATES_PER_SECOND, limits.NEGOTIATE_BURST, now),
         resumes=Budget(limits.RESUMES_PER_SECOND, limits.RESUME_BURST, now),
@@ -267,5 +277,6 @@ def _read_member(
     for said in read.wishes:
         member.wishes.put((said.member, said.source), said.wish)
     member.assigned = member.version  # as it was noted, even where it would be assigned otherwise today
+    conference.spread.take_over(member.transport, held.elsewhere)
     conference.members[number] = member
     conference.empty_since = None

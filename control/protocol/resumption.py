@@ -41,7 +41,7 @@ def resume(
     settings = conference.settings
     offer, agreement = agree_untrusted(sdp, metadata, conference.features)
     try:
-        transport = Transport(conference.rows, settings.randomness, agreement)
+        transport = Transport(conference.spread.of(member), settings.randomness, agreement)
     except FullError:
         message = "The focus has no room for a second connection: try again later."
         raise ContentError(names.FULL, message) from None

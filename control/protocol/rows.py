@@ -86,6 +86,9 @@ class TransportRow:
     ext: ExtensionIds
     transport_cc_down: bool = False  # slots negotiated transport-wide feedback: what it is sent is numbered
     downlink_max_bps: int = 0  # the operator's bound of what it is sent, 0 = none
+    # Number of another worker + 1: stands for that one's members of the conference, who come by the rings
+    # between workers (fastpath/handover.h) and have no connection here. No keys, no credentials.
+    foreign: int = 0
     keep_keys: bool = False  # the keys are those in the table, which a former control process put there
 
 
@@ -114,6 +117,11 @@ class SourceRow:
     share_percent: int = 0  # of the median viewer's share, below it a viewer moves down; 0 = the default
     resends: bool = False  # audio whose sender takes NACKs and sends the packet itself once more
     tmmbr: bool = False  # negotiated: the clamp is also sent as RFC 5104 says
+    exports: int = 0  # bits of the workers that it is handed over to
+    # Of one that arrives at another worker: that one's number + 1, and its row there.
+    home: int = 0
+    home_source: int = 0
+    home_incarnation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

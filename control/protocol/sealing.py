@@ -44,24 +44,27 @@ def sealed_sections(sender: Member) -> list[SenderSection]:
     return list(sender.transport.sealed.values()) if sender.call.secured else []
 
 
-def assign(members: Mapping[int, Member]) -> list[Row]:
+def assign(members: Mapping[int, Member]) -> list[tuple[Transport, Row]]:
     """Gives each receiver a row for every sealed source that it can open; the rows of those that are gone.
 
-    The rows returned are free once the table no longer has them.
+    The rows returned, each with whose it was, are free once the table no longer has them. Who is on another
+    worker than the sender gets frames: sealed packets are not handed over.
     """
     live = {
         sender.transport.sources[section.mid]
         for sender in members.values()
         for section in sealed_sections(sender)
     }
-    gone: list[Row] = []
+    gone: list[tuple[Transport, Row]] = []
     for receiver in members.values():
         for transport in receiver.connections:
-            gone += transport.forget_sealed(live)
+            gone += [(transport, row) for row in transport.forget_sealed(live)]
         if not receiver.call.secured or not receiver.transport.agreement.opened:
             continue
         for sender in members.values():
-            for section in sealed_sections(sender) if sender is not receiver else ():
+            if sender is receiver or sender.transport.id.worker != receiver.transport.id.worker:
+                continue
+            for section in sealed_sections(sender):
                 if arrives_in(receiver.transport, section.kind) is not None:
                     row = sender.transport.sources[section.mid]
                     receiver.transport.take_sealed(row, sender.transport.sealed_ssrcs[section.mid])

@@ -6,7 +6,7 @@ patched in several places.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from control.protocol import names
 from control.protocol.allocation import Row
@@ -19,23 +19,27 @@ from control.protocol.sealing import assign as assign_sealed
 from control.protocol.sealing import needed_forms
 from control.protocol.slots import Occupant, assign
 from control.protocol.speakers import Speakers, seat
+from control.protocol.spreading import Spread
 from control.protocol.telling import Roster, Scene, tell, tell_roster, tell_speakers
+from control.protocol.transport import Transport
 from control.protocol.view import View, occupants, see, view_key, wanted_encodings
+
+_NOTHING: Final = Routes()
 
 
 class Staging:
     """Of one conference, whose members and speakers others change. `number` groups its rows."""
 
     def __init__(
-        self, members: Mapping[int, Member], speakers: Speakers, worker: int, number: int, rates: Rates
+        self, members: Mapping[int, Member], speakers: Speakers, spread: Spread, number: int, rates: Rates
     ) -> None:
         self._members = members
         self._speakers = speakers
-        self._worker = worker
+        self._spread = spread
         self._number = number
         self._all_rates = self._rates = rates
         self._shed = Shed.NOTHING
-        self._routes = Routes()
+        self._routes: dict[int, Routes] = {}
         self._roster = Roster()
         self._occupants: list[Occupant] = []
         self._views: dict[int, View] = {}
@@ -56,6 +60,7 @@ class Staging:
         members = self._members
         for member in members.values():
             member.wishes.bound(self._shed.level)
+        self._spread.settle(members)
         self._assign_pairs()
         unsealed = assign_sealed(members)
         views: dict[int, View] = {}
@@ -68,11 +73,13 @@ class Staging:
             members[number].sending.viewed = wanted
             members[number].sending.forms = needed_forms(members[number], members)
         effects: list[Effect] = []
-        routes = compile_routes(members, self._number, self._rates, views)
-        change = diff(self._worker, self._routes, routes)
-        if change is not None:
-            self._routes = routes
-            effects.append(change)
+        routes = compile_routes(members, self._number, self._rates, views, self._spread.strangers)
+        for worker in sorted(routes.keys() | self._routes.keys()):
+            change = diff(worker, self._routes.get(worker, _NOTHING), routes.get(worker, _NOTHING))
+            if change is not None:
+                effects.append(change)
+        self._routes = routes
+        self._spread.give_back()
         self._free_sealed(unsealed)
         self._roster.update(members)
         self._present = {number for number, member in members.items() if member.present}
@@ -102,16 +109,15 @@ class Staging:
                 effects += self.retell(member, now)
         return effects
 
-    def _free_sealed(self, sinks: list[Row]) -> None:
+    def _free_sealed(self, sinks: list[tuple[Transport, Row]]) -> None:
         """Their rows leave the table with what was just published."""
         if not sinks:
             return
         live = {row for member in self._members.values() for row in member.transport.sources.values()}
         for key in [key for key in self._inner if key[0] not in live]:
             del self._inner[key]
-        member = next(iter(self._members.values()), None)
-        if member is not None:
-            member.transport.give_back_sinks(sinks)
+        for transport, row in sinks:
+            transport.give_back_sinks([row])
 
     def seats_change(self) -> bool:
         """Has who speaks changed so that somebody gets a pair? Then all is to be refreshed."""
@@ -126,9 +132,9 @@ class Staging:
                 effects += tell_speakers(member, scene, now)
         return effects
 
-    def source(self, handle: int) -> tuple[int, str] | None:
+    def source(self, worker: int, handle: int) -> tuple[int, str] | None:
         """Member number and source of a row that the worker has."""
-        row = self._routes.sources.get(handle)
+        row = self._routes.get(worker, _NOTHING).sources.get(handle)
         return None if row is None else (row.member, names.SOURCES[row.kind])
 
     def _assign_pairs(self) -> None:

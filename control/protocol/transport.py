@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Self
+from typing import NamedTuple, Self
 
 from control.protocol import limits
 from control.protocol.allocation import FullError, Randomness, Row, RowAllocator, Rows
@@ -24,6 +24,14 @@ class Sink:
     rtx_ssrc: int  # 0 = none
 
 
+class Elsewhere(NamedTuple):
+    """Where a source stands on a worker that its member is not connected to (spreading.py)."""
+
+    row: Row
+    strangers: Row
+    """The transport row there that stands for all members of its own worker."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeldTransport:
     """Everything that makes a transport's rows what they are, but the hop's keys: those the table has."""
@@ -38,6 +46,8 @@ class HeldTransport:
     agreement: Agreement = field(repr=False)
     sealed_ssrcs: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     sealed_sinks: tuple[tuple[Row, Sink], ...] = ()
+    worker: int = -1  # -1: its conference's own
+    elsewhere: tuple[tuple[int, str, Row, Row], ...] = ()  # worker, mid, and as Elsewhere
 
 
 def agree_untrusted(
@@ -56,6 +66,8 @@ class CompiledTransport:
     made_of: object
     transport: TransportRow
     sources: Mapping[int, SourceRow]
+    foreign: Mapping[int, Mapping[int, SourceRow]]
+    """Rows of its sources on other workers, by worker and handle."""
 
 
 class Transport:
@@ -75,6 +87,7 @@ class Transport:
         self.sealed_ssrcs: dict[str, tuple[tuple[int, int], ...]] = {}  # by mid: (SSRC, RTX SSRC) by encoding
         self.sealed_sinks: dict[Row, Sink] = {}  # by row of the sealed source
         self._drawn: set[int] = set()
+        self.elsewhere: dict[tuple[int, str], Elsewhere] = {}  # by worker and mid; spreading.py
         # Every SSRC ever given to this transport, and those the member itself has: the same key never
         # meets one twice.
         self._ssrcs: set[int] = set()
@@ -99,6 +112,7 @@ class Transport:
         transport.id = TransportId(rows.worker, held.row.handle, held.row.incarnation)
         transport.keys, transport.keeps_keys = None, True
         transport.sources, transport.sinks = dict(held.sources), dict(held.sinks)
+        transport.elsewhere = {}
         transport.sealed_ssrcs = dict(held.sealed_ssrcs)
         transport.sealed_sinks = dict(held.sealed_sinks)
         transport._ssrcs, transport._drawn = set(held.ssrcs), set(held.ssrcs)
@@ -136,7 +150,16 @@ class Transport:
             self.agreement,
             self.sealed_ssrcs,
             tuple(self.sealed_sinks.items()),
+            self.id.worker,
+            tuple((on, mid, *each) for (on, mid), each in self.elsewhere.items()),
         )
+
+    def source_on(self, worker: int, mid: str) -> Row | None:
+        """The row of a source on that worker; None when it has none there."""
+        if worker == self.id.worker:
+            return self.sources[mid]
+        found = self.elsewhere.get((worker, mid))
+        return None if found is None else found.row
 
     def apply(self, agreement: Agreement) -> None:
         """Take a new agreement over; FullError, with nothing changed, when the worker's table has no room."""

@@ -244,7 +244,9 @@ def _sink_row(
     kind = SourceKind.AUDIO if slot.kind == "audio" else SourceKind.CAMERA
     priority = _PRIORITY_AUDIO if slot.kind == "audio" else 0
     if carrying is not None:
-        source, incarnation = carrying.member.transport.sources[carrying.section.mid]
+        row = carrying.member.transport.source_on(transport.id.worker, carrying.section.mid)
+        if row is not None:
+            source, incarnation = row
         kind = KINDS[carrying.source]
         if slot.kind == "video":
             wish = carrying.wish

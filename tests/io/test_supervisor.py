@@ -55,6 +55,15 @@ def counters_of(pid: int) -> Counters:
     raise AssertionError("no state segment")
 
 
+def rings_of(pid: int) -> int:
+    """Which segment a worker hands conferences over by: its inode."""
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if "sotto-rings" in os.readlink(fd):
+                return fd.stat().st_ino
+    raise AssertionError("no rings")
+
+
 def is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -208,6 +217,10 @@ def test_a_killed_supervisor_is_succeeded_without_a_change(start: StartServer):
     second.wait_for("^worker 0 started")
     assert second.pids["worker 0"] == first.pids["standby 0"]
     assert alive(first.pids["worker 1"])
+    second.wait_for("^standby 0 started")
+    until(lambda: "sotto-rings" in str(descriptors_of(second.pids["standby 0"])))
+    everybody = second.pids["worker 0"], second.pids["standby 0"], first.pids["worker 1"]
+    assert len({rings_of(pid) for pid in everybody}) == 1
     assert alive(first.pids["control"])
     assert second.stop() == 0
     assert not any(alive(pid) for pid in (*first.pids.values(), *second.pids.values()))
@@ -344,7 +357,8 @@ def test_what_each_process_holds(start: StartServer):
         if name == "control":
             assert len(segments) >= 6
         else:
-            assert len(segments) == 3, held
+            assert len(segments) == 4, held
+            assert held.count("anon_inode:[eventfd]") >= 2  # one for each worker that may have to be woken
             assert len(os.sched_getaffinity(pid)) == 1
             # A worker is the core and its shell: nothing of Matrix, of DTLS or of an event loop.
             for library in ("uvloop", "_ssl", "cryptography", "libav", "_asyncio"):

@@ -1,13 +1,14 @@
 """Control's links with workers and the writing of their tables: real pairs, real tables."""
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator
 
 import pytest
 
-from control.handover import Handover, HandoverError, MediaSocket, WorkerHandover
+from control.handover import Estate, Handover, HandoverError, MediaSocket, WorkerHandover
 from control.io import workers
 from control.io.inherited import CONSENT_NS, Inherited
 from control.io.sockets import uplink_pair
@@ -296,6 +297,20 @@ class TestHandover:
     def test_anything_else_is_refused(self, text: str):
         with pytest.raises(HandoverError):
             Handover.receive({"SOTTO_HANDOVER": text})
+
+    def test_a_supervisors_estate_comes_with_other_descriptors(self):
+        media = MediaSocket(13, "::", 40000), MediaSocket(14, "0.0.0.0", 40001)
+        own = WorkerHandover(0, 1, 10, 11, 12, media, 15, 16, 17, (18, 19), joined=True)
+        assert own.fds == (10, 11, 12, 15, 16, 17, 18, 19, 13, 14)
+        told = json.loads(json.dumps(Estate(own, 5).to_values()))
+        assert Estate.from_values(told).worker == own
+        again = Estate.from_values(told, tuple(fd + 100 for fd in own.fds)).worker
+        assert again.fds == tuple(fd + 100 for fd in own.fds)
+        assert [(s.fd, s.host, s.port) for s in again.sockets] == [
+            (113, "::", 40000),
+            (114, "0.0.0.0", 40001),
+        ]
+        assert (again.rings_fd, again.wake_fds, again.joined) == (117, (118, 119), True)
 
     def test_a_pair_keeps_messages_apart(self):
         control, worker = uplink_pair()

@@ -396,7 +396,7 @@ def world(
     occupied: tuple[frozenset[int], frozenset[int], frozenset[int]] = (frozenset(),) * 3,
     **config: Any,
 ) -> World:
-    place = WorkerPlace((("192.0.2.2", 40000),), *rows, occupied)
+    place = WorkerPlace((("192.0.2.2", 40000),), *rows, occupied, joined=workers > 1)
     config = FocusConfig(BOT, "FOCUSDEVICE", Fingerprint("sha-256", b"f" * 32), (place,) * workers, **config)
     return World(Focus(config, randomness(seed)))
 

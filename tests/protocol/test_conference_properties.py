@@ -23,7 +23,7 @@ from control.protocol.events import (
     TransportId,
     ViewersLose,
 )
-from control.protocol.forwarding import compile_routes, diff
+from control.protocol.forwarding import Routes, compile_routes, diff
 from control.protocol.member import Member
 from control.protocol.rates import Rates
 from control.protocol.rows import NONE
@@ -181,7 +181,7 @@ class Model:
         for (conference,) in (
             [tuple(self.where.focus.conferences.values())] if self.where.focus.conferences else []
         ):
-            assert compile_routes(conference.members, 1, Rates()) == table
+            assert compile_routes(conference.members, 1, Rates()).get(0, Routes()) == table
         for handle, row in table.sources.items():
             transport = table.transports[row.transport]
             assert transport.incarnation == row.transport_incarnation
