@@ -43,6 +43,7 @@ from control.protocol.content import error_object
 from control.protocol.dtls import DtlsIdentity
 from control.protocol.events import ConsentExpired, MatrixCallEvent, PublishRoutes, TransportId
 from control.protocol.focus import Focus
+from control.protocol.guest_list import GuestList
 from fastpath_ext.counters import DESCRIPTIONS
 from fastpath_ext.values import UplinkMessage
 
@@ -168,7 +169,7 @@ class App:
             SyncPosition(self._config.server.data_dir),
             self._matrix_event,
             self._counts.count,
-            self._config.server.allowed_servers,
+            guest_list(self._config),
             DeviceSigning(
                 client, self._config.server.data_dir, _secret(self._config.homeserver.password_file)
             ),
@@ -192,7 +193,7 @@ class App:
             identity=DtlsIdentity(),
             send_matrix=self._send_matrix,
             count=self._counts.count,
-            allowed_servers=self._config.server.allowed_servers,
+            guests=guest_list(self._config),
             rates=self._config.media.rates,
             resume_url=urljoin(self._config.server.public_url, names.RESUME_PATH),
             memories=[link.memory for link in self._links],
@@ -296,6 +297,17 @@ class App:
                 len(link.table.transport_handles),
                 worker,
             )
+
+
+def guest_list(config: Config) -> GuestList:
+    """Whom the operator lets in."""
+    server = config.server
+    return GuestList(
+        frozenset(server.allowed_servers),
+        frozenset(server.allowed_users),
+        frozenset(server.denied_servers),
+        frozenset(server.denied_users),
+    )
 
 
 def client_config(config: Config) -> dict[str, Any]:

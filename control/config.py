@@ -61,6 +61,12 @@ class ServerConfig:
     Default: none, which metrics = "token" refuses."""
     allowed_servers: tuple[str, ...] = ()
     """Homeservers whose users may begin and join conferences. Default: all that can reach the bot."""
+    allowed_users: tuple[str, ...] = ()
+    """Users who may, whatever their homeserver. Where anybody is allowed by name, nobody else is served."""
+    denied_servers: tuple[str, ...] = ()
+    """Homeservers whose users may not."""
+    denied_users: tuple[str, ...] = ()
+    """Users who may not, whatever else is allowed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,30 +65,6 @@ def worker_stops(run: Run) -> None:
     run.rows.add("worker_stop_gap_ms", seen.gap_ms, "ms", f"hung by SIGSTOP; {seen.lost} packets lost")
 
 
-def control_kills(run: Run) -> None:
-    run.quiet()
-    lost, kills = 0, 3 if run.quick else 30
-    for _ in range(kills):
-        os.kill(run.server.pids["control"], signal.SIGKILL)
-        run.server.wait_for("^control ended")
-        run.server.wait_for("^control ready", 60)
-        lost += run.people.report(0.75).lost
-    run.rows.add("control_kill_lost", lost, "packets", f"{kills} kills of a stand-in for control")
-
-
-def control_absent(run: Run) -> None:
-    """Stopped, not killed: nobody answers the worker at all."""
-    run.quiet()
-    seconds = 10 if run.quick else 1800
-    pid = run.server.pids["control"]
-    os.kill(pid, signal.SIGSTOP)
-    lost = 0
-    for _ in range(seconds // 5):
-        lost += run.people.report(5.0).lost
-    os.kill(pid, signal.SIGCONT)
-    run.rows.add("control_absent_lost", lost, "packets", f"absent for {seconds} s (goal: 30 minutes)")
-
-
 def upgrade(run: Run) -> None:
     """SIGUSR2: every process becomes the program that is installed now."""
     run.server.until_guarded()
@@ -222,9 +198,15 @@ def bit_flips(run: Run) -> None:
     os.kill(run.server.worker, signal.SIGKILL)
     run.server.wait_for("^worker 0 ended", 30)
     run.people.report(1.5)
+    began = time.monotonic()
+    while not run.people.report(0.2).received and time.monotonic() - began < 20:
+        continue
+    seen = run.people.report(1.0)
+    who, took = "all" if seen.lost == 0 else "NOT ALL", time.monotonic() - began + 0.5
+    back = f"media of {who} is back {took:.1f} s after it"
     run.rows.add(
         "bitflip_misroutes", run.people.misrouted, "packets",
-        f"{flips} flips in {len(lines)} lines of the config segment, then a kill of the worker",
+        f"{flips} flips in {len(lines)} lines of the config segment, then a kill of the worker; {back}",
     )  # fmt: skip
 
 
@@ -239,14 +221,43 @@ def torn_tables(run: Run) -> None:
     run.rows.add("torn_tables", int(found[1]), "tables", found[0])
 
 
+_OUTCOMES = "passed", "(?:failed|errors?)"
+
+
+def by_tests(run: Run) -> None:
+    """Rows whose evidence is tests: each name stands for cases that have to pass."""
+    for row, unit, whole, tests in (
+        (
+            "poison_other_rooms_delivered", "percent", 100,
+            ["tests/protocol/test_sync.py", "tests/io/test_matrix.py::test_poison_never_costs_another_event"],
+        ),
+        (
+            "malicious_homeserver_keys", "keys", 0,
+            [
+                "tests/io/test_matrix.py::test_false_device_keys_cost_only_their_owner",
+                "tests/io/test_bot_keys.py",
+            ],
+        ),
+    ):  # fmt: skip
+        command = [sys.executable, "-m", "pytest", "-q", *tests]
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+        passed, failed = (
+            sum(int(n) for n in re.findall(rf"(\d+) {word}", done.stdout)) for word in _OUTCOMES
+        )
+        if not passed + failed:
+            run.rows.absent(row, "not measured: " + done.stdout.strip().rpartition("\n")[2])
+            continue
+        value = 100 * passed / (passed + failed) if whole else failed
+        run.rows.add(row, value, unit, f"{passed} of {passed + failed} tests: {' '.join(tests)}")
+
+
 STEPS = (
     worker_kills,
     worker_stops,
-    control_kills,
-    control_absent,
     resources,
     upgrade,
     supervisor_kill,
     clock_jumps,
     torn_tables,
+    by_tests,
 )

@@ -38,6 +38,7 @@ from control.protocol.events import (
     TransportId,
 )
 from control.protocol.focus import Focus, FocusConfig
+from control.protocol.guest_list import EVERYBODY, GuestList
 from control.protocol.names import RESUME_PATH
 from control.protocol.rates import Rates
 from control.protocol.sdp import SdpError
@@ -80,7 +81,7 @@ class ConferenceRuntime:
         identity: DtlsIdentity,
         send_matrix: Callable[[str, str, dict[str, Any], Callable[[], None]], None],
         count: Callable[[str, str], None],
-        allowed_servers: Iterable[str] = (),
+        guests: GuestList = EVERYBODY,
         rates: Rates = Rates(),  # noqa: B008 - a value
         resume_url: str = RESUME_PATH,
         memories: Sequence[Memory | None] = (),
@@ -96,7 +97,7 @@ class ConferenceRuntime:
             party_id,
             identity.fingerprint,
             tuple(places),
-            allowed_servers=frozenset(allowed_servers),
+            guests=guests,
             rates=rates,
             resume_url=resume_url,
         )

@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +25,7 @@ from control.io.matrix_signing import DeviceSigning
 from control.protocol import sync
 from control.protocol.direct_message import Refuse, judge_invitation_untrusted, must_leave
 from control.protocol.events import MatrixCallEvent
+from control.protocol.guest_list import EVERYBODY, GuestList
 from control.protocol.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -87,17 +88,17 @@ class MatrixBot:
         position: SyncPosition,
         on_event: Callable[[MatrixCallEvent], None],
         count: Callable[[str], None],
-        allowed_servers: Collection[str] = (),
+        guests: GuestList = EVERYBODY,
         signing: DeviceSigning | None = None,
         observe: Callable[[str, str, float], None] = lambda name, label, value: None,
     ) -> None:
-        """`allowed_servers`: homeservers whose users may invite the bot; empty = all.
+        """`guests`: who may invite the bot.
 
         `signing`: makes the bot's device one that its account has signed.
         """
         self._signing = signing
         self._client = client
-        self._allowed_servers = frozenset(allowed_servers)
+        self._guests = guests
         self._position = position
         self._on_event = on_event
         self._count = count
@@ -278,7 +279,7 @@ class MatrixBot:
 
     def _invited(self, room_id: str, state: tuple[sync.JsonObject, ...]) -> None:
         """Joining is a request of its own and must not hold up the answer's other pieces."""
-        verdict = judge_invitation_untrusted(state, self._client.user_id, self._allowed_servers)
+        verdict = judge_invitation_untrusted(state, self._client.user_id, self._guests)
         if isinstance(verdict, Refuse):
             self._count("matrix_invite_refused")
             self._spawn(self._leave(room_id, verdict.reason))

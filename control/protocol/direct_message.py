@@ -5,9 +5,11 @@ the server holds no media keys. An invitation that does not say it is direct is 
 is left.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from control.protocol.guest_list import EVERYBODY, GuestList
 
 # The bot and one person. Higher: room keys of other people's conversations reach the server. Lower: nobody
 # can call.
@@ -29,11 +31,11 @@ class Refuse:
 
 
 def judge_invitation_untrusted(
-    state: Sequence[Mapping[str, Any]], own_user_id: str, allowed_servers: Collection[str] = ()
+    state: Sequence[Mapping[str, Any]], own_user_id: str, guests: GuestList = EVERYBODY
 ) -> Accept | Refuse:
     """Decides on the stripped state of an invitation (client-server API, m.room.member with is_direct).
 
-    `allowed_servers`: homeservers whose users are served; empty = all.
+    `guests` are those who are served.
     """
     for event in state:
         content = event.get("content")
@@ -46,8 +48,8 @@ def judge_invitation_untrusted(
             inviter = event.get("sender")
             if not isinstance(inviter, str) or not inviter.startswith("@"):
                 return Refuse("The invitation does not say who sent it.")
-            if allowed_servers and inviter.partition(":")[2] not in allowed_servers:
-                return Refuse("I do not serve your homeserver: ask my operator.")
+            if not guests.serves(inviter):
+                return Refuse("I do not serve you or your homeserver: ask my operator.")
             if content.get("is_direct") is not True:
                 return Refuse(
                     "I only join direct-message rooms: in any other room I would be sent its encryption "

@@ -49,6 +49,7 @@ from control.protocol.events import (
     WorkerBusy,
     WorkerStarted,
 )
+from control.protocol.guest_list import EVERYBODY, GuestList
 from control.protocol.invites import Invites, Refusals, call_id_untrusted
 from control.protocol.media import handle_media
 from control.protocol.member import Member
@@ -77,7 +78,7 @@ class FocusConfig:
     fingerprint: Fingerprint  # of our DTLS certificate
     places: tuple[WorkerPlace, ...]  # by worker number
     features: Features = field(default_factory=Features)
-    allowed_servers: frozenset[str] = frozenset()  # homeservers whose users may join; empty = all
+    guests: GuestList = EVERYBODY
     rates: Rates = field(default_factory=Rates)
     resume_url: str = names.RESUME_PATH
 
@@ -98,7 +99,7 @@ class Focus:
         self._rows = rows = [randomness.rows(worker, place) for worker, place in enumerate(config.places)]
         self.conferences: dict[tuple[str, str], Conference] = {}  # by creator and id
         loads, scarcity = [Load() for _ in rows], Scarcity()
-        self._invites = Invites(settings, rows, config.allowed_servers, self.conferences, loads, scarcity)
+        self._invites = Invites(settings, rows, config.guests, self.conferences, loads, scarcity)
         self._refusals = Refusals(config.party_id)
         self._settings = settings
         self.loads = loads  # by worker

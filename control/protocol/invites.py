@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import MutableMapping, Sequence
+from typing import Final
 
 from control.protocol import limits, names
 from control.protocol.admission import Admission, TicketError
@@ -13,6 +14,7 @@ from control.protocol.conference import Conference, Settings
 from control.protocol.content import Invite, Join
 from control.protocol.epochs import Epoch
 from control.protocol.events import CountMetric, Effect, MatrixCallEvent
+from control.protocol.guest_list import GuestList
 from control.protocol.member import Member
 from control.protocol.overload import OVERLOADED, Load, Scarcity, Shed
 from control.protocol.transport import agree_untrusted
@@ -25,14 +27,15 @@ class Invites:
         self,
         settings: Settings,
         rows: Sequence[Rows],
-        allowed_servers: frozenset[str],
+        guests: GuestList,
         conferences: MutableMapping[tuple[str, str], Conference],
         loads: Sequence[Load],
         scarcity: Scarcity,
     ) -> None:
         self._settings = settings
         self._rows = rows
-        self._allowed_servers = allowed_servers
+        self._guests = guests
+        self._quotas = Quotas()
         self._conferences = conferences
         self._loads = loads
         self._scarcity = scarcity
@@ -52,11 +55,12 @@ class Invites:
             raise ContentError(
                 names.TICKET_MISSING, "This is a conference server: call it from a room's conference."
             )
-        server = event.sender.partition(":")[2]
-        if self._allowed_servers and server not in self._allowed_servers:
+        if not self._guests.serves(event.sender):
             raise ContentError(
-                names.NOT_ALLOWED, "This focus does not serve your homeserver: ask its operator."
+                names.NOT_ALLOWED, "This focus does not serve you or your homeserver: ask its operator."
             )
+        if not self._quotas.spend(event.room_id, event.sender, now):
+            raise ContentError(names.BUSY, "Too many calls come from you or your homeserver: wait a minute.")
         conference = self._conference(join, event.sender, now)
         if conference.find(event.sender, join.device_id) is None:
             self._check_room(conference)
@@ -107,6 +111,11 @@ class Invites:
             raise ContentError(
                 names.FULL, "You have begun many conferences: end some of them, or wait a minute."
             )
+        server = sender.partition(":")[2]
+        if sum(creator.partition(":")[2] == server for creator, _ in self._conferences) >= _SERVERS_SHARE:
+            raise ContentError(
+                names.FULL, "Your homeserver's people have begun as many conferences as they may: wait."
+            )
         admission = Admission(Epoch(join.epoch, join.opening.verifier))
         rows = min(self._rows, key=lambda each: (self._loads[each.worker].shed, each.transports.in_use))
         self.last_number += 1
@@ -122,6 +131,35 @@ class Invites:
             now,
             terms,
         )
+
+
+_SERVERS_SHARE: Final = limits.CONFERENCES_MAX * limits.CONFERENCES_SERVER_PERCENT // 100
+
+
+class Quotas:
+    """Calls of one user, in one room, from one homeserver: each is up to 15 ms of work."""
+
+    def __init__(self) -> None:
+        self._budgets: OrderedDict[str, Budget] = OrderedDict()
+
+    def spend(self, room_id: str, user_id: str, now: float) -> bool:
+        """Takes one of each; False when one of them has none left."""
+        server = user_id.partition(":")[2]
+        own = limits.INVITES_PER_SECOND, limits.INVITE_BURST
+        return all(
+            [
+                self._spend(room_id, *own, now),
+                self._spend(user_id, *own, now),
+                self._spend(server, limits.SERVER_INVITES_PER_SECOND, limits.SERVER_INVITE_BURST, now),
+            ]
+        )
+
+    def _spend(self, key: str, rate: float, burst: int, now: float) -> bool:
+        budget = self._budgets.pop(key, None) or Budget(rate, burst, now)
+        self._budgets[key] = budget
+        if len(self._budgets) > limits.INVITE_SENDERS_MAX:
+            self._budgets.popitem(last=False)
+        return budget.spend(now) is Verdict.PASS
 
 
 class Refusals:

@@ -102,6 +102,15 @@ EPOCHS_PROPOSED_MAX: Final = 8
 # longer. Lower: members on slow homeservers, who get the secret late, have to join again.
 EPOCH_GRACE: Final = 30.0
 
+# Calls of one person, or in one room, at once and per second; and of all people of one homeserver. Higher:
+# whoever may call keeps a core of control busy (15 ms each). Lower: many who join a large meeting at once, or
+# one whose network comes and goes, have to wait.
+INVITE_BURST: Final = 10
+INVITES_PER_SECOND: Final = 0.5
+SERVER_INVITE_BURST: Final = 1000
+SERVER_INVITES_PER_SECOND: Final = 30.0
+# Whose are remembered. Lower: a flood of names gives each a fresh budget sooner.
+INVITE_SENDERS_MAX: Final = 10_000
 # Refusals sent to one sender, and how fast that refills. The homeserver gives the bot 0.2 messages a second
 # by default. Higher: a stranger delays the answers of others. Lower: a client in trouble is left to guess.
 REFUSAL_BURST: Final = 5
@@ -114,6 +123,9 @@ CONFERENCES_MAX: Final = 1000
 # Of these one person may have begun. Higher: a few strangers take all there are. Lower: who begins many, one
 # after another, waits until the empty ones are forgotten.
 CONFERENCES_PER_CREATOR: Final = 10
+# Of all conferences, how many percent people of one homeserver may have begun. Higher: one homeserver, which
+# can make up people, takes them all. Lower: where there is only one, places stay empty.
+CONFERENCES_SERVER_PERCENT: Final = 90
 MEMBERS_MAX: Final = 500
 # Devices of one person in one conference; a device's name is its bearer's own word. Higher: whoever has a
 # ticket fills a worker alone. Lower: people with many devices are turned away.

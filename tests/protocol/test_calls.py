@@ -19,6 +19,8 @@ from control.protocol.events import (
     TransportConnected,
 )
 from control.protocol.focus import Focus, FocusConfig
+from control.protocol.guest_list import GuestList
+from control.protocol.invites import Quotas
 from tests.protocol.people import (
     BOT,
     CREATOR,
@@ -389,10 +391,66 @@ def test_users_of_other_homeservers_where_that_is_configured() -> None:
         "F",
         FINGERPRINT,
         (randomness().rows(0, world_place()).place,),
-        allowed_servers=frozenset({"other.org"}),
+        guests=GuestList(frozenset({"other.org"})),
     )
     where = World(Focus(config, randomness()))
     assert send(where, invite()) == ("m.call.reject", "not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("guests", "served"),
+    [
+        (GuestList(), "alice@one mallory@one bob@two"),
+        (GuestList(allowed_servers=frozenset({"one"})), "alice@one mallory@one"),
+        (GuestList(allowed_users=frozenset({"@bob:two"})), "bob@two"),
+        (GuestList(frozenset({"one"}), frozenset({"@bob:two"})), "alice@one mallory@one bob@two"),
+        (GuestList(denied_servers=frozenset({"two"})), "alice@one mallory@one"),
+        (GuestList(denied_users=frozenset({"@mallory:one"})), "alice@one bob@two"),
+        (GuestList(frozenset({"one"}), denied_users=frozenset({"@mallory:one"})), "alice@one"),
+        (GuestList(allowed_users=frozenset({"@bob:two"}), denied_servers=frozenset({"two"})), ""),
+    ],
+)
+def test_who_is_served(guests: GuestList, served: str) -> None:
+    everybody = ("alice@one", "mallory@one", "bob@two")
+    found = [one for one in everybody if guests.serves("@" + one.replace("@", ":"))]
+    assert " ".join(found) == served
+
+
+def test_calls_of_a_person_a_room_and_a_homeserver_are_rationed() -> None:
+    quotas = Quotas()
+    assert [quotas.spend("!r", "@a:one", 0) for _ in range(limits.INVITE_BURST + 1)][-2:] == [True, False]
+    assert not quotas.spend("!r", "@b:two", 0)  # the same room
+    assert not quotas.spend("!s", "@a:one", 0)  # the same person
+    assert quotas.spend("!s", "@b:one", 0)
+    assert quotas.spend("!r", "@a:one", 2 / limits.INVITES_PER_SECOND)
+    crowd = [quotas.spend(f"!{n}", f"@p{n}:three", 0) for n in range(limits.SERVER_INVITE_BURST + 5)]
+    assert crowd.count(False) == 5
+    assert quotas.spend("!x", "@x:four", 0)
+    for n in range(limits.INVITE_SENDERS_MAX):
+        quotas.spend(f"!m{n}", f"@m{n}:five", 0)
+    assert len(quotas._budgets) == limits.INVITE_SENDERS_MAX
+
+
+def test_whoever_calls_without_end_is_told_to_wait() -> None:
+    where = world()
+    said = [send(where, invite(call_id=f"c{n}")) for n in range(limits.INVITE_BURST)]
+    assert not [each for each in said if each is not None and each[0] == "m.call.reject"]
+    assert send(where, invite(call_id="more")) == ("m.call.reject", "busy")
+
+
+def test_one_homeserver_cannot_begin_all_conferences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("control.protocol.invites._SERVERS_SHARE", 2)
+    where = world()
+    for number, user in enumerate(("@a:one", "@b:one")):
+        ticket = Ticket(f"a-conference-of-number-{number}", user)
+        assert send(where, invite(user, "DEVICE", f"call{number}", ticket=ticket), user) is None
+    ticket = Ticket("a-conference-of-others", "@c:one")
+    assert send(where, invite("@c:one", "DEVICE", "call3", ticket=ticket), "@c:one") == (
+        "m.call.reject",
+        "full",
+    )
+    ticket = Ticket("a-conference-of-others", "@c:two")
+    assert send(where, invite("@c:two", "DEVICE", "call4", ticket=ticket), "@c:two") is None
 
 
 def world_place() -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from control.protocol.direct_message import Accept, Refuse, judge_invitation_untrusted, must_leave
+from control.protocol.guest_list import GuestList
 
 BOT = "@sotto:example.org"
 
@@ -44,7 +45,7 @@ def test_invitations(name: str, state: list[dict[str, Any]], accepted: bool) -> 
     [([], True), (["example.org"], True), (["example.net", "example.org"], True), (["example.net"], False)],
 )
 def test_homeservers_that_are_served(allowed: list[str], accepted: bool) -> None:
-    verdict = judge_invitation_untrusted([invitation()], BOT, allowed)
+    verdict = judge_invitation_untrusted([invitation()], BOT, GuestList(frozenset(allowed)))
     assert isinstance(verdict, Accept if accepted else Refuse)
 
 

@@ -1,0 +1,100 @@
+"""What a malicious homeserver gets of the bot's keys, and puts among them: nothing."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nio import AsyncClient, ToDeviceMessage
+
+from control.io.matrix_account import open_account
+from tests.conftest import Synapse
+from tests.io.test_matrix import CALL, Rig, direct_room, somebody
+
+pytestmark = pytest.mark.synapse
+
+
+@pytest.fixture
+async def person(synapse: Synapse, tmp_path: Path):
+    client = await somebody(synapse, tmp_path)
+    yield client
+    await client.close()
+
+
+def inbound(rig: Rig) -> set[str]:
+    """Sessions with whose keys the bot reads."""
+    store = rig.bot._client.olm.inbound_group_store
+    return {session.id for session in store}
+
+
+async def test_room_keys_are_neither_given_nor_taken(
+    synapse: Synapse, person: AsyncClient, tmp_path: Path
+) -> None:
+    account = await synapse.account("bot")
+    client = await open_account(synapse.url, account.user_id, tmp_path, account.password, None)
+    rig = Rig(client, tmp_path)
+    await asyncio.wait_for(rig.bot.synced.wait(), 20)
+    room_id = await direct_room(person, rig.user_id, True)
+    await person.room_send(room_id, "m.call.invite", CALL, ignore_unverified_devices=True)
+    await rig.event()
+    rig.bot.send(room_id, "m.call.answer", CALL)
+    async with asyncio.timeout(20):
+        while not rig.counts["matrix_sent"]:  # noqa: ASYNC110 - a counter has no event
+            await asyncio.sleep(0.02)
+    known = inbound(rig)
+    assert known
+    (session_id,) = sorted(known)[:1]
+    sent: list[Any] = []
+    send = client.to_device
+
+    async def watched(message: ToDeviceMessage, tx_id: str | None = None) -> Any:
+        sent.append(message)
+        return await send(message, tx_id)
+
+    client.to_device = watched  # type: ignore[method-assign]
+
+    def to_bot(kind: str, content: dict[str, Any]) -> ToDeviceMessage:
+        return ToDeviceMessage(kind, rig.user_id, "*", content)
+
+    forwarded = {
+        "algorithm": "m.megolm.v1.aes-sha2",
+        "forwarding_curve25519_key_chain": [],
+        "room_id": room_id,
+        "sender_claimed_ed25519_key": person.olm.account.identity_keys["ed25519"],
+        "sender_key": person.olm.account.identity_keys["curve25519"],
+        "session_id": "forged",
+        "session_key": "AQAAAAA" + "A" * 300,
+    }
+    request = {
+        "action": "request",
+        "body": {k: forwarded[k] for k in ("algorithm", "room_id", "sender_key")}
+        | {"session_id": session_id},
+        "request_id": "r1",
+        "requesting_device_id": person.device_id,
+    }
+    # In clear, and as an encrypted message from a true device.
+    for kind, content in (
+        ("m.forwarded_room_key", forwarded),
+        ("m.room_key", {k: forwarded[k] for k in ("algorithm", "room_id", "session_id", "session_key")}),
+        ("m.room_key_request", request),
+    ):
+        await person.to_device(to_bot(kind, content))
+        device = next(iter(person.device_store[rig.user_id].values()))
+        session = person.olm.session_store.get(device.curve25519)
+        if session is not None:
+            sealed = person.olm._olm_encrypt(session, device, kind, content)
+            await person.to_device(ToDeviceMessage("m.room.encrypted", rig.user_id, device.id, sealed))
+    # And a request in the name of another device of the bot's own account, which the homeserver made up.
+    ghost = AsyncClient(synapse.url, account.user_id)
+    await ghost.login(account.password, device_name="ghost")
+    await ghost.to_device(to_bot("m.room_key_request", {**request, "requesting_device_id": ghost.device_id}))
+    await ghost.close()
+    # What comes after all of these has been read by then.
+    await person.room_send(room_id, "m.call.hangup", CALL, ignore_unverified_devices=True)
+    assert (await rig.event()).type == "m.call.hangup"
+    await asyncio.sleep(0.5)
+    assert inbound(rig) == known
+    assert not [each for each in sent if each.type in ("m.forwarded_room_key", "m.room_key_request")]
+    for message in sent:  # dummies and keys of the direct room alone, to its other member
+        assert message.recipient == person.user_id, message
+    await rig.stop()
