@@ -1,23 +1,23 @@
 """Joins a second of one core: people call, check, shake hands, open the data channel and get their slots.
 
-Control runs in a thread of its own, so that its CPU time is told apart from that of those who join; the
-worker is a process as ever. The homeserver is left out: invites are handed to the core as the bot would hand
-them, and what it says in Matrix is kept in a list. All join one conference: each is told to those before it.
+Control runs in a process of its own, on uvloop as in service, so that neither the CPU time nor the lock of
+those who join is taken for its own; the worker is a process as ever. The homeserver is left out: invites are
+handed to the core as the bot would hand them, and what it says in Matrix is kept in a list. All join one
+conference: each is told to those before it.
 """
 
 import asyncio
+import multiprocessing
 import socket
 import subprocess
-import threading
 import time
-from concurrent.futures import Future
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.network import Network, run
 from benchmarks.server import process_cpu_s
 
 if TYPE_CHECKING:
-    from benchmarks.quality.server import Server
     from benchmarks.sections import Bench
 
 AT_ONCE = 4
@@ -43,54 +43,82 @@ class Inside:
 
 
 class Control:
-    """The server in its thread; devices call it from theirs."""
+    """The server in a process of its own; devices call it from theirs."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
-        self._ready: Future[Server] = Future()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        self.server = self._ready.result(20)
+    def __init__(self, inside: Inside, profile: str = "") -> None:
+        """`profile`: a file for what cProfile saw between the first question for CPU time and the end."""
+        context = multiprocessing.get_context("fork")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(inside, theirs, profile), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.worker_pid = self._ask("worker")
 
-    def _run(self) -> None:
-        from benchmarks.quality.server import Server
-
-        async def open_server() -> Server:
-            return Server(self._inside, (128, 512, 16384))  # type: ignore[arg-type]
-
-        try:
-            self._ready.set_result(self._loop.run_until_complete(open_server()))
-            self._loop.run_forever()
-        except BaseException as error:
-            self._ready.set_exception(error)
-
-    def ask(self, function: Any, *args: Any) -> Any:
-        answered: Future[Any] = Future()
-
-        def work() -> None:
-            try:
-                answered.set_result(function(*args))
-            except BaseException as error:
-                answered.set_exception(error)
-
-        self._loop.call_soon_threadsafe(work)
-        return answered.result(20)
+    def _ask(self, question: str, *arguments: Any) -> Any:
+        self._pipe.send((question, arguments))
+        answer = self._pipe.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def call(self, name: str, sdp: str, metadata: dict[str, Any]) -> Any:
-        return self.ask(self.server.call, name, sdp, metadata)
+        return self._ask("call", name, sdp, metadata)
 
     def number(self, name: str) -> Any:
-        return self.ask(self.server.number, name)
+        return self._ask("number", name)
 
     def cpu_s(self) -> float:
-        assert self._thread.ident is not None
-        return time.clock_gettime(time.pthread_getcpuclockid(self._thread.ident))
+        spent: float = self._ask("cpu")
+        return spent
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.__aexit__(), self._loop).result(20)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._ask("stop")
+        self._process.join(10)
+
+
+def _serve(inside: Inside, pipe: Connection, profile: str) -> None:
+    """The child: true control on the loop that it has in service."""
+    import cProfile
+
+    import uvloop
+
+    from benchmarks.quality.server import Server
+
+    seen = cProfile.Profile()
+
+    async def serve() -> None:
+        server = Server(inside, (128, 512, 16384))  # type: ignore[arg-type]
+        stopped = asyncio.Event()
+
+        def answer() -> None:
+            question, arguments = pipe.recv()
+            try:
+                match question:
+                    case "call":
+                        said = server.call(*arguments)
+                    case "number":
+                        said = server.number(*arguments)
+                    case "worker":
+                        said = server.process.pid
+                    case "cpu":
+                        said = time.process_time()
+                        if profile:
+                            seen.enable()
+                    case _:
+                        said = stopped.set()
+            except Exception as error:
+                said = error
+            pipe.send(said)
+
+        asyncio.get_running_loop().add_reader(pipe.fileno(), answer)
+        await stopped.wait()
+        await server.__aexit__()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
+    if profile:
+        seen.disable()
+        seen.dump_stats(profile)
 
 
 async def join_all(control: Control, inside: Inside, count: int) -> float:
@@ -121,9 +149,9 @@ def section(bench: "Bench") -> None:
     control = Control(inside)
     try:
         count = 12 if bench.quick else 40
-        worker = process_cpu_s(control.server.process.pid)
+        worker = process_cpu_s(control.worker_pid)
         spent = asyncio.run(join_all(control, inside, count))
-        worker = process_cpu_s(control.server.process.pid) - worker
+        worker = process_cpu_s(control.worker_pid) - worker
     finally:
         control.close()
     control_ms, worker_ms = spent / count * 1000, worker / count * 1000
