@@ -36,8 +36,8 @@ SHAPES = (
 def table(figures: dict[str, float | None], source: str) -> str:
     lines = [
         BEGIN,
-        f"One core at {LOAD:.0%}, from `{source}` by `tools/capacity.py`; `make bench` measures yours. Sizes are"
-        " for conferences in which everybody sends and sees as much as they may.",
+        f"One core at {LOAD:.0%}, from `{source}` by `tools/capacity.py`; `make bench` measures yours. Sizes"
+        " are for conferences in which everybody sends and sees as much as they may.",
         "",
         "| | one packet costs | to each, a second | one core carries |",
         "|---|---|---|---|",

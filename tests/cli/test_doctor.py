@@ -1,5 +1,6 @@
 """`sotto doctor` meets planted faults, one at a time, and names each with its fix."""
 
+import json
 import os
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from control.cli.checks import CHECKS, Case, Result
 from control.config import ClientConfig, Config, HomeserverConfig, MediaConfig, ServerConfig
 from control.io.operator import OperatorSocket
 from control.run_dir import prepare
+from tests.cli.operator import sotto
 from tests.conftest import Synapse
 
 
@@ -213,6 +215,30 @@ def test_a_homeserver_without_tls_for_browsers(config: Config, tmp_path: Path):
 def test_no_browser_client(config: Config, tmp_path: Path):
     client = replace(config.client, web_dir=tmp_path / "nowhere")
     assert "has no browser client" in found("page", replace(config, client=client), "error").text
+
+
+def test_figures_that_everybody_can_read(config: Config):
+    server = replace(config.server, metrics="open")
+    result = found(
+        "page",
+        replace(config, server=server, client=replace(config.client, homeserver_url="https://m.example.org")),
+        "warning",
+    )
+    assert "/metrics" in result.text
+    assert "[server].metrics" in result.fix
+
+
+def test_for_programs_each_finding_has_level_text_and_fix(tmp_path: Path):
+    (tmp_path / "password").write_text("wrong")
+    path = tmp_path / "sotto.toml"
+    path.write_text(
+        '[homeserver]\nurl = "http://127.0.0.1:1"\nuser_id = "@sotto:localhost"\npassword_file = "password"\n'
+        '[media]\nport = 0\nlisten = ["127.0.0.1"]\n'
+    )
+    told = json.loads(sotto("doctor", "--json", "--config", path, status=1).stdout)
+    assert all(each.keys() >= {"level", "text", "fix"} for each in told)
+    (broken,) = [each for each in told if each["level"] == "error" and each["text"].startswith("homeserver")]
+    assert "[homeserver].url" in broken["fix"]
 
 
 def test_a_healthy_case_has_no_error(config: Config):
