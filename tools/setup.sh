@@ -68,6 +68,7 @@ find_missing() {
                     need firefox-esr any firefox-esr firefox ;;
         esac
         need iproute2 any ip /usr/sbin/ip
+        need iptables any iptables /usr/sbin/iptables # a path that is lost: one test takes it from one browser
         need tshark any tshark # 21 MB to fetch, 126 MB installed: a second reader of everything we send
     fi
 }

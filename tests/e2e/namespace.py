@@ -14,8 +14,9 @@ import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, ParamSpec, Self, TypeVar
 
 from tests.conftest import without_namespaces
@@ -52,6 +53,19 @@ class Namespace:
     def spawn(self, *args: Any, **kwargs: Any) -> subprocess.Popen[Any]:
         """subprocess.Popen, inside."""
         return self.call(lambda: subprocess.Popen(*args, **kwargs))
+
+    @contextmanager
+    def without_port(self, port: int) -> Iterator[None]:
+        """As if whoever has this UDP port had changed the network: nothing from or to it arrives."""
+        chains = [("INPUT", "--sport"), ("INPUT", "--dport")]
+        rules = [[chain, "-p", "udp", way, str(port), "-j", "DROP"] for chain, way in chains]
+        for rule in rules:
+            self.call(subprocess.run, ["iptables", "-w", "-I", *rule], check=True)
+        try:
+            yield
+        finally:
+            for rule in rules:
+                self.call(subprocess.run, ["iptables", "-w", "-D", *rule], check=True)
 
     def _enter(self) -> None:
         library = ctypes.CDLL(None, use_errno=True)

@@ -14,6 +14,9 @@ from control.demo.figures import Reception
 from control.demo.participants import Participant
 
 PATIENCE_S = 20.0
+NOTICED_S = 2.5
+"""0.05 to 0.4 s on a machine with time. Browsers that start something new on two cores stand still for a second by themselves; media
+that stop until somebody connects again stop for 5 s and more."""
 
 # Longest time without a newly decoded picture of each member, in ms, until the page is told to stop.
 GAPS = """(() => {
@@ -70,23 +73,15 @@ async def gaps(viewers: Collection[Participant]) -> AsyncIterator[Gaps]:
 async def hardly_noticed(
     viewers: Collection[Participant],
     what: Callable[[], Awaitable[object]],
-    within_s: float,
     seconds: float = 3.0,
 ) -> None:
-    """No picture waits longer than usual by more than `within_s` while it happens and `seconds` after.
-
-    A machine on which too much runs loses packets by itself: what does harm does it every time.
-    """
-    seen = []
-    for _attempt in range(3):
-        usual = await usual_gap(viewers)
-        async with gaps(viewers) as watched:
-            await what()
-            await all_goes_well(viewers, seconds)
-        if watched.worst < usual + within_s:
-            return
-        seen.append((usual, watched.longest))
-    raise AssertionError(f"longest waits, usually and then, in s: {seen}")
+    """No picture waits longer than usual by NOTICED_S or more while it happens and `seconds` after."""
+    usual = await usual_gap(viewers)
+    async with gaps(viewers) as watched:
+        await what()
+        await all_goes_well(viewers, seconds)
+    print(f"longest wait for a picture: usually {usual:.2f} s, then {watched.worst:.2f} s")
+    assert watched.worst < usual + NOTICED_S, watched.longest
 
 
 async def receptions(viewers: Collection[Participant], seconds: float) -> dict[str, list[Reception]]:

@@ -305,7 +305,9 @@ class Person:
 
     def _hear(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, SendChannel) and effect.transport == self.transport:
+            # Pings come with the time and say nothing.
+            is_mine = isinstance(effect, SendChannel) and effect.transport == self.transport
+            if is_mine and effect.type != names.PING:
                 self.said.append((effect.type, effect.content))
             if isinstance(effect, SendMatrix) and effect.content.get("call_id") == self.call_id:
                 if effect.room_id != f"!dm-of-{self.user_id}":

@@ -52,7 +52,7 @@ def test_the_first_messages_of_a_channel_in_order() -> None:
         "version": 1,
         "member": 1,
         "conference_id": CONFERENCE_ID,
-        "ping_interval_ms": 10000,
+        "ping_interval_ms": 2000,
         "epoch": 0,
         "verifier": unpadded(Ticket().verifier),
     }
@@ -300,10 +300,10 @@ def test_an_offer_that_cannot_be_answered_changes_nothing() -> None:
     assert where.tables[0] == before
 
 
-def test_pings_every_ten_seconds_while_the_channel_is_open() -> None:
+def test_pings_every_two_seconds_while_the_channel_is_open() -> None:
     where = world()
     (alice,) = people(where, 1)
-    effects = where.pass_time(35)
+    effects = where.pass_time(7)
     assert [type(each) for each in effects] == [SendChannel] * 3
     where.handle(ChannelClosed(alice.transport))
     assert where.pass_time(35) == []

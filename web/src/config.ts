@@ -12,6 +12,8 @@ export interface DemoPerson {
 }
 
 export interface Config {
+    /** Of config.json itself: other addresses of the focus are relative to it. */
+    address: string;
     homeserver: string;
     focus: string;
     keyTransport: KeyTransportKind;
@@ -22,17 +24,18 @@ export async function fetchConfig(): Promise<Config> {
     try {
         const response = await fetch("config.json", { cache: "no-store" });
         if (!response.ok) throw new Error(`status ${response.status}`);
-        return parseConfig(await response.json());
+        return parseConfig(await response.json(), response.url);
     } catch {
         throw new Trouble("no_config");
     }
 }
 
-export function parseConfig(json: unknown): Config {
+export function parseConfig(json: unknown, address: string): Config {
     const config = object(json, "config");
     const homeserver = text(own(config, "homeserver"), 1000, "homeserver");
     if (!/^https?:\/\//.test(homeserver)) throw new Error("homeserver: not an http address");
     return {
+        address,
         homeserver: homeserver.replace(/\/+$/, ""),
         focus: text(own(config, "focus"), 255, "focus"),
         keyTransport: config.key_transport === "to-device" ? "to-device" : "timeline",

@@ -2,7 +2,7 @@
 // web/README.md lists it.
 
 import type { App } from "./app.ts";
-import { digest, type PeerStats } from "./call/stats.ts";
+import type { PeerStats } from "./call/stats.ts";
 import type { Kind } from "./call/peer.ts";
 import type { Conference } from "./conference/conference.ts";
 import type { Shown, TileView } from "./conference/received.ts";
@@ -21,7 +21,7 @@ export function exposeForTests(app: App): void {
         raise: (on: boolean) => app.conference?.gestures?.raise(on),
         react: (key: string) => app.conference?.gestures?.react(key),
         leave: () => app.leave(),
-        stats: async (): Promise<PeerStats | null> => (app.conference ? digest(app.conference.peer) : null),
+        stats: async (): Promise<PeerStats | null> => app.conference?.connections.stats() ?? null,
     };
     Object.defineProperty(window, "sotto", { value: Object.freeze(sotto) });
 }
@@ -32,7 +32,7 @@ let lately: { at: number; stats: PeerStats | null } = { at: 0, stats: null };
 function decoded(app: App, receiver: string | null): number {
     if (app.conference && Date.now() - lately.at > 500) {
         lately = { at: Date.now(), stats: lately.stats };
-        digest(app.conference.peer).then((stats) => (lately.stats = stats), () => undefined);
+        app.conference.connections.stats().then((stats) => (lately.stats = stats), () => undefined);
     }
     return Number(lately.stats?.receivers.find((row) => row.receiver === receiver)?.framesDecoded ?? 0);
 }
@@ -48,6 +48,8 @@ function state(app: App): object {
         user_id: app.account?.userId ?? null,
         device_id: app.account?.deviceId ?? null,
         member: conference?.member ?? null,
+        resumed: conference?.connections.resumed ?? 0,
+        moving: conference?.connections.moving ?? false,
         media: { audio: app.media.tracks.audio !== null, video: app.media.tracks.video !== null, screen: conference?.own.sharing ?? false },
         roster: (conference?.roster.list ?? []).map((one) => ({
             member: one.member,
@@ -84,7 +86,7 @@ function viewingState(conference: Conference | null): object {
             const key = conference?.gestures?.reaction(member);
             return key ? [{ member, key }] : [];
         }),
-        voices: (conference?.received.voices() ?? []).map(({ receiver }) => ({ receiver, ...conference!.received.carried(receiver), loudest: conference!.peer.loudest.includes(receiver) })),
+        voices: (conference?.connections.voices() ?? []).map(({ receiver, loudest }) => ({ receiver, ...conference!.connections.received.carried(receiver), loudest })),
     };
 }
 

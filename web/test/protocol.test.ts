@@ -12,8 +12,9 @@ const ID = "abcdefghijklmnopqrstuv";
 
 describe("data channel messages", () => {
     it("are read as the contract writes them", () => {
-        assert.deepEqual(parse(`${P}.welcome`, { version: 1, member: 3, conference_id: ID, ping_interval_ms: 10000, epoch: 0 }), {
-            type: "welcome", content: { version: 1, member: 3, conferenceId: ID, pingIntervalMs: 10000, epoch: 0 },
+        const resume = { token: "1.3.xyz", url: "/resume" };
+        assert.deepEqual(parse(`${P}.welcome`, { version: 1, member: 3, conference_id: ID, ping_interval_ms: 2000, epoch: 0, resume }), {
+            type: "welcome", content: { version: 1, member: 3, conferenceId: ID, pingIntervalMs: 2000, epoch: 0, resume },
         });
         assert.deepEqual(parse(`${P}.members`, { reset: true, present: [{ member: 3, user_id: "@a:x", device_id: "D", audio_muted: true, video_muted: false, sources: ["audio", "hologram"] }], gone: [2] }), {
             type: "members", content: { reset: true, present: [{ member: 3, userId: "@a:x", deviceId: "D", audioMuted: true, videoMuted: false, sources: ["audio"] }], gone: [2] },
@@ -123,12 +124,12 @@ describe("errors", () => {
 
 describe("settings", () => {
     it("config.json is read, and a wrong one refused", () => {
-        const config = parseConfig({ homeserver: "https://hs.example/", focus: "@sotto:x", key_transport: "to-device", demo: { room_id: "!r", people: { alice: { user_id: "@alice:x", password: "p" } } } });
+        const config = parseConfig({ homeserver: "https://hs.example/", focus: "@sotto:x", key_transport: "to-device", demo: { room_id: "!r", people: { alice: { user_id: "@alice:x", password: "p" } } } }, "https://sfu.example/config.json");
         assert.equal(config.homeserver, "https://hs.example");
         assert.equal(config.keyTransport, "to-device");
         assert.equal(config.demo?.people.get("alice")?.userId, "@alice:x");
-        assert.equal(parseConfig({ homeserver: "http://h", focus: "@f:x" }).demo, null);
-        for (const broken of [null, {}, { homeserver: "javascript:alert(1)", focus: "@f:x" }, { homeserver: "http://h" }]) assert.throws(() => parseConfig(broken));
+        assert.equal(parseConfig({ homeserver: "http://h", focus: "@f:x" }, "").demo, null);
+        for (const broken of [null, {}, { homeserver: "javascript:alert(1)", focus: "@f:x" }, { homeserver: "http://h" }]) assert.throws(() => parseConfig(broken, ""));
     });
 
     it("nokeys, join and pairs count only for demo people", () => {

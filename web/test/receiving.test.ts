@@ -10,7 +10,7 @@ import type { Report, Verdict } from "../src/sframe/verdict.ts";
 
 const P = "org.matrix.msc2359";
 const COUNTS = { decrypted: 1, missing_key: 0, wrong_key: 0, replayed: 0, not_encrypted: 0, misplaced: 0 };
-const report = (verdict: Verdict, member: number | null, more: Partial<Report> = {}): Report => ({ verdict, member, source: 0, epoch: 0, missingSince: null, counts: COUNTS, ...more });
+const report = (verdict: Verdict, member: number | null, more: Partial<Report> = {}): Report => ({ verdict, member, source: 0, epoch: 0, missingSince: null, begun: verdict === "decrypting", counts: COUNTS, ...more });
 const bob = { member: 2, userId: "@b:x", deviceId: "D", audioMuted: false, videoMuted: false, sources: ["audio" as const, "camera" as const] };
 
 describe("what is received", () => {
@@ -84,12 +84,12 @@ describe("the data channel", () => {
         assert.deepEqual(said, [{ type: "m.call.pong", content: {} }]);
     });
 
-    it("notices silence after three pings and a half, and its end", () => {
+    it("notices silence after two pings and a half, and its end", () => {
         mock.timers.enable({ apis: ["setTimeout"] });
         try {
             const { dialogue, peer, heard } = begin();
             dialogue.expectPings(1000);
-            mock.timers.tick(3400);
+            mock.timers.tick(2400);
             assert.deepEqual(heard.at(-1), ["silent", false]);
             mock.timers.tick(200);
             assert.deepEqual(heard.at(-1), ["silent", true]);

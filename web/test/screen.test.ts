@@ -13,7 +13,7 @@ describe("a receiver's verdict", () => {
     it("says since when a key is missing, and forgets it once frames open", () => {
         const verdict = new ReceiverVerdict();
         feed(verdict, ["missing_key", "missing_key"], 1000);
-        assert.deepEqual({ ...verdict.report(1100), counts: null }, { verdict: "missing_key", member: 3, source: 1, epoch: 0, missingSince: 1000, counts: null });
+        assert.deepEqual({ ...verdict.report(1100), counts: null }, { verdict: "missing_key", member: 3, source: 1, epoch: 0, missingSince: 1000, begun: false, counts: null });
         feed(verdict, ["decrypted"], 1200);
         assert.equal(verdict.report(1250), null, "at most four a second");
         assert.deepEqual([verdict.report(1400)].map((r) => [r?.verdict, r?.missingSince]), [["decrypting", null]]);

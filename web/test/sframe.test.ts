@@ -151,6 +151,23 @@ describe("opening", () => {
         assert.equal(swapped.result === "decrypted" && swapped.kid.member, 9);
     });
 
+    it("opens each frame once on each connection, and on a later one nothing that was opened before it began", async () => {
+        const ring = new KeyRing();
+        ring.add(3, 1, 0, 0, KEY);
+        const one = await sealer();
+        const [first, second] = [(await one.seal("key", keyFrame("1")))!, (await one.seal("key", keyFrame("2")))!];
+        ring.beginLane(0);
+        const opens = async (frame: typeof first, lane: number) => (await ring.open("video", frame, 3, lane)).result;
+        assert.equal(await opens(first, 0), "decrypted");
+        ring.beginLane(1);
+        assert.equal(await opens(first, 1), "replayed", "recorded from the first connection");
+        assert.deepEqual([await opens(second, 0), await opens(second, 1)], ["decrypted", "decrypted"], "it comes over both");
+        assert.deepEqual([await opens(second, 0), await opens(second, 1)], ["replayed", "replayed"]);
+        ring.endLane(0);
+        ring.beginLane(2);
+        assert.equal(await opens(second, 2), "replayed");
+    });
+
     it("a changed clear byte is noticed", async () => {
         const sealed = (await (await sealer()).seal("key", keyFrame("picture")))!;
         sealed[4]! ^= 1;

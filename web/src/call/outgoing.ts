@@ -50,6 +50,13 @@ export class Outgoing {
         await this.transceiver.sender.replaceTrack(track);
     }
 
+    /** Nothing more comes from here, but the source is not muted: another connection sends it. */
+    async release(): Promise<void> {
+        this.#sending = false;
+        this.#adapt();
+        await this.transceiver.sender.replaceTrack(null);
+    }
+
     want(wanted: ReadonlyMap<Rid, WantedEncoding>): void {
         this.#wanted = wanted;
         this.#adapt();

@@ -24,12 +24,23 @@ export interface SlotReceiver {
     transceiver: RTCRtpTransceiver;
 }
 
+/** What an offer has. */
+export interface Shape {
+    pairs: number;
+    loudest: number;
+    sources: Source[];
+}
+
 /** Which sources are not sent now, or not with a picture or sound in them. */
 export type Muted = Record<"audio" | "camera", boolean>;
+
+export const FIRST_SHAPE: Shape = { pairs: FIRST_SLOT_PAIRS, loudest: 0, sources: ["audio", "camera"] };
 
 export class Peer {
     readonly pc: RTCPeerConnection;
     readonly channel: RTCDataChannel;
+    /** What the media worker calls this connection. */
+    readonly lane: number;
     slots: SlotReceiver[] = [];
     onmessage: (data: unknown) => void = () => undefined;
     onopen: () => void = () => undefined;
@@ -37,20 +48,19 @@ export class Peer {
     readonly #worker: MediaWorker;
     readonly #streams = { user: new MediaStream(), screen: new MediaStream() };
     readonly #outgoing = new Map<Source, Outgoing>();
-    #next: Record<Kind, number> = { audio: 0, video: 0 };
     /** One change of parameters or description after the other: each begins by reading what the last one left. */
     #queue: Promise<unknown> = Promise.resolve();
 
-    constructor(worker: MediaWorker, pairs = FIRST_SLOT_PAIRS) {
+    constructor(worker: MediaWorker, { pairs, loudest, sources }: Shape = FIRST_SHAPE) {
         this.#worker = worker;
+        this.lane = worker.nameLane();
         this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: [], ...connectionOptions } as RTCConfiguration);
         this.pc.onconnectionstatechange = () => this.onconnection(this.pc.connectionState);
         this.channel = this.pc.createDataChannel(CHANNEL_LABEL);
         this.channel.onopen = () => this.onopen();
         this.channel.onmessage = guard("data channel message", (event: MessageEvent) => this.onmessage(event.data));
-        this.#send("audio");
-        this.#send("camera");
-        this.#addSlots(pairs);
+        for (const source of sources) this.#send(source);
+        this.#addSlots(pairs, loudest);
     }
 
     get slotPairs(): number {
@@ -107,6 +117,11 @@ export class Peer {
 
     async setTrack(source: Source, track: MediaStreamTrack | null): Promise<void> {
         await this.#outgoing.get(source)?.setTrack(track);
+    }
+
+    /** Nothing more is sent here: another connection sends it. */
+    async release(): Promise<void> {
+        await Promise.all([...this.#outgoing.values()].map((outgoing) => outgoing.release()));
     }
 
     /** What the focus wants of each source that has encodings. */
@@ -186,9 +201,8 @@ export class Peer {
     #addSlot(kind: Kind, loudest = false): void {
         const transceiver = this.pc.addTransceiver(kind, { direction: "recvonly" });
         preferCodecs(transceiver, kind);
-        // A number is never used again: the worker remembers receivers by name.
-        const name = `${kind}${this.#next[kind]++}`;
-        this.#worker.attach(transceiver.receiver, { side: "receive", receiver: name, media: kind });
+        const name = this.#worker.nameReceiver(kind);
+        this.#worker.attach(transceiver.receiver, { side: "receive", receiver: name, media: kind, lane: this.lane });
         this.slots.push({ name, kind, loudest, transceiver });
     }
 

@@ -24,8 +24,18 @@ export interface PeerStats {
     parameters: Record<string, Row[]>;
 }
 
+/** Of a first connection, and of a second while that takes over. */
+export async function digestAll(peers: readonly Peer[]): Promise<PeerStats> {
+    const [first, ...more] = await Promise.all(peers.map(digest));
+    for (const other of more) {
+        first!.receivers.push(...other.receivers);
+        first!.senders.push(...other.senders);
+    }
+    return first!;
+}
+
 /** One row per slot (by the media worker's name and mid) and per outgoing encoding. */
-export async function digest(peer: Peer): Promise<PeerStats> {
+async function digest(peer: Peer): Promise<PeerStats> {
     const report = [...(await peer.pc.getStats()).values()] as Row[];
     const inbound = report.filter((row) => row.type === "inbound-rtp");
     const receivers = peer.slots.map(({ name, kind, transceiver }) => {
@@ -37,7 +47,8 @@ export async function digest(peer: Peer): Promise<PeerStats> {
         .map((row) => ({ kind: row.kind, source: peer.sourceOf(row.mid), ...pick(row, SENT) }));
     const pair = report.find((row) => row.type === "candidate-pair" && row.state === "succeeded" && row.nominated !== false) ?? {};
     const camera = pick(report.find((row) => row.type === "media-source" && row.kind === "video") ?? {}, ["width", "height", "frames", "framesPerSecond"]);
-    return { receivers, senders, camera, parameters: peer.parameters(), transport: pick(pair, ["availableOutgoingBitrate", "currentRoundTripTime", "bytesReceived", "bytesSent"]) };
+    const local = report.find((row) => row.id === pair.localCandidateId)?.port;
+    return { receivers, senders, camera, parameters: peer.parameters(), transport: { ...pick(pair, ["availableOutgoingBitrate", "currentRoundTripTime", "bytesReceived", "bytesSent"]), port: local } };
 }
 
 function pick(row: Row, names: readonly string[]): Row {

@@ -14,13 +14,13 @@ export type Handlers = { [T in "welcome" | "members" | "slots" | "send" | "speak
     handled: () => void;
 };
 
-/** Pings missed in a row before people hear of it. Fewer alarm at one lost second, more leave them puzzled. */
-const PINGS_MISSED = 3.5;
+/** Pings missed in a row before the channel counts as dead. Fewer take one lost second for it, more leave it dead for longer. */
+const PINGS_MISSED = 2.5;
 
 export class Dialogue {
     readonly #peer: Peer;
     readonly #handlers: Handlers;
-    #pingIntervalMs = 10000;
+    #pingIntervalMs: number | null = null;
     #silence: ReturnType<typeof setTimeout> | undefined;
 
     constructor(peer: Peer, handlers: Handlers) {
@@ -45,9 +45,12 @@ export class Dialogue {
         this.#heard();
     }
 
+    /** Nothing of it counts any more. */
     close(): void {
         clearTimeout(this.#silence);
+        this.#pingIntervalMs = null;
         this.#peer.channel.onclose = null;
+        this.#peer.onmessage = () => undefined;
     }
 
     #receive(data: unknown): void {
@@ -57,10 +60,10 @@ export class Dialogue {
         } catch {
             return count("data channel message malformed");
         }
+        this.#heard();
         switch (message.type) {
             case "ping":
-                this.send({ type: MESSAGE.pong, content: {} });
-                return this.#heard();
+                return void this.send({ type: MESSAGE.pong, content: {} });
             case "error":
                 return count(`focus error ${message.content.code}`);
             case "unknown":
@@ -72,6 +75,7 @@ export class Dialogue {
     }
 
     #heard(): void {
+        if (this.#pingIntervalMs === null) return;
         clearTimeout(this.#silence);
         this.#handlers.silent(false);
         this.#silence = setTimeout(() => this.#handlers.silent(true), PINGS_MISSED * this.#pingIntervalMs);

@@ -70,6 +70,11 @@ export class Epochs {
         if (!proved && !mine) requestTicket(this.#client, this.#room, this.#pass.conference).catch(() => count("ticket not asked for"));
     }
 
+    /** What was said into a channel that was dead already is said again. */
+    reconnected(epoch: number): void {
+        for (const ticket of [...this.#known.values()]) if (ticket.epoch > epoch) void this.#prove(ticket);
+    }
+
     /** Somebody is gone: after our turn, unless somebody else does so first, there is a new epoch. */
     memberLeft(): void {
         if (this.#timer !== null || this.#ports.rank() < 0) return;

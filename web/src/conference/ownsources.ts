@@ -5,11 +5,11 @@ import type { Kind, Peer } from "../call/peer.ts";
 import { captureScreen, endCapture, type ScreenTracks } from "../call/screen.ts";
 import { count } from "../guard.ts";
 import type { StreamMetadata } from "../matrix/focuscall.ts";
-import { MESSAGE } from "../protocol/names.ts";
+import { MESSAGE, type Source } from "../protocol/names.ts";
 import type { Negotiation } from "./negotiation.ts";
 
 export class OwnSources {
-    readonly #peer: Peer;
+    #peer: Peer;
     readonly #media: LocalMedia;
     readonly #send: (message: object) => boolean;
     #screen: ScreenTracks | null = null;
@@ -40,14 +40,28 @@ export class OwnSources {
         await this.#peer.setTrack(kind === "audio" ? "audio" : "camera", this.#media.tracks[kind]).catch(() => count("track refused"));
     }
 
-    /** What is true now, remembered as told. */
-    metadata(): StreamMetadata {
-        const metadata = this.#peer.metadata(
+    /** What is true now, as said over a connection, and remembered as told. */
+    metadata(peer = this.#peer): StreamMetadata {
+        const metadata = peer.metadata(
             { audio: this.muted("audio"), camera: this.muted("video") },
             { screen: this.#screen !== null, sound: this.#screen?.screen_audio !== undefined },
         );
         this.#told = JSON.stringify(metadata);
         return metadata;
+    }
+
+    /** What another connection has to offer to send the same. */
+    get sources(): Source[] {
+        return ["audio", "camera", ...(this.#screen ? (Object.keys(this.#screen) as (keyof ScreenTracks)[]) : [])];
+    }
+
+    /** From now on over another connection: what that one sends begins as the first one's ends. */
+    async moveTo(peer: Peer): Promise<void> {
+        const former = this.#peer;
+        this.#peer = peer;
+        const tracks = Object.entries({ audio: this.#media.tracks.audio, camera: this.#media.tracks.video, ...this.#screen });
+        const begun = tracks.map(([source, track]) => peer.setTrack(source as Source, track));
+        await Promise.allSettled([former.release(), ...begun]);
     }
 
     tellMuted(): void {

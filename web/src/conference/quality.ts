@@ -2,19 +2,19 @@
 
 import type { Peer } from "../call/peer.ts";
 import { qualities, type Quality, type Reading } from "../call/quality.ts";
-import { digest } from "../call/stats.ts";
+import { digestAll } from "../call/stats.ts";
 import { count } from "../guard.ts";
 import { QUALITY_MS } from "../protocol/limits.ts";
 
 export class QualityWatch {
-    readonly #peer: Peer;
+    readonly #peers: () => Peer[];
     readonly #changed: () => void;
     #timer: ReturnType<typeof setInterval> | undefined;
     #before: Reading | null = null;
     #now = new Map<string, Quality>();
 
-    constructor(peer: Peer, changed: () => void) {
-        this.#peer = peer;
+    constructor(peers: () => Peer[], changed: () => void) {
+        this.#peers = peers;
         this.#changed = changed;
     }
 
@@ -37,7 +37,7 @@ export class QualityWatch {
     }
 
     async #read(): Promise<void> {
-        const reading = { at: performance.now(), stats: await digest(this.#peer) };
+        const reading = { at: performance.now(), stats: await digestAll(this.#peers()) };
         if (this.#before) this.#now = qualities(this.#before, reading);
         this.#before = reading;
         this.#changed();

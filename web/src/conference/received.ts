@@ -11,6 +11,7 @@ import { Slots } from "./slots.ts";
 /** One source of another member, as the screen shows it. */
 export interface Shown {
     source: Source;
+    carried: Carried;
     verdict: Verdict;
     report: Report | null;
     /** Of the slot that carries it now. */
@@ -33,8 +34,15 @@ export interface TileView {
     screen: Shown | null;
 }
 
+export interface Carried {
+    member: number | null;
+    source: Source | null;
+}
+
 export interface Voice {
     receiver: string;
+    /** Of whoever speaks loudest. */
+    loudest: boolean;
     track: MediaStreamTrack;
 }
 
@@ -78,7 +86,7 @@ export class Received {
         const carried = this.#slots.at(receiver);
         if (!carried) return;
         this.#reports.set(receiver, report);
-        if (report.verdict === "decrypting") this.#opened.add(receiver);
+        if (report.begun) this.#opened.add(receiver);
         const loudest = this.#peer.loudest.includes(receiver);
         const member = loudest ? report.member : carried.member;
         const source = loudest ? "audio" : carried.source;
@@ -102,11 +110,37 @@ export class Received {
 
     /** Everything that can be heard: one for each audio slot, whoever it carries. */
     voices(): Voice[] {
-        return this.#peer.slots.filter(({ kind }) => kind === "audio").map(({ name, transceiver }) => ({ receiver: name, track: transceiver.receiver.track }));
+        return this.#peer.slots.filter(({ kind }) => kind === "audio").map(({ name, loudest, transceiver }) => ({ receiver: name, loudest, track: transceiver.receiver.track }));
+    }
+
+    /** The focus has said what the slots carry. */
+    get told(): boolean {
+        return this.#slots.told;
+    }
+
+    /** What is carried and can be opened at present, by pair. */
+    alive(): Carried[] {
+        const loudest = new Set(this.#peer.loudest);
+        return [...this.#reports]
+            .filter(([receiver, report]) => report.verdict === "decrypting" && !loudest.has(receiver))
+            .map(([receiver]) => this.carried(receiver));
+    }
+
+    receiverOf({ member, source }: Carried): string | null {
+        return member === null || source === null ? null : this.#slots.receiverOf(member, source);
+    }
+
+    /** Some of what it carries has been opened since. */
+    opens(receiver: string): boolean {
+        return this.#opened.has(receiver);
+    }
+
+    close(): void {
+        this.#worker.post({ type: "forget", lane: this.#peer.lane, receivers: this.#peer.slots.map(({ name }) => name) });
     }
 
     /** By receiver: what it carries. */
-    carried(receiver: string): { member: number | null; source: Source | null } {
+    carried(receiver: string): Carried {
         return this.#slots.at(receiver) ?? { member: null, source: null };
     }
 
@@ -121,6 +155,7 @@ export class Received {
         const theirs = report && (report.member === null || report.member === member || report.verdict === "not_encrypted") ? report : null;
         return {
             source,
+            carried: { member, source },
             verdict: theirs?.verdict ?? "none",
             report: theirs,
             track: this.#peer.slots.find(({ name }) => name === receiver)?.transceiver.receiver.track ?? null,

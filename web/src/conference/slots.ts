@@ -37,6 +37,10 @@ export class Slots {
         return changes;
     }
 
+    get told(): boolean {
+        return this.#revision >= 0;
+    }
+
     receiverOf(member: number, source: Source): string | null {
         for (const one of this.#assigned.values()) if (one.member === member && one.source === source) return one.receiver;
         return null;

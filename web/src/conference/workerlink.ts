@@ -1,34 +1,31 @@
 // What the media worker reports, and who wants to know.
 
-import type { Peer } from "../call/peer.ts";
 import type { KeyExchange } from "../keys/exchange.ts";
-import { MESSAGE, SOURCES, sourceNumber } from "../protocol/names.ts";
+import { MESSAGE, SOURCES, sourceNumber, type Source } from "../protocol/names.ts";
 import type { MediaWorker } from "../sframe/mediaworker.ts";
 import type { SenderReport } from "../sframe/port.ts";
-import type { Received } from "./received.ts";
+import type { Connections } from "./connections.ts";
 
 export interface WorkerLinkPorts {
-    keys(): KeyExchange | null;
-    /** To the focus. */
-    send(message: object): void;
     senders(senders: SenderReport[]): void;
     changed(): void;
     fatal(): void;
 }
 
-export function linkWorker(worker: MediaWorker, peer: Peer, received: Received, ports: WorkerLinkPorts): void {
+export function linkWorker(worker: MediaWorker, connections: Connections, ports: WorkerLinkPorts): void {
     worker.onreceiver = (receiver, report) => {
-        received.reported(receiver, report);
+        connections.reported(receiver, report);
         ports.changed();
     };
     worker.onfatal = () => ports.fatal();
     worker.onsenders = (senders) => ports.senders(senders);
     worker.onfreshkey = (number) => {
         const source = SOURCES[number];
-        if (source === "camera" || source === "screen") peer.requestOwnKeyFrame(source);
+        if (source === "camera" || source === "screen") connections.peer.requestOwnKeyFrame(source);
     };
-    received.onmissing = (member, source, epoch, since) => {
-        const asked = ports.keys()?.keyMissing(member, sourceNumber(source), epoch, since / 1000);
-        if (asked) ports.send({ type: MESSAGE.missingKey, content: { member, source } });
-    };
+}
+
+/** Asks the one whose key it is; the focus is told that somebody was asked, and counts. `since` in ms. */
+export function askForKey(keys: KeyExchange | null, send: (message: object) => void, member: number, source: Source, epoch: number, since: number): void {
+    if (keys?.keyMissing(member, sourceNumber(source), epoch, since / 1000)) send({ type: MESSAGE.missingKey, content: { member, source } });
 }

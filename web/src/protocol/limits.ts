@@ -82,3 +82,14 @@ export const ANSWER_MS = 25000;
 export const CONNECT_MS = 15000;
 /** `lifetime` of an invite, ms. */
 export const INVITE_LIFETIME_MS = 60000;
+
+/** A connection that is interrupted for this long is taken for lost, ms. Lower: a second one is made where the first comes back. */
+export const INTERRUPTED_MS = 3000;
+/** Waiting for the focus' answer over HTTP, ms. */
+export const RESUME_ANSWER_MS = 10000;
+/** The first connection keeps showing what the second does not show yet, at most this long, ms; the focus ends it after 10 s. */
+export const HANDOVER_MS = 6000;
+/** How often it is looked whether the second shows something, ms. */
+export const HANDOVER_READ_MS = 200;
+/** A connection that has failed for this long is given up for a new call, ms: the focus has forgotten the member after 30 s without it. */
+export const RESUME_LOST_MS = 40000;

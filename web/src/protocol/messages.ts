@@ -11,6 +11,14 @@ export interface Welcome {
     conferenceId: string;
     pingIntervalMs: number;
     epoch: number;
+    /** What a second connection of this member is asked for with, and where; null: it cannot be. */
+    resume: Resume | null;
+}
+
+export interface Resume {
+    token: string;
+    /** Relative to the address of config.json. */
+    url: string;
 }
 
 export interface EpochState {
@@ -120,7 +128,12 @@ function welcome(content: Json): Welcome {
         conferenceId: text(own(content, "conference_id"), 255, "conference_id"),
         pingIntervalMs: integer(own(content, "ping_interval_ms") ?? 10000, 100, 600000, "ping_interval_ms"),
         epoch: integer(own(content, "epoch") ?? 0, 0, Number.MAX_SAFE_INTEGER, "epoch"),
+        resume: Object.hasOwn(content, "resume") ? resume(object(content.resume, "resume")) : null,
     };
+}
+
+function resume(content: Json): Resume {
+    return { token: text(own(content, "token"), 512, "token"), url: text(own(content, "url"), 2000, "url") };
 }
 
 function epoch(content: Json): EpochState {

@@ -38,6 +38,7 @@ export const MESSAGE = {
     viewers: `${P}.viewers`,
     epoch: `${P}.epoch`,
     prove: `${P}.prove`,
+    resumed: `${P}.resumed`,
     missingKey: `${P}.missing_key`,
     negotiate: "m.call.negotiate",
     ping: "m.call.ping",

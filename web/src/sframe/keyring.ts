@@ -16,7 +16,8 @@ interface Epoch {
 
 interface Opener {
     context: FrameContext;
-    replay: ReplayWindow;
+    /** By lane. */
+    replay: Map<number, ReplayWindow>;
 }
 
 export type Opened =
@@ -32,6 +33,8 @@ const STEPS_KEPT = 4;
 export class KeyRing {
     #epochs = new Map<string, Epoch[]>();
     #openers = new Map<number, Opener>();
+    /** While a second connection takes over, each frame comes once on either: each is a lane with its own memory. */
+    #lanes = new Set<number>();
 
     add(member: number, source: number, epoch: number, step: number, key: Bytes): void {
         const name = `${member}/${source}`;
@@ -57,6 +60,18 @@ export class KeyRing {
         for (const kid of this.#openers.keys()) if (splitKid(kid)?.member === member) this.#openers.delete(kid);
     }
 
+    /** A connection begins: whatever has been opened by now never opens on it. */
+    beginLane(lane: number): void {
+        if (this.#lanes.has(lane)) return;
+        this.#lanes.add(lane);
+        for (const { replay } of this.#openers.values()) replay.set(lane, new ReplayWindow(Math.max(-1, ...[...replay.values()].map(({ highest }) => highest))));
+    }
+
+    endLane(lane: number): void {
+        this.#lanes.delete(lane);
+        for (const { replay } of this.#openers.values()) replay.delete(lane);
+    }
+
     /** Base keys held, for display. */
     get size(): number {
         let total = 0;
@@ -64,11 +79,19 @@ export class KeyRing {
         return total;
     }
 
+    /** Whose key a frame claims to need; null: it is no frame of ours. Proves nothing. */
+    peek(media: "audio" | "video", frame: Bytes, claimed: number | undefined): Kid | null {
+        const clear = clearBytes(receivedKind(media, frame), frame.length);
+        const header = decodeHeaderUntrusted(frame.subarray(clear));
+        const kid = header && frame.length >= clear + header.length + TAG_BYTES ? splitKid(header.kid) : null;
+        return kid && plausible(media, kid, claimed) ? kid : null;
+    }
+
     /**
      * Opens one frame. `claimed` is the member the packets name (CSRC), if any: only used to tell a frame whose key is
      * missing from one that is not SFrame at all. Who sent a frame is said by the key that opened it.
      */
-    async open(media: "audio" | "video", frame: Bytes, claimed: number | undefined): Promise<Opened> {
+    async open(media: "audio" | "video", frame: Bytes, claimed: number | undefined, lane = 0): Promise<Opened> {
         const clear = frame.slice(0, clearBytes(receivedKind(media, frame), frame.length));
         const body = frame.subarray(clear.length);
         const header = decodeHeaderUntrusted(body);
@@ -78,12 +101,14 @@ export class KeyRing {
         const cached = this.#openers.get(header.kid);
         const opener = cached ?? (await this.#derive(kid));
         if (!opener) return { result: "missing_key", kid };
-        if (!opener.replay.allows(header.ctr)) return { result: "replayed", kid };
+        const replay = opener.replay.get(lane) ?? new ReplayWindow();
+        opener.replay.set(lane, replay);
+        if (!replay.allows(header.ctr)) return { result: "replayed", kid };
         const plain = await open(opener.context, header, clear, body);
         if (!plain) return { result: "wrong_key", kid };
         // Twice the same frame may have been on its way at once.
-        if (!opener.replay.allows(header.ctr)) return { result: "replayed", kid };
-        opener.replay.record(header.ctr);
+        if (!replay.allows(header.ctr)) return { result: "replayed", kid };
+        replay.record(header.ctr);
         if (!cached) this.#openers.set(header.kid, opener);
         const data = new Uint8Array(clear.length + plain.length);
         data.set(clear);
@@ -104,7 +129,7 @@ export class KeyRing {
         let key = best.key;
         for (let i = 0; i < best.ahead; i++) key = await ratchet(key);
         const context = await deriveContext(key, joinKid(kid), "decrypt");
-        return this.#openers.get(joinKid(kid)) ?? { context, replay: new ReplayWindow() };
+        return this.#openers.get(joinKid(kid)) ?? { context, replay: new Map() };
     }
 
     #forget(kid: Kid): void {

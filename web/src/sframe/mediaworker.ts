@@ -25,6 +25,8 @@ export class MediaWorker {
     receiveKeys = 0;
     readonly #worker: Worker;
     #heard = false;
+    #named = { audio: 0, video: 0 };
+    #lanes = 0;
 
     constructor() {
         this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "sotto media" });
@@ -37,6 +39,16 @@ export class MediaWorker {
 
     post(message: ToWorker): void {
         this.#worker.postMessage(message);
+    }
+
+    /** For one more connection. */
+    nameLane(): number {
+        return this.#lanes++;
+    }
+
+    /** A name for one more receiver, of any connection; none is used again, because the worker remembers them. */
+    nameReceiver(kind: "audio" | "video"): string {
+        return `${kind}${this.#named[kind]++}`;
     }
 
     /** Must be called before media flows: what has no transform yet would pass as it is. */

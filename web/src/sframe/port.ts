@@ -6,7 +6,8 @@ import type { Report } from "./verdict.ts";
 /** Options of one transform: a sender of one source, or the receiver of one slot. */
 export type TransformOptions =
     | { side: "send"; source: number; media: "audio" | "video" }
-    | { side: "receive"; receiver: string; media: "audio" | "video" };
+    /** `lane`: a number for each connection. */
+    | { side: "receive"; receiver: string; media: "audio" | "video"; lane: number };
 
 export type ToWorker =
     | { type: "send_key"; member: number; source: number; epoch: number; ratchet: number; key: Bytes }
@@ -15,6 +16,8 @@ export type ToWorker =
     /** What the focus says a slot carries now; null: nothing. `anyone`: whoever speaks loudest, by the key that opens it. */
     | { type: "expect"; receiver: string; member: number | null; source: number | null; anyone?: boolean }
     | { type: "mute"; source: number; muted: boolean }
+    /** Their connection is closed. */
+    | { type: "forget"; lane: number; receivers: string[] }
     /** createEncodedStreams, where there is no RTCRtpScriptTransform. */
     | { type: "streams"; options: TransformOptions; readable: ReadableStream; writable: WritableStream };
 

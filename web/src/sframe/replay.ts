@@ -3,13 +3,23 @@
 import { REPLAY_WINDOW } from "../protocol/limits.ts";
 
 export class ReplayWindow {
-    #highest = -1;
+    readonly #from: number;
+    #highest: number;
     #seen = new Uint8Array(REPLAY_WINDOW);
+
+    /** `after`: nothing up to this counter is new. */
+    constructor(after = -1) {
+        this.#from = this.#highest = after;
+    }
+
+    get highest(): number {
+        return this.#highest;
+    }
 
     /** True when the counter is new and not older than the window. */
     allows(ctr: number): boolean {
         if (ctr > this.#highest) return true;
-        if (this.#highest - ctr >= REPLAY_WINDOW) return false;
+        if (ctr <= this.#from || this.#highest - ctr >= REPLAY_WINDOW) return false;
         return this.#seen[ctr % REPLAY_WINDOW] === 0;
     }
 

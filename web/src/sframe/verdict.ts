@@ -10,7 +10,7 @@ const SILENT_MS = 2000;
 /** Frames in clear are shown at least this long: one is one too many to pass unseen. */
 const ALARM_MS = 3000;
 
-/** "misplaced": authentic, but of another member or source than the slot was announced to carry. */
+/** "misplaced": of another member or source than the slot was announced to carry. */
 export type FrameResult = "decrypted" | "missing_key" | "wrong_key" | "replayed" | "not_encrypted" | "misplaced";
 
 export type FrameCounts = Record<FrameResult, number>;
@@ -23,6 +23,8 @@ export interface Report {
     epoch: number | null;
     /** When the first of the frames without a key came, ms; null when none is missing. */
     missingSince: number | null;
+    /** Something that can be shown has been handed on since the slot carries it: a picture begins with a key frame. */
+    begun: boolean;
     counts: FrameCounts;
 }
 
@@ -36,6 +38,13 @@ export class ReceiverVerdict {
     #wrongInRow = 0;
     #lastReport = -Infinity;
     #dirty = false;
+    #begun = false;
+
+    /** A decoder can begin here. */
+    begins(): void {
+        this.#dirty ||= !this.#begun;
+        this.#begun = true;
+    }
 
     frame(result: FrameResult, kid: Kid | null, now: number): void {
         this.counts[result]++;
@@ -65,6 +74,7 @@ export class ReceiverVerdict {
         this.#missingSince = null;
         this.#lastPlain = -Infinity;
         this.#wrongInRow = 0;
+        this.#begun = false;
         this.#dirty = true;
     }
 
@@ -84,6 +94,7 @@ export class ReceiverVerdict {
             source: this.#kid?.source ?? null,
             epoch: this.#kid?.epoch ?? null,
             missingSince: this.#missingSince,
+            begun: this.#begun,
             counts: { ...this.counts },
         };
     }

@@ -23,14 +23,15 @@ interface Transformer {
 
 interface Receiver {
     media: "audio" | "video";
+    lane: number;
     verdict: ReceiverVerdict;
     member: number | null;
     source: number | null;
     /** Frames of this source pass whoever's they are: the key that opens them says so. */
     anyone: boolean;
     /**
-     * Pictures whose key has not come yet, from the last key frame on. Once the key is there the decoder gets them all
-     * at once, and nobody has to be asked for another key frame.
+     * Pictures whose key has not come yet, or of which the focus has not said yet that this slot carries them, from the last key
+     * frame on. Once it is there the decoder gets them all at once, and nobody has to be asked for another key frame.
      */
     held: RTCEncodedVideoFrame[];
     /** Frames were thrown away, so the decoder waits for a key frame. */
@@ -43,7 +44,8 @@ const MAX_HELD = 120;
 
 const sealers = new Map<number, SourceSealer>();
 const muted = new Set<number>();
-const generators = new Map<number, () => Promise<unknown>>();
+/** By source: more than one while a second connection takes over. */
+const generators = new Map<number, Set<() => Promise<unknown>>>();
 const receivers = new Map<string, Receiver>();
 const ring = new KeyRing();
 let lastSenders = "";
@@ -61,7 +63,7 @@ function sealerOf(source: number): SourceSealer {
 function receiverOf(name: string, media: "audio" | "video" = "video"): Receiver {
     let receiver = receivers.get(name);
     if (!receiver) {
-        receiver = { media, verdict: new ReceiverVerdict(), member: null, source: null, anyone: false, held: [], starved: false, requestKeyFrame: null };
+        receiver = { media, lane: 0, verdict: new ReceiverVerdict(), member: null, source: null, anyone: false, held: [], starved: false, requestKeyFrame: null };
         receivers.set(name, receiver);
     }
     return receiver;
@@ -69,19 +71,24 @@ function receiverOf(name: string, media: "audio" | "video" = "video"): Receiver 
 
 function attach(options: TransformOptions, transformer: Transformer): void {
     if (options.side === "send") {
-        if (transformer.generateKeyFrame) generators.set(options.source, () => transformer.generateKeyFrame!());
-        run(transformer, (frame, output) => sendFrame(options.source, frame, output));
+        const generate = () => transformer.generateKeyFrame?.() ?? Promise.resolve();
+        const all = generators.get(options.source) ?? new Set();
+        generators.set(options.source, all.add(generate));
+        void run(transformer, (frame, output) => sendFrame(options.source, frame, output)).then(() => all.delete(generate));
         return;
     }
     const receiver = receiverOf(options.receiver, options.media);
     receiver.media = options.media;
+    receiver.lane = options.lane;
+    ring.beginLane(options.lane);
     if (options.media === "video" && transformer.sendKeyFrameRequest) {
         receiver.requestKeyFrame = () => transformer.sendKeyFrameRequest!();
     }
-    run(transformer, (frame, output) => receiveFrame(receiver, frame, output));
+    void run(transformer, (frame, output) => receiveFrame(receiver, frame, output));
 }
 
-function run(transformer: Transformer, transform: (frame: EncodedFrame, output: Output) => Promise<void>): void {
+/** Resolves when the connection is closed. */
+function run(transformer: Transformer, transform: (frame: EncodedFrame, output: Output) => Promise<void>): Promise<void> {
     const guarded = async (frame: EncodedFrame, output: Output) => {
         try {
             await transform(frame, output);
@@ -90,7 +97,7 @@ function run(transformer: Transformer, transform: (frame: EncodedFrame, output: 
             post({ type: "fault", what: "frame" });
         }
     };
-    transformer.readable
+    return transformer.readable
         .pipeThrough(new TransformStream<EncodedFrame, EncodedFrame>({ transform: guarded }))
         .pipeTo(transformer.writable)
         .catch(() => undefined);
@@ -114,7 +121,7 @@ async function receiveFrame(receiver: Receiver, frame: EncodedFrame, output: Out
     if (receiver.held.length > 0) await releaseHeld(receiver, output);
     const result = await passFrame(receiver, frame, output);
     if (receiver.media !== "video") return;
-    if (result === "missing_key") hold(receiver, frame as RTCEncodedVideoFrame);
+    if (result === "missing_key" || result === "misplaced") hold(receiver, frame as RTCEncodedVideoFrame);
     else if (receiver.held.length > 0) {
         // What is held is sealed with an older step than the key that came, for good: begin with a new key frame.
         receiver.held = [];
@@ -134,19 +141,23 @@ function hold(receiver: Receiver, frame: RTCEncodedVideoFrame): void {
 /** In their order, as far as there is a key for them by now. */
 async function releaseHeld(receiver: Receiver, output: Output): Promise<void> {
     while (receiver.held.length > 0) {
-        if ((await passFrame(receiver, receiver.held[0]!, output, false)) === "missing_key") return;
+        if (["missing_key", "misplaced"].includes(await passFrame(receiver, receiver.held[0]!, output, false))) return;
         receiver.held.shift();
     }
 }
 
 /** Opens one frame and hands it on if it is what this receiver shows. `news`: it counts for the verdict. */
 async function passFrame(receiver: Receiver, frame: EncodedFrame, output: Output, news = true): Promise<FrameResult> {
-    const csrcs = frame.getMetadata().contributingSources;
-    const opened = await ring.open(receiver.media, new Uint8Array(frame.data) as Bytes, csrcs?.[0]);
-    const result = place(receiver, opened);
-    if (news || result !== "missing_key") receiver.verdict.frame(result, opened.result === "not_encrypted" ? null : opened.kid, Date.now());
-    if (opened.result === "decrypted" && result === "decrypted") {
+    const claimed = frame.getMetadata().contributingSources?.[0];
+    const data = new Uint8Array(frame.data) as Bytes;
+    const kid = ring.peek(receiver.media, data, claimed);
+    // What is of somebody else stays closed: it may be shown a moment later, and no frame opens twice.
+    const opened: Opened | null = kid && !fits(receiver, kid) ? null : await ring.open(receiver.media, data, claimed, receiver.lane);
+    const result = opened?.result ?? "misplaced";
+    if (news || (result !== "missing_key" && result !== "misplaced")) receiver.verdict.frame(result, kid, Date.now());
+    if (opened?.result === "decrypted") {
         receiver.starved = false;
+        if (receivedKind(receiver.media, opened.data) !== "delta") receiver.verdict.begins();
         frame.data = opened.data.buffer;
         output.enqueue(frame);
     } else if (result !== "replayed") {
@@ -155,11 +166,9 @@ async function passFrame(receiver: Receiver, frame: EncodedFrame, output: Output
     return result;
 }
 
-/** A frame is shown only where the page shows its member: the key that opened it decides, not the focus. */
-function place(receiver: Receiver, opened: Opened): FrameResult {
-    if (opened.result !== "decrypted") return opened.result;
-    const { member, source } = opened.kid;
-    return (receiver.anyone || member === receiver.member) && source === receiver.source ? "decrypted" : "misplaced";
+/** A frame is shown only where the page shows its member: the key that opens it decides, not the focus. */
+function fits(receiver: Receiver, { member, source }: Kid): boolean {
+    return (receiver.anyone || member === receiver.member) && source === receiver.source;
 }
 
 function askKeyFrames(concerned: (receiver: Receiver) => boolean): void {
@@ -176,7 +185,7 @@ async function take(message: ToWorker): Promise<void> {
             const used = await sealerOf(message.source).use(kid, message.key);
             // A first key, or a step for somebody who joined: those who can read from here on need a key frame here.
             if (used && (kid.epoch === 0 || kid.ratchet > 0)) {
-                await generators.get(message.source)?.().catch(() => undefined);
+                await Promise.allSettled([...(generators.get(message.source) ?? [])].map((generate) => generate()));
                 post({ type: "fresh_key", source: message.source });
             }
             return;
@@ -195,14 +204,22 @@ async function take(message: ToWorker): Promise<void> {
             receiver.anyone = anyone;
             receiver.member = message.member;
             receiver.source = message.source;
-            receiver.held = [];
+            receiver.held = receiver.held.filter((frame) => {
+                const kid = ring.peek(receiver.media, new Uint8Array(frame.data) as Bytes, undefined);
+                return kid !== null && fits(receiver, kid);
+            });
             receiver.verdict.reset();
+            receiver.starved &&= receiver.held.length === 0;
             askKeyFrames((one) => one === receiver);
             return;
         }
         case "mute":
             if (message.muted) muted.add(message.source);
             else muted.delete(message.source);
+            return;
+        case "forget":
+            for (const name of message.receivers) receivers.delete(name);
+            ring.endLane(message.lane);
             return;
         case "streams":
             attach(message.options, message);

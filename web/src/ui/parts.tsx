@@ -89,8 +89,13 @@ export function Picture({ track, mirrored, hidden }: { track: MediaStreamTrack |
     useEffect(() => {
         const video = element.current;
         if (!video) return;
-        video.srcObject = track ? new MediaStream([track]) : null;
-        if (track) video.play().catch(() => undefined);
+        if (!track) return void (video.srcObject = null);
+        // Within one stream: the last picture stays until the next track's first.
+        const stream = video.srcObject instanceof MediaStream ? video.srcObject : new MediaStream();
+        stream.addTrack(track);
+        for (const other of stream.getTracks()) if (other !== track) stream.removeTrack(other);
+        if (video.srcObject !== stream) video.srcObject = stream;
+        video.play().catch(() => undefined);
     }, [track]);
     return <video ref={element} class={mirrored ? "mirrored" : ""} hidden={hidden || !track} autoplay playsinline muted aria-hidden="true" />;
 }

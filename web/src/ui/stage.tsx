@@ -77,7 +77,7 @@ export function Stage({ app, conference }: { app: App; conference: Conference })
             />
             {/* Gives the stage its height where there are more tiles than fit. */}
             <div class="extent" style={{ height: `${height}px` }} aria-hidden="true" />
-            <Sounds voices={conference.received.voices()} speaker={app.media.speaker} />
+            <Sounds voices={conference.connections.voices()} speaker={app.media.speaker} />
             <Floor app={app} conference={conference} />
         </div>
     );

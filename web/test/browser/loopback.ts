@@ -39,7 +39,7 @@ async function connect(encrypting: boolean): Promise<Ends> {
     }
     receiver.ontrack = ({ track, transceiver }) => {
         const kind = track.kind as "audio" | "video";
-        worker.attach(transceiver.receiver, { side: "receive", receiver: kind, media: kind });
+        worker.attach(transceiver.receiver, { side: "receive", receiver: kind, media: kind, lane: 0 });
         worker.post({ type: "expect", receiver: kind, member: 7, source: kind === "audio" ? 0 : 1 });
         if (kind === "video") document.querySelector("video")!.srcObject = new MediaStream([track]);
     };
