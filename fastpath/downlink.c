@@ -39,9 +39,21 @@ void downlink_list(struct worker *worker, uint32_t transport, uint64_t now_ns)
 
 /* ---- a receiver begins ---- */
 
-static void begin(struct downlink_state *state, const struct transport_row *row)
+/* A second connection of a member goes where the first did, as a rule: at what that one carried, its pictures go on. A path that is
+   gone is not followed: without feedback its estimate has shrunk. */
+static uint32_t carried_before(const struct worker *worker, const struct transport_row *row)
 {
-    struct bandwidth_config config = {.start = row->transport_cc_down ? 0 : DOWNLINK_UNTOLD_BPS};
+    if (!row->follows || row->follows > worker->generation.head->transport_limit) return 0;
+    uint32_t former = row->follows - 1;
+    const struct downlink_state *state = &worker->state.downlinks[former];
+    if (worker->generation.transports[former].conference != row->conference || !state->incarnation) return 0;
+    if (!state->bandwidth.has_feedback || !bandwidth_usable(&state->bandwidth)) return 0;
+    return state->bandwidth.target > BANDWIDTH_START ? state->bandwidth.target : 0;
+}
+
+static void begin(const struct worker *worker, struct downlink_state *state, const struct transport_row *row)
+{
+    struct bandwidth_config config = {.start = row->transport_cc_down ? carried_before(worker, row) : DOWNLINK_UNTOLD_BPS};
     bandwidth_reset(&state->bandwidth, &config);
 }
 
@@ -75,9 +87,9 @@ void downlink_adopt(struct worker *worker, uint32_t transport, uint64_t now_ns)
     const struct transport_row *row = &worker->generation.transports[transport];
     if (state->incarnation != cache->incarnation) {
         state_row_reset(state, sizeof *state, cache->incarnation);
-        begin(state, row);
+        begin(worker, state, row);
     } else if (!bandwidth_usable(&state->bandwidth)) {
-        begin(state, row);
+        begin(worker, state, row);
     }
     settle_bounds(&state->bandwidth, row->downlink_max_bps);
     cache->transport_cc_id = row->transport_cc_down ? row->ext.transport_cc : 0;

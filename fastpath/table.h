@@ -86,7 +86,7 @@ struct transport_row { /* one member's connection; handle = index. local_ufrag b
     uint32_t sources[LIMIT_SOURCES_PER_TRANSPORT]; /* handles of what it sends, TABLE_NONE = none */
     struct extension_ids ext;
     uint32_t downlink_max_bps; /* the operator's bound of what it is sent, 0 = none */
-    uint8_t reserved1[4];
+    uint32_t follows; /* 1 + handle of the same member's connection before it, whose estimate it begins with; 0 = none */
 };
 
 enum source_kind {

@@ -63,6 +63,7 @@ cdef extern from "fastpath/table.h" nogil:
         uint32_t sources[LIMIT_SOURCES_PER_TRANSPORT]
         extension_ids ext
         uint32_t downlink_max_bps
+        uint32_t follows
 
     struct clamp_limits:
         uint32_t max_bps[LIMIT_ENCODINGS]

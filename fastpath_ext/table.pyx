@@ -123,6 +123,7 @@ cdef int fill_transport(c.transport_row *target, object row) except -1:
     target.remb_bps = row.remb_bps
     target.transport_cc_down = bool(row.transport_cc_down)
     target.downlink_max_bps = row.downlink_max_bps
+    target.follows = 0 if row.follows is None else row.follows + 1
     if len(row.sources) > c.LIMIT_SOURCES_PER_TRANSPORT:
         raise ValueError(f"a transport has at most {c.LIMIT_SOURCES_PER_TRANSPORT} sources")
     for i in range(c.LIMIT_SOURCES_PER_TRANSPORT):
@@ -549,6 +550,7 @@ cdef class Table:
             transport_cc_down=row.transport_cc_down != 0,
             downlink_max_bps=row.downlink_max_bps,
             foreign=row.foreign,
+            follows=row.follows - 1 if row.follows else None,
         )
 
     def source(self, handle):

@@ -17,6 +17,7 @@ class TransportValue(NamedTuple):
     transport_cc_down: bool
     downlink_max_bps: int
     foreign: int
+    follows: int | None
 
 
 class SourceValue(NamedTuple):

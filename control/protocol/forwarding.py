@@ -152,6 +152,7 @@ def _transport_row(transport: Transport, conference: int, rates: Rates) -> Trans
         ext=transport.extensions,
         transport_cc_down=transport.numbered,
         downlink_max_bps=rates.downlink_max_bps,
+        follows=transport.follows,
     )
 
 

@@ -166,7 +166,7 @@ RESUME_MAX_BYTES: Final = 128 * 1024
 RESUME_TOKEN_BYTES: Final = 24
 
 # m.call.ping; clients take the time of 2.5 without one for a dead channel. Higher: they notice it later. Lower:
-# traffic (500 members at 2 s cost 20 ms of control a second), and who is late for once passes for dead.
+# traffic (500 members at 2 s cost 20 ms of control a second), and who is late once passes for dead.
 PING_INTERVAL: Final = 2.0
 
 # Data channel. Bytes of one message, and of m.call.negotiate, which carries SDP.

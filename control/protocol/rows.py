@@ -89,6 +89,7 @@ class TransportRow:
     # Number of another worker + 1: stands for that one's members of the conference, who come by the rings
     # between workers (fastpath/handover.h) and have no connection here. No keys, no credentials.
     foreign: int = 0
+    follows: int | None = None  # the same member's connection before it, whose estimate it begins with
     keep_keys: bool = False  # the keys are those in the table, which a former control process put there
 
 

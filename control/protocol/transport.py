@@ -78,6 +78,7 @@ class Transport:
         self._rows = rows
         self._randomness = randomness
         self.compiled: CompiledTransport | None = None
+        self.follows: int | None = None  # handle of the same member's connection before it
         self.row = rows.transports.take()
         self.id = TransportId(rows.worker, self.row.handle, self.row.incarnation)
         self.keys: HopKeys | None = None
@@ -108,6 +109,7 @@ class Transport:
         transport._rows = rows
         transport._randomness = randomness
         transport.compiled = None
+        transport.follows = None
         transport.row = held.row
         transport.id = TransportId(rows.worker, held.row.handle, held.row.incarnation)
         transport.keys, transport.keeps_keys = None, True

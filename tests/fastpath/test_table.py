@@ -97,6 +97,7 @@ def test_read_back(table: Table):
         "transport_cc_down": False,
         "downlink_max_bps": 0,
         "foreign": 0,
+        "follows": None,
     }
     assert table.source(1)._asdict() == dataclasses.asdict(source_row(muted=True))
     assert table.sink(2)._asdict() == dataclasses.asdict(sink_row(source=1))

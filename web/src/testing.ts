@@ -7,6 +7,7 @@ import type { Kind } from "./call/peer.ts";
 import type { Conference } from "./conference/conference.ts";
 import type { Shown, TileView } from "./conference/received.ts";
 import { counts } from "./guard.ts";
+import type { Mutable, Spotlit } from "./protocol/moderation.ts";
 import type { PictureSource } from "./protocol/names.ts";
 import type { View } from "./viewing/spotlight.ts";
 
@@ -20,6 +21,8 @@ export function exposeForTests(app: App): void {
         share: (on: boolean) => app.conference?.share(on),
         raise: (on: boolean) => app.conference?.gestures?.raise(on),
         react: (key: string) => app.conference?.gestures?.react(key),
+        askToMute: (member: number, source: Mutable) => app.conference?.moderation?.askToMute(member, source),
+        focusForAll: (spot: Spotlit | null) => app.conference?.moderation?.setFocus(spot),
         leave: () => app.leave(),
         stats: async (): Promise<PeerStats | null> => app.conference?.connections.stats() ?? null,
     };
@@ -75,6 +78,8 @@ function viewingState(conference: Conference | null): object {
         in_full: large?.source === "camera" ? large.member : null,
         large,
         pinned: spot?.pinned ?? null,
+        common: spot?.common ?? null,
+        moderator: conference?.moderation?.mayAsk ?? false,
         view: spot?.view ?? "grid",
         away: conference?.viewing.away ?? false,
         hidden: document.hidden,

@@ -375,6 +375,27 @@ static void test_remb_alone_is_the_estimate_and_paces(void)
     bottleneck_close(&net);
 }
 
+static void test_a_second_connection_begins_with_the_estimate_of_the_first(void)
+{
+    struct bottleneck net;
+    bottleneck_open(&net);
+    bottleneck_link(&net, 3000 * KBIT);
+    bottleneck_start(&net);
+    bottleneck_run(&net, 5000);
+    uint32_t first = downlink_bps(&net.scene->worker, 1);
+    CHECK(first > 2 * BANDWIDTH_START);
+    struct transport_row second = net.scene->transports[1];
+    second.incarnation++;
+    second.follows = 2;
+    net.scene->transports[5] = second;
+    second.conference++; /* somebody else's row by now */
+    net.scene->transports[6] = second;
+    scene_publish(net.scene);
+    CHECK(downlink_bps(&net.scene->worker, 5) >= first);
+    CHECK_EQUAL(downlink_bps(&net.scene->worker, 6), BANDWIDTH_START);
+    bottleneck_close(&net);
+}
+
 static void test_the_operators_bound_and_no_retransmission_stream(void)
 {
     struct bottleneck net;
@@ -501,6 +522,7 @@ int main(void)
     test_a_receiver_without_feedback_is_sent_what_it_asks_for();
     test_a_receiver_whose_feedback_never_comes();
     test_remb_alone_is_the_estimate_and_paces();
+    test_a_second_connection_begins_with_the_estimate_of_the_first();
     test_the_operators_bound_and_no_retransmission_stream();
     test_what_waits_keeps_its_order_and_wakes_the_worker();
     test_successors_go_on_with_the_estimate_and_repeat_no_index();

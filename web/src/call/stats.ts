@@ -47,8 +47,8 @@ async function digest(peer: Peer): Promise<PeerStats> {
         .map((row) => ({ kind: row.kind, source: peer.sourceOf(row.mid), ...pick(row, SENT) }));
     const pair = report.find((row) => row.type === "candidate-pair" && row.state === "succeeded" && row.nominated !== false) ?? {};
     const camera = pick(report.find((row) => row.type === "media-source" && row.kind === "video") ?? {}, ["width", "height", "frames", "framesPerSecond"]);
-    const local = report.find((row) => row.id === pair.localCandidateId)?.port;
-    return { receivers, senders, camera, parameters: peer.parameters(), transport: { ...pick(pair, ["availableOutgoingBitrate", "currentRoundTripTime", "bytesReceived", "bytesSent"]), port: local } };
+    const ports = [...new Set(report.filter((row) => row.type === "local-candidate").map(({ port }) => port))];
+    return { receivers, senders, camera, parameters: peer.parameters(), transport: { ...pick(pair, ["availableOutgoingBitrate", "currentRoundTripTime", "bytesReceived", "bytesSent"]), ports } };
 }
 
 function pick(row: Row, names: readonly string[]): Row {

@@ -8,9 +8,11 @@ import type { Config } from "../config.ts";
 import { count } from "../guard.ts";
 import type { KeyExchange } from "../keys/exchange.ts";
 import { announce } from "../matrix/announce.ts";
+import { displayName } from "../matrix/rooms.ts";
 import type { Viewers } from "../protocol/adaptation.ts";
 import { explain, Trouble } from "../protocol/errors.ts";
 import { FIRST_SLOT_PAIRS } from "../protocol/limits.ts";
+import type { Mutable } from "../protocol/moderation.ts";
 import type { Welcome } from "../protocol/messages.ts";
 import { MESSAGE, type Source } from "../protocol/names.ts";
 import { MediaWorker } from "../sframe/mediaworker.ts";
@@ -20,6 +22,7 @@ import { Attendance, NOBODY } from "./attendance.ts";
 import { Connections } from "./connections.ts";
 import { Entry, type Entered } from "./entry.ts";
 import type { Gestures } from "./gestures.ts";
+import type { Moderation } from "./moderation.ts";
 import { OwnSources } from "./ownsources.ts";
 import { QualityWatch } from "./quality.ts";
 import type { TileView } from "./received.ts";
@@ -27,6 +30,12 @@ import { linkRoom, type RoomLink } from "./roomlink.ts";
 import { askForKey, linkWorker } from "./workerlink.ts";
 
 export type Phase = "idle" | "admission" | "calling" | "connecting" | "joined" | "left" | "failed";
+
+const ASKED: Record<Mutable, string> = {
+    audio: "asked you to be silent. Your microphone is off until you turn it on.",
+    camera: "asked you to turn your camera off. It is off until you turn it on.",
+    screen: "asked you to stop sharing. Your screen is not shared any more.",
+};
 
 export interface ConferenceOptions {
     client: MatrixClient;
@@ -130,6 +139,10 @@ export class Conference {
         return this.#link?.keys ?? null;
     }
 
+    get moderation(): Moderation | null {
+        return this.#link?.moderation ?? null;
+    }
+
     get gestures(): Gestures | null {
         return this.#link?.gestures ?? null;
     }
@@ -217,6 +230,8 @@ export class Conference {
                 callId: () => this.#entered?.call.callId ?? "",
                 send: (message) => this.connections.send(message),
                 changed: () => this.onchange(),
+                asked: (source, by) => void this.#askedToMute(source, by),
+                focused: (spot) => this.viewing.putBefore(spot),
                 roomChanged: () => this.#lookForAnother(),
             },
         );
@@ -237,6 +252,15 @@ export class Conference {
         // Muted or unmuted while the call was being set up.
         this.own.tellMuted();
         return true;
+    }
+
+    /** Obeyed, and said; turning it on again is this person's own affair. */
+    async #askedToMute(source: Mutable, by: string): Promise<void> {
+        const on = { audio: !this.muted("audio"), camera: !this.muted("video"), screen: this.own.sharing }[source];
+        if (this.phase !== "joined" || !on) return;
+        if (source === "screen") await this.share(false);
+        else await this.setMuted(source === "audio" ? "audio" : "video", true);
+        this.#notify(`${displayName(this.#options.client, this.#options.room.roomId, by)} ${ASKED[source]}`);
     }
 
     /** Media need no more than the worker, so the call goes on when the rest of the focus is silent. */

@@ -6,12 +6,15 @@ import type { KeyTransportKind } from "../config.ts";
 import type { KeyExchange } from "../keys/exchange.ts";
 import { listen } from "../matrix/inbox.ts";
 import { serveTickets } from "../matrix/tickets.ts";
+import type { Mutable, Spotlit } from "../protocol/moderation.ts";
 import type { MediaWorker } from "../sframe/mediaworker.ts";
 import type { Pass } from "./admission.ts";
 import { Epochs } from "./epochs.ts";
 import { linkGestures } from "./gesturelink.ts";
 import type { Gestures } from "./gestures.ts";
 import { linkKeys } from "./keylink.ts";
+import type { Moderation } from "./moderation.ts";
+import { linkModeration } from "./moderationlink.ts";
 import type { Roster } from "./roster.ts";
 
 export interface RoomLinkOptions {
@@ -34,6 +37,10 @@ export interface RoomLinkPorts {
     send(message: object): boolean;
     /** Hands or reactions. */
     changed(): void;
+    /** A moderator asks us to turn something off. */
+    asked(source: Mutable, by: string): void;
+    /** A moderator puts somebody before everybody, or nobody any more. */
+    focused(spot: Spotlit | null): void;
     /** The room's state. */
     roomChanged(): void;
 }
@@ -42,6 +49,7 @@ export interface RoomLink {
     keys: KeyExchange;
     gestures: Gestures;
     epochs: Epochs;
+    moderation: Moderation;
     stop(): void;
 }
 
@@ -64,12 +72,14 @@ export function linkRoom(options: RoomLinkOptions, ports: RoomLinkPorts): RoomLi
     });
     const watch = () => ports.roomChanged();
     client.on(RoomStateEvent.Update, watch);
+    const moderation = linkModeration(client, room, pass, { self: () => ports.member(), asked: ports.asked, focused: ports.focused });
     const stop = () => {
+        moderation.stop();
         keys.stop();
         gestures.stop();
         epochs.close();
         unlisten();
         client.off(RoomStateEvent.Update, watch);
     };
-    return { keys: keys.keys, gestures: gestures.gestures, epochs, stop };
+    return { keys: keys.keys, gestures: gestures.gestures, epochs, moderation: moderation.moderation, stop };
 }

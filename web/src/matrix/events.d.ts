@@ -10,8 +10,10 @@ declare module "matrix-js-sdk/lib/@types/event" {
         "org.matrix.msc2359.media_keys": Record<string, unknown>;
         "org.matrix.msc2359.hand": Record<string, unknown>;
         "org.matrix.msc2359.reaction": Record<string, unknown>;
+        "org.matrix.msc2359.mute_request": Record<string, unknown>;
     }
     interface StateEvents {
+        "org.matrix.msc2359.focus": Record<string, unknown>;
         "org.matrix.msc2359.conference": Record<string, unknown>;
     }
 }

@@ -11,6 +11,8 @@ export const EVENT = {
     keyRequest: `${P}.key_request`,
     hand: `${P}.hand`,
     reaction: `${P}.reaction`,
+    muteRequest: `${P}.mute_request`,
+    focus: `${P}.focus`,
     invite: "m.call.invite",
     answer: "m.call.answer",
     candidates: "m.call.candidates",

@@ -4,7 +4,9 @@ import type { Conference } from "../conference/conference.ts";
 import { Devices } from "./devices.tsx";
 import { Icon } from "./icons.tsx";
 import { CallNumber } from "./parts.tsx";
-import { encryptionLine, receivingRows, sendingRows, viewerLine } from "./figures.ts";
+import { encryptionLine, receivingRows, sendingRows, viewerLine, type ReceivingRow } from "./figures.ts";
+import type { Mutable } from "../protocol/moderation.ts";
+import { sameSpot } from "../viewing/spotlight.ts";
 import { displayName } from "../matrix/rooms.ts";
 import { setShortcuts, shortcutsOn } from "./shortcuts.ts";
 
@@ -41,6 +43,7 @@ export function Details({ app, conference, close }: { app: App; conference: Conf
                         <p class="hint">{row.picture}</p>
                         <p class="hint">{row.sound}</p>
                         <p class="hint">{row.encryption}</p>
+                        <Moderate conference={conference} row={row} />
                     </div>
                 ))}
             </section>
@@ -65,6 +68,34 @@ export function Details({ app, conference, close }: { app: App; conference: Conf
                 <Shortcuts />
             </section>
         </aside>
+    );
+}
+
+/** What a moderator of the room can ask for; nothing for others. */
+function Moderate({ conference, row }: { conference: Conference; row: ReceivingRow }) {
+    const { moderation } = conference;
+    if (!moderation || !(moderation.mayAsk || moderation.mayFocus)) return null;
+    const { member, source } = row.spot;
+    const shown = sameSpot(moderation.focus, row.spot);
+    const ask = (what: Mutable) => void moderation.askToMute(member, what);
+    return (
+        <div class="row moderate" role="group" aria-label={`Moderate ${row.name}`}>
+            {moderation.mayAsk && source === "camera" && !row.muted.audio && (
+                <button class="quiet" onClick={() => ask("audio")}>
+                    <Icon name="micOff" size={16} /> Ask to be silent
+                </button>
+            )}
+            {moderation.mayAsk && !row.muted.video && (
+                <button class="quiet" onClick={() => ask(source)}>
+                    <Icon name={source === "camera" ? "cameraOff" : "screenOff"} size={16} /> {source === "camera" ? "Ask to turn camera off" : "Ask to stop sharing"}
+                </button>
+            )}
+            {moderation.mayFocus && (
+                <button class="quiet" aria-pressed={shown} onClick={() => void moderation.setFocus(shown ? null : row.spot)}>
+                    <Icon name="speaker" size={16} /> Large for everybody
+                </button>
+            )}
+        </div>
     );
 }
 

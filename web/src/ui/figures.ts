@@ -1,14 +1,18 @@
 // The figures of the details panel, in words.
 
+import type { Kind } from "../call/peer.ts";
 import type { Conference } from "../conference/conference.ts";
 import type { Shown } from "../conference/received.ts";
 import type { Viewers } from "../protocol/adaptation.ts";
 import type { PictureSource } from "../protocol/names.ts";
+import type { Spot } from "../viewing/spotlight.ts";
 import { lockOf } from "./lock.ts";
 import { GRADES, tileState } from "./tilestate.ts";
 
 export interface ReceivingRow {
     key: string;
+    spot: Spot;
+    muted: Record<Kind, boolean>;
     name: string;
     grade: string;
     words: string;
@@ -40,6 +44,8 @@ export function receivingRows(conference: Conference, name: (userId: string) => 
             return [
                 {
                     key: `${tile.member}/${source}`,
+                    spot: { member: tile.member, source },
+                    muted: source === "camera" ? tile.muted : { audio: true, video: false },
                     name: label,
                     grade: state.grade,
                     words: state.paused ? "Paused" : GRADES[state.grade] || "Good",

@@ -83,6 +83,8 @@ export function Round({ icon, label, pressed, expanded, tone, shortcut, onClick 
     );
 }
 
+const IS_FIREFOX = CSS.supports("-moz-appearance", "none");
+
 /** One track in a video element that outlives changes around it. */
 export function Picture({ track, mirrored, hidden }: { track: MediaStreamTrack | null; mirrored?: boolean; hidden?: boolean }) {
     const element = useRef<HTMLVideoElement>(null);
@@ -90,8 +92,8 @@ export function Picture({ track, mirrored, hidden }: { track: MediaStreamTrack |
         const video = element.current;
         if (!video) return;
         if (!track) return void (video.srcObject = null);
-        // Within one stream: the last picture stays until the next track's first.
-        const stream = video.srcObject instanceof MediaStream ? video.srcObject : new MediaStream();
+        // Within one stream: the last picture stays until the next track's first. Firefox goes on with the first track's size.
+        const stream = !IS_FIREFOX && video.srcObject instanceof MediaStream ? video.srcObject : new MediaStream();
         stream.addTrack(track);
         for (const other of stream.getTracks()) if (other !== track) stream.removeTrack(other);
         if (video.srcObject !== stream) video.srcObject = stream;

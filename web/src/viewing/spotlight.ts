@@ -21,8 +21,11 @@ export function sameSpot(a: Spot | null, b: Spot | null): boolean {
 export class Spotlight {
     view: View = "grid";
     pinned: Spot | null = null;
+    /** Whom a moderator puts before everybody who has not chosen for themselves. */
+    common: Spot | null = null;
     /** Screens that somebody put back into the grid: they come large by themselves only once. */
     #dismissed = new Set<number>();
+    #dismissedCommon = false;
     /** The last other member who held the floor: in silence, and while we speak ourselves, the picture stays. */
     #lastSpeaker: number | null = null;
 
@@ -30,9 +33,16 @@ export class Spotlight {
         if (member !== null && member !== self) this.#lastSpeaker = member;
     }
 
+    putBefore(spot: Spot | null): void {
+        this.common = spot;
+        this.#dismissedCommon = false;
+    }
+
     /** `others` and `screens` by member number, in the order in which they came. */
     large(others: number[], screens: number[]): Spot | null {
-        if (this.pinned && (this.pinned.source === "camera" ? others : screens).includes(this.pinned.member)) return this.pinned;
+        for (const spot of [this.pinned, this.#dismissedCommon ? null : this.common]) {
+            if (spot && (spot.source === "camera" ? others : screens).includes(spot.member)) return spot;
+        }
         const screen = screens.findLast((member) => !this.#dismissed.has(member));
         if (screen !== undefined) return { member: screen, source: "screen" };
         if (others.length === 1 || (this.view === "speaker" && others.length > 0)) {
@@ -48,7 +58,12 @@ export class Spotlight {
             this.pinned = spot;
             return;
         }
+        const own = this.pinned !== null;
         this.pinned = null;
+        if (!own && sameSpot(spot, this.common)) {
+            this.#dismissedCommon = true;
+            return;
+        }
         if (spot.source === "screen") this.#dismissed.add(spot.member);
         // In speaker view there is always somebody large: going back means to the grid.
         else this.view = "grid";

@@ -114,6 +114,12 @@ export class Viewing {
         this.refresh(true);
     }
 
+    /** A moderator's word for everybody; null: nobody. */
+    putBefore(spot: Spot | null): void {
+        this.spotlight.putBefore(spot);
+        this.refresh(true);
+    }
+
     setView(view: View): void {
         this.spotlight.view = view;
         this.spotlight.pinned = null;

@@ -1,0 +1,139 @@
+"""Two in Chromium and one in Firefox lose the focus' control process, then their network; nobody leaves for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+
+from control.demo.participants import Participant
+from tests.e2e.stage import Stage, stage
+from tests.e2e.watching import all_goes_well, everyone_sees_everyone, hardly_noticed, private_matters
+
+pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
+
+CHROMIUM, FIREFOX = ("alice", "bob"), "carol"
+BACK_S = 20.0
+"""5 s until a silent channel counts as dead, 0 to 2 s so that not all come at once, and a connection: 5 to 7 s
+on a machine that has time."""
+AWAY_S = 40.0
+"""Firefox takes 5 s to notice that a path is interrupted, and 3 s pass before it is taken for lost."""
+FOCUS_S = 15.0
+
+
+@dataclass
+class Call:
+    stage: Stage
+    people: list[Participant]
+
+
+@pytest.fixture(scope="module")
+def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
+    with stage(tmp_path_factory.mktemp("stage"), (*CHROMIUM, FIREFOX)) as where:
+
+        async def arrive() -> Call:
+            chromium, firefox = await asyncio.gather(
+                where.browsers.launch(fps=10), where.browsers.launch("firefox")
+            )
+            people = [await where.join(chromium, CHROMIUM[0])]
+            others = [*((name, chromium) for name in CHROMIUM[1:]), (FIREFOX, firefox)]
+            people += await asyncio.gather(*(where.join(browser, name) for name, browser in others))
+            return Call(where, people)
+
+        yield asyncio.run(arrive())
+
+
+async def test_control_dies_and_all_come_back_while_media_go_on(call: Call) -> None:
+    where, people = call.stage, call.people
+    await everyone_sees_everyone(people)
+    await all_goes_well(people)
+    before = await asyncio.gather(*(person.state() for person in people))
+
+    async def kill() -> None:
+        (control,) = where.processes("control")
+        os.kill(control, signal.SIGKILL)
+        begun = time.monotonic()
+        await people[0].page.wait(
+            "document.querySelector('.notice').innerText.includes('does not answer')", BACK_S
+        )
+        await asyncio.gather(*(back(person, 1, BACK_S) for person in people))
+        print(f"all are back after {time.monotonic() - begun:.1f} s")
+
+    await hardly_noticed(people, kill)
+    after = await asyncio.gather(*(person.state() for person in people))
+    for one, other in zip(before, after, strict=True):
+        assert one["member"] == other["member"]
+        for first, second in zip(one["encoder"], other["encoder"], strict=True):
+            assert (first["epoch"], first["ratchet"]) <= (second["epoch"], second["ratchet"])
+            assert first["sealed"] <= second["sealed"], "one counter goes on"
+
+
+async def test_what_is_asked_for_afterwards_is_done(call: Call) -> None:
+    alice, bob, carol = call.people
+    for viewer, viewed in ((alice, carol), (carol, bob)):
+        assert await viewer.focus(viewed.member, timeout_s=FOCUS_S) is not None
+        await viewer.unfocus()
+    muted = f"sotto.state().tiles.find(({{ member }}) => member === {bob.member}).camera.muted"
+    for on in (True, False):
+        await bob.mute("video", on)
+        await asyncio.gather(*(one.page.wait(f"{muted} === {str(on).lower()}") for one in (alice, carol)))
+
+
+async def test_who_loses_the_path_comes_back_on_another(call: Call) -> None:
+    """Their ports are as dead as after a change of the network. A shared screen goes with its owner."""
+    where, (alice, bob, carol) = call.stage, call.people
+    await bob.page.evaluate("sotto.share(true)")
+    screen = f"sotto.state().tiles.find(({{ member }}) => member === {bob.member}).screen"
+    await alice.page.wait(f"{screen}?.verdict === 'decrypting'")
+    lost = [bob, carol]
+    resumed = [(await person.state())["resumed"] for person in lost]
+    with ExitStack() as stack:
+        for person in lost:
+            for port in (await person.page.evaluate("sotto.stats()"))["transport"]["ports"]:
+                stack.enter_context(where.namespace.without_port(port))
+        await asyncio.gather(
+            *(back(person, before + 1, AWAY_S) for person, before in zip(lost, resumed, strict=True))
+        )
+        await everyone_sees_everyone(call.people)
+        await all_goes_well(call.people)
+        await alice.page.wait(f"{screen}?.verdict === 'decrypting' && {screen}.shown")
+    await bob.page.evaluate("sotto.share(false)")
+    await alice.page.wait(f"{screen} === null")
+    assert [(await person.state())["phase"] for person in call.people] == ["joined"] * len(call.people)
+
+
+async def test_who_cannot_come_back_calls_again(call: Call) -> None:
+    """The focus forgets somebody whose client is not heard for long enough: a new call, with a new number."""
+    alice, bob, carol = call.people
+    before = bob.member
+    await bob.page.evaluate(
+        "(() => { const ask = fetch; globalThis.fetch = (to, ...more) => String(to).endsWith('/resume')"
+        " ? Promise.resolve(new Response(JSON.stringify({ error: { code: 'resume_unknown', message: '' } })))"
+        " : ask(to, ...more); })()"
+    )
+    with ExitStack() as stack:
+        for port in (await bob.page.evaluate("sotto.stats()"))["transport"]["ports"]:
+            stack.enter_context(call.stage.namespace.without_port(port))
+        await bob.page.wait(f"sotto.state().phase === 'joined' && sotto.state().member !== {before}", AWAY_S)
+    await bob.joined()
+    await everyone_sees_everyone([alice, bob, carol])
+
+
+async def test_nothing_private_is_in_the_logs(call: Call) -> None:
+    """Last in this file: after all of the above."""
+    log = call.stage.log()
+    assert log.count("control started") >= 2
+    assert private_matters(log) == []
+    assert "Traceback" not in log
+
+
+async def back(person: Participant, times: int, within_s: float) -> None:
+    """Has come back so often, shows all over its new connection, and speaks of no interruption any more."""
+    settled = "sotto.state().notice === '' && !sotto.state().moving"
+    await person.page.wait(f"sotto.state().resumed === {times} && {settled}", within_s)
