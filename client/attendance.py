@@ -16,6 +16,7 @@ from client.matrix.homeserver import Homeserver
 from client.matrix.room import ConferenceRoom
 from client.media.sources import Source
 from client.membership import Membership
+from client.moderation import Moderation
 from client.protocol import limits, messages, names
 from client.protocol.events import Announcement
 from client.protocol.reference import reference
@@ -91,6 +92,14 @@ class Attendance:
             self._room.room_id,
             entitled.conference.conference_id,
             membership.members,
+            self._tell,
+        )
+        membership.moderation = Moderation(
+            self._homeserver,
+            self._room.room_id,
+            entitled.conference.conference_id,
+            membership.number,
+            membership.mute_source,
             self._tell,
         )
         assert self._entry.call is not None

@@ -180,6 +180,11 @@ class Conference:
         """A muted source sends nothing."""
         self._membership.mute(audio, video)
 
+    async def ask_to_mute(self, member: int, source: str) -> None:
+        """Ask them to turn "audio", "camera" or "screen" off; counts where we are a moderator of the room."""
+        if self._membership.moderation is not None:
+            await self._membership.moderation.ask(member, source)
+
     async def raise_hand(self, up: bool = True) -> None:
         """Said to the room, not to the server."""
         if self._membership.gestures is not None:

@@ -66,6 +66,14 @@ class Reacted:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedToMute:
+    """A moderator asked, and that source of ours is off; it may be turned on again."""
+
+    source: str
+    by: str  # user id
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """Encodings of a source of ours that the focus wants now."""
 
@@ -108,6 +116,7 @@ Happening = (
     | Speaking
     | HandChanged
     | Reacted
+    | AskedToMute
     | Wanted
     | LayerChanged
     | Complaint

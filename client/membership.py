@@ -27,6 +27,7 @@ from client.keys.epochs import Epochs
 from client.keys.exchange import Device
 from client.keys.frames import Verdict
 from client.media.sources import Source
+from client.moderation import Moderation
 from client.negotiation import Negotiation
 from client.protocol import limits, messages, names
 from client.protocol.checked import Malformed
@@ -64,6 +65,7 @@ class Membership:
         self.senders = Senders(self.connections.send)
         self._negotiation = Negotiation(entry, self.connections, source, self.senders)
         self.gestures: Gestures | None = None
+        self.moderation: Moderation | None = None
         self.epochs: Epochs | None = None
         self.epoch = 0, b""  # number and verifier of the one that is current
         self._keys: KeyLink | None = None
@@ -133,6 +135,16 @@ class Membership:
         """By the focus, over the data channel or in the direct-message room."""
         self.end(Ended(hangup.code, hangup.message or f"The server ended the call: {hangup.reason}."))
 
+    def mute_source(self, source: str) -> bool:
+        """Of ours, by name; False when it is off or we have none."""
+        microphone, camera = self.senders.microphone, self.senders.camera
+        sender = {"audio": microphone, "camera": camera}.get(source)
+        if sender is None or sender.muted:
+            return False
+        off = [each is None or each is sender or each.muted for each in (microphone, camera)]
+        self.mute(off[0], off[1])
+        return True
+
     def mute(self, audio: bool, video: bool) -> None:
         if self.senders.microphone is not None:
             self.senders.microphone.muted = audio
@@ -147,6 +159,8 @@ class Membership:
             self._keys.close()
         if self.gestures is not None:
             self.gestures.close()
+        if self.moderation is not None:
+            self.moderation.close()
         if self._entry.call is not None:
             self._entry.call.close()
         await self.connections.close()

@@ -118,6 +118,18 @@ class Hand:
 
 
 @dataclass(frozen=True, slots=True)
+class MuteRequest:
+    """`source`: audio, camera or screen."""
+
+    conference_id: str
+    member: int
+    source: str
+
+    def content(self) -> dict[str, object]:
+        return {"conference_id": self.conference_id, "member": self.member, "source": self.source}
+
+
+@dataclass(frozen=True, slots=True)
 class Reaction:
     """`key` is one emoji."""
 
@@ -197,6 +209,14 @@ def read_hand_untrusted(content: object) -> Hand:
         member(event.get("member")),
         boolean(event.get("raised"), "raised"),
     )
+
+
+def read_mute_request_untrusted(content: object) -> MuteRequest:
+    event = mapping(content, "the mute request")
+    source = event.get("source")
+    if source not in ("audio", "camera", "screen"):
+        raise Malformed("source is none that can be turned off")
+    return MuteRequest(conference_id_untrusted(event), member(event.get("member")), str(source))
 
 
 def read_reaction_untrusted(content: object) -> Reaction:

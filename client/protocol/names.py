@@ -12,6 +12,7 @@ MEDIA_KEYS: Final = f"{PREFIX}.media_keys"
 KEY_REQUEST: Final = f"{PREFIX}.key_request"
 HAND: Final = f"{PREFIX}.hand"
 REACTION: Final = f"{PREFIX}.reaction"
+MUTE_REQUEST: Final = f"{PREFIX}.mute_request"
 
 # The call (MSC2746) and its stream metadata (MSC3077, MSC3291).
 INVITE: Final = "m.call.invite"

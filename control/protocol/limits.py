@@ -165,7 +165,7 @@ RESUME_MAX_BYTES: Final = 128 * 1024
 # Bytes of randomness in a resume token. Lower: might be guessed.
 RESUME_TOKEN_BYTES: Final = 24
 
-# m.call.ping; clients take the time of 2.5 without one for a dead channel. Higher: they notice it later. Lower:
+# m.call.ping; clients take the time of 2.5 without one for a dead channel. Higher: they notice later. Lower:
 # traffic (500 members at 2 s cost 20 ms of control a second), and who is late once passes for dead.
 PING_INTERVAL: Final = 2.0
 

@@ -45,7 +45,8 @@ def resume(
     except FullError:
         message = "The focus has no room for a second connection: try again later."
         raise ContentError(names.FULL, message) from None
-    transport.follows = member.transport.row.handle
+    if transport.id.worker == member.transport.id.worker:
+        transport.follows = member.transport.row.handle
     # An attempt that is presented again takes the place of the one before.
     effects: list[Effect] = []
     if (before := member.coming) is not None:

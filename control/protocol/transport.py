@@ -48,6 +48,7 @@ class HeldTransport:
     sealed_sinks: tuple[tuple[Row, Sink], ...] = ()
     worker: int = -1  # -1: its conference's own
     elsewhere: tuple[tuple[int, str, Row, Row], ...] = ()  # worker, mid, and as Elsewhere
+    follows: int | None = None
 
 
 def agree_untrusted(
@@ -109,7 +110,7 @@ class Transport:
         transport._rows = rows
         transport._randomness = randomness
         transport.compiled = None
-        transport.follows = None
+        transport.follows = held.follows
         transport.row = held.row
         transport.id = TransportId(rows.worker, held.row.handle, held.row.incarnation)
         transport.keys, transport.keeps_keys = None, True
@@ -154,6 +155,7 @@ class Transport:
             tuple(self.sealed_sinks.items()),
             self.id.worker,
             tuple((on, mid, *each) for (on, mid), each in self.elsewhere.items()),
+            self.follows,
         )
 
     def source_on(self, worker: int, mid: str) -> Row | None:

@@ -23,6 +23,8 @@ ROOM = {
     f"{PREFIX}.key_request": "room/key_request",
     f"{PREFIX}.hand": "room/hand",
     f"{PREFIX}.reaction": "room/reaction",
+    f"{PREFIX}.mute_request": "room/mute_request",
+    f"{PREFIX}.focus": "room/focus",
 }
 CALL = {
     f"m.call.{name}": f"call/{name}"

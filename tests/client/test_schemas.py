@@ -13,7 +13,15 @@ from jsonschema import Draft202012Validator
 from client.keys.ticket import Ticket
 from client.protocol import messages
 from client.protocol import names as client_names
-from client.protocol.events import Announcement, Hand, KeyEntry, KeyRequest, MediaKeys, Reaction
+from client.protocol.events import (
+    Announcement,
+    Hand,
+    KeyEntry,
+    KeyRequest,
+    MediaKeys,
+    MuteRequest,
+    Reaction,
+)
 from control.protocol import names
 from control.protocol.events import (
     Dominant,
@@ -169,6 +177,7 @@ def test_what_the_client_says_in_the_room() -> None:
         client_names.MEDIA_KEYS: keys.content(),
         client_names.HAND: Hand(announced.conference_id, 3, True).content(),
         client_names.REACTION: Reaction(announced.conference_id, 3, "👏").content(),
+        client_names.MUTE_REQUEST: MuteRequest(announced.conference_id, 3, "audio").content(),
         client_names.KEY_REQUEST: KeyRequest(announced.conference_id, 3, 1, 0).content(),
     }
     for kind, content in said.items():
@@ -285,6 +294,9 @@ def test_the_events_that_the_page_shows() -> None:
     keys = re.search(r'```json\n(\{"conference_id": "\.\.\.", "member": 3, .*?)```', page, re.S)
     assert keys is not None
     assert schemas.problems("room/media_keys", grounded(keys[1])) == []
+    assert schemas.problems("room/mute_request", MuteRequest("a" * 22, 3, "screen").content()) == []
+    for focus in ({}, {"member": 5}, {"member": 5, "source": "screen"}):
+        assert schemas.problems("room/focus", focus) == []
     for name in ("hand", "reaction"):
         shown = re.search(rf"- \*\*`P\.{name}`\*\* `(\{{.*?\}})`", page)
         assert shown is not None

@@ -1,4 +1,4 @@
-"""Two in Chromium and one in Firefox lose the focus' control process, then their network; nobody leaves for it."""
+"""Two in Chromium, one in Firefox lose control, then the network; nobody leaves for it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytes
 
 CHROMIUM, FIREFOX = ("alice", "bob"), "carol"
 BACK_S = 20.0
-"""5 s until a silent channel counts as dead, 0 to 2 s so that not all come at once, and a connection: 5 to 7 s
-on a machine that has time."""
+"""5 s until a silent channel counts as dead, 0 to 2 s so that not all come at once, and a connection: 5 to
+7 s on a machine that has time."""
 AWAY_S = 40.0
 """Firefox takes 5 s to notice that a path is interrupted, and 3 s pass before it is taken for lost."""
 FOCUS_S = 15.0

@@ -15,8 +15,8 @@ from control.demo.participants import Participant
 
 PATIENCE_S = 20.0
 NOTICED_S = 2.5
-"""0.05 to 0.4 s on a machine with time. Browsers that start something new on two cores stand still for a second
-by themselves; media that stop until somebody connects again stop for 5 s and more."""
+"""0.05 to 0.4 s on a machine with time. Browsers that start something new on two cores stand still for a
+second by themselves; media that stop until somebody connects again stop for 5 s and more."""
 
 # Longest time without a newly decoded picture of each member, in ms, until the page is told to stop.
 GAPS = """(() => {
