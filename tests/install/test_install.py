@@ -154,6 +154,11 @@ async def test_from_a_wheel_to_a_call(
         explained = machine.run(f"{sotto} explain {people[0].user_id}", status=None)
         assert "microphone: arrives" in explained or "audio: arrives" in explained, explained
 
+        # The number that a person reads out, as the log has it.
+        number = re.search(r"call (\w{3}-\w{3}) joined", machine.run("journalctl -u sotto -o cat"))
+        assert number is not None
+        assert f"call {number[1]}: conference 1" in machine.run(f"{sotto} explain {number[1]}", status=None)
+
         # Every process renewed, then the supervisor killed, under the unit's restrictions: the call goes on.
         with timed(times, "systemctl reload sotto"):
             machine.run("systemctl reload sotto")
