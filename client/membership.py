@@ -311,6 +311,7 @@ class Membership:
         self.statistics.count("resumed")
         if self.epochs is not None:
             self.epochs.told(messages.Epoch(welcome.epoch, welcome.verifier, True, None, ()))
+            self.epochs.moved()
         self._agree(second=True)
         if self.senders.camera is not None:
             self.senders.camera.key_frame()

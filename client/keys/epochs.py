@@ -41,8 +41,10 @@ class Epochs:
         self._newest_at = -NEVER
         self._propose_at = NEVER
         self._proved, self._asked_at = True, -NEVER
+        self._again = False
         self._know(ticket)
-        if (ticket.epoch, ticket.verifier) != current:
+        # One that became current while we called is told as a ticket of the room; ours is worth nothing then.
+        if ticket.epoch > current[0]:
             self._say(ticket)
 
     @property
@@ -69,14 +71,18 @@ class Epochs:
         self._highest = max(self._highest, self.current)
         self._known = {key: ticket for key, ticket in self._known.items() if key[0] >= self.current}
         self._proved = epoch.proved
-        # What was said while a connection was lost did not arrive.
-        for each in epoch.proposed:
+        again, self._again = self._again, False
+        for each in epoch.proposed if again else ():
             if not each.yours and (known := self._known.get((each.epoch, each.verifier))) is not None:
                 self._say(known)
         if epoch.proved:
             return
         if (ticket := self._known.get(self._current)) is not None:
             self._say(ticket)
+
+    def moved(self) -> None:
+        """Over another connection from now on: what was said over the one before may be lost."""
+        self._again = True
 
     def lacking(self, now: float) -> bool:
         """Whether to ask the room for the ticket of the current epoch, which we have not."""

@@ -348,7 +348,7 @@ def test_a_membership_that_is_forgotten_is_called_for_again(
             await until(lambda: bob.number not in (0, number), "another number")
             await all_see_all((alice, bob))
             assert number not in alice.conference.members
-            assert [each.code for each in bob.happened if isinstance(each, Complaint)][-1] == "resume_unknown"
+            assert "resume_unknown" in [each.code for each in bob.happened if isinstance(each, Complaint)]
             assert not [each for each in bob.happened if isinstance(each, Ended)]
 
     where.play(scenario())

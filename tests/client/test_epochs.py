@@ -59,6 +59,24 @@ def test_of_two_with_one_number_the_current_is_served() -> None:
     assert not epochs.lacking(9)
 
 
+def test_what_was_said_over_a_lost_connection_is_said_again_once() -> None:
+    epochs = made()
+    epochs.ticket_arrived(later(1), 5)
+    epochs.proofs()
+    proposed = Proposed(1, later(1).verifier, 1, 3, False)
+    epochs.told(told(FIRST, True, proposed))  # ours is on its way
+    assert epochs.proofs() == []
+    epochs.moved()
+    epochs.told(told(FIRST, True, proposed))
+    assert [each.epoch for each in epochs.proofs()] == [1]
+    epochs.told(told(FIRST, True, proposed))
+    assert epochs.proofs() == []
+
+
+def test_a_ticket_that_is_over_by_the_welcome_is_not_proved() -> None:
+    assert made(later(1), current=later(2)).proofs() == []
+
+
 def test_another_ticket_of_the_current_number_is_of_no_use() -> None:
     epochs = made()
     epochs.ticket_arrived(later(1, b"a" * 32), 5)
