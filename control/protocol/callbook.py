@@ -77,10 +77,13 @@ class CallBook:
         self._reach(record, ANSWER, now - record.began, now)
         self._say(record, f"answered: {where}")
 
-    def refused(self, call_id: str, user_id: str, age_ms: int, code: str, text: str, now: float) -> None:
+    def refused(
+        self, call_id: str, user_id: str, age_ms: int, code: str, text: str, now: float, answered: bool = True
+    ) -> None:
+        """`answered`: they were told. Who is refused too often is not, and does not fill the log either."""
         record = self._begin(call_id, user_id, age_ms, now)
         record.refused, record.code, record.text, record.ended_at = True, code, text, now
-        self._say(record, f"refused: {code}")
+        self._say(record, f"refused: {code}", detail=not answered)
 
     def reached(self, call_id: str, phase: str, now: float) -> None:
         """The first time counts: a second connection is no join."""

@@ -40,6 +40,7 @@ from control.protocol.events import (
     MediaEvent,
     PeerClosed,
     RowsFreed,
+    SendMatrix,
     Shutdown,
     SinkSwitched,
     Speaking,
@@ -344,11 +345,14 @@ class Focus:
     def _refuse(
         self, event: MatrixCallEvent, code: str, message: str, label: str, now: float
     ) -> list[Effect]:
+        effects = self._refusals.refuse(event, code, message, label, now)
         call_id = call_id_untrusted(event)
         if call_id is not None:
             booked = label if label == "draining" else code
-            self.book.refused(call_id, event.sender[:_USER_ID_MAX], event.age_ms, booked, message, now)
-        return self._refusals.refuse(event, code, message, label, now)
+            answered = any(isinstance(effect, SendMatrix) for effect in effects)
+            who = event.sender[:_USER_ID_MAX]
+            self.book.refused(call_id, who, event.age_ms, booked, message, now, answered)
+        return effects
 
     def _book_phase(self, member: Member, event: Event, now: float) -> None:
         phase = _PHASE_OF.get(type(event))
