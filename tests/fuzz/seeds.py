@@ -145,6 +145,40 @@ def by_hand() -> Iterator[tuple[str, bytes]]:
     yield "rows", b"\xf0\x00\x00\x08\x07" + b"\xff" * 8 + b"\xf0\x01\x00\x08\x07" + b"\xff" * 8 + calm
 
 
+def of_handover() -> Iterator[tuple[str, bytes]]:
+    """Records as workers write them into their rings (fastpath/handover_messages.h), and some that are spoilt."""
+
+    def head(kind: int, source: int = 0, encoding: int = 0, flags: int = 0) -> bytes:
+        return struct.pack("<4B3I", kind, encoding, flags, 0x1E, source, 3, encoding + 1)
+
+    def packet(index: int, payload: bytes, source: int = 1, encoding: int = 0) -> bytes:
+        described = head(1, source, encoding, 1)
+        return described + struct.pack("<QQQIHH", index, 0, 0, index * 3000, len(payload), 0) + payload
+
+    def record(body: bytes) -> bytes:
+        return struct.pack("!H", len(body)) + body
+
+    vp8 = bytes((0x90, 0xE0, 0x80, 1, 1, 0))
+    frames = b"".join(
+        record(packet(n, vp8 + bytes((0x10 if n == 1 else 0x11,)) + bytes(60))) for n in range(1, 20)
+    )
+    voices = b"".join(record(packet(n, bytes(40), source=0)) for n in range(1, 20))
+    viewer = struct.pack("<I4BI", 900_000, 2, 2, 1, 0, 3)
+    told = [
+        head(2, 1) + struct.pack("<QQqQII", 5, 7 << 32, -3, 9, 90_000, 0),
+        head(3, 1) + bytes(168),
+        head(4),
+        head(5) + struct.pack("<II3H", 3, 0, 1, 2, 9),
+        head(6) + struct.pack("<IIII", 3, 10, 5, 1) + viewer,
+        head(7),
+    ]
+    yield "handover", frames + voices + frames
+    yield "handover", frames + b"".join(map(record, told)) + frames
+    yield "handover", b"".join(record(body)[:-1] for body in told)
+    for where in (0x8000, 0x8008, 0xC000, 0xA000):
+        yield "handover", frames + struct.pack("!H", where) + b"\xff" * 8 + frames + voices
+
+
 def of_vectors() -> Iterator[tuple[str, bytes]]:
     """What other implementations keep for the same parsers."""
 
@@ -189,7 +223,7 @@ def of_vectors() -> Iterator[tuple[str, bytes]]:
 def write(folder: Path) -> dict[str, int]:
     """Files by their content; how many of each target."""
     counts: dict[str, int] = defaultdict(int)
-    for target, data in (*by_hand(), *of_vectors()):
+    for target, data in (*by_hand(), *of_handover(), *of_vectors()):
         path = folder / target / hashlib.sha1(data).hexdigest()[:16]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data[:4096])
