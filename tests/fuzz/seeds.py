@@ -146,7 +146,7 @@ def by_hand() -> Iterator[tuple[str, bytes]]:
 
 
 def of_handover() -> Iterator[tuple[str, bytes]]:
-    """Records as workers write them into their rings (fastpath/handover_messages.h), and some that are spoilt."""
+    """Records as workers write them into rings (fastpath/handover_messages.h), and some that are spoilt."""
 
     def head(kind: int, source: int = 0, encoding: int = 0, flags: int = 0) -> bytes:
         return struct.pack("<4B3I", kind, encoding, flags, 0x1E, source, 3, encoding + 1)
