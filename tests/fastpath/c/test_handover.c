@@ -280,6 +280,41 @@ static void test_nothing_is_taken_twice(void)
     spread_close(spread);
 }
 
+static void write_packet(struct spread *spread, uint32_t ssrc, uint64_t index)
+{
+    uint8_t payload[60] = {0x90, 0xe0, 0x80, 1, 1, 0, 0x10};
+    struct ring_writer writer = handover_writer(&spread->at[0]->worker.handover->rings, 0, 1);
+    struct handover_packet packet = {
+        .head = {.kind = HANDOVER_PACKET, .source = CAMERA, .incarnation = CAMERA + 1, .ssrc = ssrc},
+        .index = index,
+        .written_ns = UINT64_MAX,
+        .payload_length = sizeof payload,
+    };
+    uint8_t *out = ring_reserve(&writer, sizeof packet + sizeof payload, writer.size);
+    CHECK(out);
+    memcpy(out, &packet, sizeof packet);
+    memcpy(out + sizeof packet, payload, sizeof payload);
+    ring_commit(&writer);
+}
+
+/* A home that is broken says the same under two SSRCs in turns, or leaps ahead: receivers still get no number twice, and can follow. */
+static void test_a_broken_home_repeats_no_number(void)
+{
+    for (unsigned together = 0; together < 2; together++) {
+        struct spread *spread = two_workers(SRTP_AEAD_AES_128_GCM);
+        struct scene *far = spread->at[1];
+        for (unsigned round = 0; round < 30; round++) {
+            write_packet(spread, 7 + round % 2, 5);
+            write_packet(spread, 7, 5 + (uint64_t)round * 40000);
+            if (!together) spread_pump(spread);
+        }
+        spread_pump(spread);
+        CHECK_EQUAL(far->refused, 0);
+        CHECK(in_order(far, 1, sink_ssrc(VIDEO_SINK + 10), false) > 20);
+        spread_close(spread);
+    }
+}
+
 static void test_what_waited_too_long_is_dropped(void)
 {
     struct spread *spread = two_workers(SRTP_AEAD_AES_128_GCM);
@@ -359,6 +394,7 @@ int main(void)
     test_voices();
     test_successors_go_on();
     test_nothing_is_taken_twice();
+    test_a_broken_home_repeats_no_number();
     test_what_waited_too_long_is_dropped();
     test_overflow_by_plan();
     test_only_who_shares_the_segment_joins();
