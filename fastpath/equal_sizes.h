@@ -16,12 +16,14 @@
 #define EQUAL_GRID 16u
 /* Shorter payloads are left alone: they are the last of a frame or audio, and end a run as they are. */
 #define EQUAL_FROM 400u
+/* Longer ones too: with our header and tag they come near what every path takes. */
+#define EQUAL_UP_TO 1200u
 
 /* Bytes of padding to add to a payload of `length` with `room` bytes free behind it; 0 = none. */
 static inline uint8_t equal_padding(size_t length, size_t room)
 {
     size_t padding = (EQUAL_GRID - length % EQUAL_GRID) % EQUAL_GRID;
-    return length < EQUAL_FROM || padding > room ? 0 : (uint8_t)padding;
+    return length < EQUAL_FROM || length > EQUAL_UP_TO || padding > room ? 0 : (uint8_t)padding;
 }
 
 /* Writes `padding` (1 or more) bytes as RFC 3550 5.1 wants them; the P bit in the header is for the caller. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "equal_sizes.h"
 #include "feedback.h"
 #include "layering.h"
 #include "relay.h"
@@ -172,6 +173,11 @@ void receive_media(struct worker *worker, struct arrival *arrival, uint64_t now_
     note_rate_and_level(worker, arrival, now_ns);
     recovery_keep(worker, arrival, now_ns);
     if (source->exports) handover_packet(worker, arrival, now_ns);
+    if (!arrival->audio && !source->sealed) {
+        arrival->padding = equal_padding(arrival->payload_length, arrival->room);
+        if (arrival->padding)
+            equal_padding_write(arrival->payload + arrival->payload_length, arrival->padding);
+    }
     switching_wanted(arrival->wanted, live_encodings(worker, handle, arrival->input.encoding, now_ns));
     relay_take(worker, arrival);
 }
@@ -252,6 +258,7 @@ void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *b
         return;
     }
     uint64_t index;
+    const size_t whole = length;
     if (!unprotect(worker, transport, bytes, &length, &header, &index)) return;
     worker_count(worker, COUNTER_rtp_received, 1);
     worker_count(worker, COUNTER_rtp_received_bytes, length);
@@ -279,6 +286,8 @@ void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *b
     arrival.input.index = index;
     arrival.sequence = header.sequence;
     arrival.payload_length = payload_length;
+    size_t room = whole - header.payload_offset - payload_length; /* its padding and its tag */
+    arrival.room = room < UINT8_MAX ? (uint8_t)room : UINT8_MAX;
     recovery_arrived(worker, &arrival.input, now_ns);
     encoding_received(&worker->state.sources[binding.source].encodings[binding.encoding], index,
                       header.timestamp, worker->sources[binding.source].clock_rate, now_ns, length);

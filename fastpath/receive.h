@@ -28,6 +28,8 @@ struct arrival {
     struct packet_layer layer; /* temporal layers; all zero = not known */
     uint16_t sequence; /* as the sender numbered it on its hop, of a retransmission the original's */
     const uint8_t *head;       /* the packet's first byte */
+    uint8_t room;              /* bytes behind the payload that may be written to */
+    uint8_t padding;           /* of them, what goes out with the payload: equal_sizes.h */
     uint8_t sealed;            /* as in struct history_packet, 0 for what is not sealed */
     const uint8_t *descriptor; /* dependency descriptor as it came, NULL = none */
     uint8_t descriptor_length;

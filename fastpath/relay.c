@@ -132,6 +132,7 @@ static size_t write_header(const struct worker *worker, const struct sink_cache 
         .abs_send_time = outgoing_send_time(now_ns),
     };
     outgoing_number(worker, sink->transport, &header);
+    header.padding = arrival->padding != 0;
     if (sink->sealed) sealed_header(&header, arrival->sealed, arrival->payload);
     return rtp_header_write(out, &header);
 }
@@ -266,7 +267,7 @@ static enum sink_action relay_to(struct worker *worker, uint32_t handle,
         vp8_rewrite(arrival->payload, &arrival->vp8, output.picture_id, output.tl0);
     size_t listed = sealed_csrcs(arrival->sealed);
     int length = srtp_protect(&transport->tx, output.index, out, EGRESS_PACKET_MAX, header,
-                              arrival->payload + listed, arrival->payload_length - listed);
+                              arrival->payload + listed, arrival->payload_length - listed + arrival->padding);
     if (length < 0) {
         tally->exhausted += length == -EOVERFLOW;
         if (length != -EOVERFLOW) worker_count(worker, COUNTER_internal_errors, 1);

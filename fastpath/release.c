@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "equal_sizes.h"
 #include "filling.h"
 #include "outgoing.h"
 #include "repair.h"
@@ -146,6 +147,8 @@ static int send_media(struct worker *worker, uint32_t transport, const struct wa
         .abs_send_time = outgoing_send_time(now_ns),
     };
     outgoing_number(worker, transport, &header);
+    uint8_t padding = sink->sealed ? 0 : equal_padding(packet->length, EQUAL_GRID);
+    header.padding = padding != 0;
     if (sink->sealed) {
         header.ssrc = waiting->origin.input_ssrc;
         sealed_header(&header, packet->sealed, packet->payload);
@@ -157,8 +160,9 @@ static int send_media(struct worker *worker, uint32_t transport, const struct wa
         worker_count(worker, COUNTER_internal_errors, 1);
         return -1;
     }
+    if (padding) equal_padding_write(out + at + payload, padding);
     int length = srtp_protect(&worker->transports[transport].tx, waiting->origin.output_index, out,
-                              EGRESS_PACKET_MAX, at, out + at, payload);
+                              EGRESS_PACKET_MAX, at, out + at, payload + padding);
     if (length < 0) {
         worker_count(worker, length == -EOVERFLOW ? COUNTER_index_exhausted_dropped : COUNTER_internal_errors, 1);
         return -1;

@@ -85,8 +85,9 @@ def read_rtp(packet: bytes) -> Got:
             if elements[0] >> 4 == LEVEL:
                 level = elements[1]
             elements = elements[1 + length :]
-    assert not first & 32, "padding is never forwarded"
-    return Got(ssrc, sequence, timestamp, second & 127, bool(second & 128), csrc, level, packet[at:])
+    end = len(packet) - (packet[-1] if first & 32 else 0)
+    assert end >= at
+    return Got(ssrc, sequence, timestamp, second & 127, bool(second & 128), csrc, level, packet[at:end])
 
 
 def read_rtcp(compound: bytes) -> list[Block]:

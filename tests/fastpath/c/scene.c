@@ -8,6 +8,7 @@
 #include "bytes.h"
 #include "check.h"
 #include "demux.h"
+#include "equal_sizes.h"
 #include "rtp.h"
 #include "stun.h"
 
@@ -219,6 +220,13 @@ static void keep_rtp(struct scene *scene, struct received *got, const uint8_t *b
     }
     got->payload_length = (uint16_t)(length - header.payload_offset);
     memcpy(got->payload, copy + header.payload_offset, got->payload_length);
+    /* What was made equally long (equal_sizes.h). Sealed streams have SSRCs of their own. */
+    bool slot = got->ssrc >= sink_ssrc(0) && got->ssrc < sink_ssrc(SCENE_SINKS);
+    uint8_t last = got->payload_length ? got->payload[got->payload_length - 1] : 0;
+    if (slot && got->padding && last < EQUAL_GRID && last < got->payload_length) {
+        got->payload_length -= last;
+        got->padding = 0;
+    }
 }
 
 void scene_keep(struct scene *scene, const struct egress_destination *to, const uint8_t *bytes, size_t length)

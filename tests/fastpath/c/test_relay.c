@@ -104,8 +104,26 @@ static void test_padding_between_closes_up(void)
     scene_close(scene);
 }
 
+static void test_packets_one_byte_apart_leave_as_one_run(void)
+{
+    struct scene *scene = audience(true);
+    for (unsigned i = 0; i < 8; i++)
+        scene_vp8(scene, 0, "1", 0, 10 + i, true, i == 0, i == 7, 1001 + i / 4);
+    while (!forward_release(&scene->worker, scene->now)) CHECK(false);
+    egress_plan(&scene->worker.egress);
+    CHECK_EQUAL(scene->worker.egress.packet_count, VIEWERS * 8);
+    CHECK_EQUAL(scene->worker.egress.run_count, VIEWERS);
+    scene_flush(scene);
+    CHECK_EQUAL(scene->received_count, VIEWERS * 8);
+    for (uint32_t i = 0; i < scene->received_count; i++)
+        CHECK_EQUAL(scene->received[i].payload_length, 1001 + i % 8 / 4);
+    CHECK_EQUAL(scene->refused, 0);
+    scene_close(scene);
+}
+
 int main(void)
 {
+    test_packets_one_byte_apart_leave_as_one_run();
     test_the_same_as_one_after_the_other();
     test_the_slab_is_sent_in_between();
     test_a_key_frame_behind_them_is_not_asked_for();
