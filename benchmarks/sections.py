@@ -67,7 +67,7 @@ def at_load(
         make(workload, conferences, speed=speed), f"{name} x{conferences * speed:g}", packets=packets
     )
     wanted = conferences * speed * busy / max(0.02, probe.busy)
-    if abs(wanted - conferences * speed) < 0.15 * conferences * speed:
+    if abs(wanted - conferences * speed) < 0.2 * conferences * speed:
         return probe, conferences * speed
     conferences, speed = sized_for(workload, wanted)
     plan = make(workload, conferences, speed=speed)

@@ -166,6 +166,8 @@ class Slot:
         """When it was told to carry something else, or its network changed."""
         self.taken = 0
         self.newest: int | None = None
+        self.filled: set[int] = set()
+        """Numbers that came as padding."""
         self.repaired = 0
         self.last_asked = 0
         self.accepts: Callable[[Got], bool] = lambda got: True
@@ -187,6 +189,9 @@ class Slot:
         newest = got.sequence if self.newest is None else self.newest
         index = newest + ((got.sequence - newest + 0x8000) & 0xFFFF) - 0x8000
         self.newest = max(newest, index)
+        if not got.payload:  # of a packet left out whose number was taken already
+            self.filled.add(index)
+            return index
         _, member, encoding, number = TAG.unpack(got.payload[-TAG.size :])
         out = Out(index, got, self.cameras[member].sent[encoding][number])
         known = self.packets.setdefault(index, out)
@@ -252,7 +257,7 @@ class Slot:
     def _goes_on(self, first: Sent, a: Out, b: Out) -> int:
         """Two neighbours of one run, in the sender's order. How many numbers between them nobody lost."""
         assert b.sent.number > a.sent.number
-        hole = b.index - a.index - 1
+        hole = sum(number not in self.filled for number in range(a.index + 1, b.index))
         lost = self._lost(first, a.sent, range(a.sent.number + 1, b.sent.number)) if hole else 0
         return max(0, hole - lost)
 
