@@ -312,17 +312,18 @@ class Slot:
 
         What was lost at the end of the first may have been repaired too late for it.
         """
-        hole = b.index - a.index - 1
+        between = range(a.index + 1, b.index)
+        hole = sum(number not in self.filled for number in between)
         rest = (
             number
             for number, sent in self.cameras[a.sent.member].sent[a.sent.encoding].items()
             if number > a.sent.number and sent.at_ns <= b.sent.at_ns
         )
-        assert b.sent.key_start or hole, "a run begins with the first packet of a key frame"
+        assert b.sent.key_start or between, "a run begins with the first packet of a key frame"
         passed = (b.got.timestamp - a.got.timestamp) & 0xFFFFFFFF
         assert passed >= 90, "time goes on"
         assert passed <= 90 * ((b.sent.at_ns - a.sent.at_ns) / MS + 500), "and no faster than the clock"
-        if a.sent.vp8 and b.sent.vp8 and not hole:
+        if a.sent.vp8 and b.sent.vp8 and not between:
             # Of its last frame some packets may have been left out: its layer was not sent any more.
             assert self._steps(a, b) <= 1
             assert self._steps(a, b) == 1 or not a.sent.marker
