@@ -86,6 +86,7 @@ class App:
             self._resume,
             StatusPage(Path(handover.run_dir), self._overview),
             Readers(config.server.metrics, config.server.metrics_token_file),
+            config.client.embed_in,
         )
         self._operator = OperatorSocket(
             Path(handover.run_dir),

@@ -18,6 +18,8 @@ from control.config_text import host_and_port, line_of, nearest
 from control.protocol import limits
 from control.protocol.rates import Rates
 
+# Nothing else: it goes into a header of every page.
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 _USER_ID = re.compile(r"@[^:\s]+:\S+")
 
 
@@ -116,6 +118,8 @@ class ClientConfig:
     """How members exchange media keys: "timeline" (encrypted room events) or "to-device" (Olm)."""
     homeserver_url: str = ""
     """Base URL of the homeserver as browsers reach it. Default: [homeserver].url."""
+    embed_in: tuple[str, ...] = ()
+    """Origins of the pages that may embed the client, as a Matrix widget. Default: none may."""
 
     @property
     def page(self) -> Path | None:
@@ -293,6 +297,9 @@ def _check(config: Config, where: Any) -> None:
         refuse("media", "port", "port must be between 0 and 65535, with room for one per worker")
     if client.key_transport not in ("timeline", "to-device"):
         refuse("client", "key_transport", 'key_transport must be "timeline" or "to-device"')
+    for origin in client.embed_in:
+        if not _ORIGIN.fullmatch(origin):
+            refuse("client", "embed_in", f"embed_in: {origin!r} is no origin such as https://app.example.org")
     _check_addresses(media, refuse)
     _check_rates(media, refuse)
 

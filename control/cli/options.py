@@ -39,6 +39,7 @@ EXAMPLES: Final = {
     "client.web_dir": '"/usr/share/sotto/web"',
     "client.key_transport": '"to-device"',
     "client.homeserver_url": '"https://matrix.example.org"',
+    "client.embed_in": '["https://app.example.org"]',
 }
 """A value other than the default, as it stands in the file."""
 HIDDEN: Final = {"demo"}

@@ -3,7 +3,7 @@
 import gzip
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,14 @@ class HttpServer:
         resume: Callable[[str], tuple[int, dict[str, Any]]] | None = None,
         status: StatusPage | None = None,
         readers: Readers = Readers(),  # noqa: B008 - a value
+        embed_in: Sequence[str] = (),
     ) -> None:
         self._ready = ready
         self._config = dict(client_config)
         self._resume = resume
         self._web_dir = web_dir.resolve() if web_dir is not None else None
         self._compressed: dict[Path, tuple[float, bytes]] = {}
-        self._headers = _security_headers(str(client_config["homeserver"]))
+        self._headers = _security_headers(str(client_config["homeserver"]), embed_in)
         app = web.Application(client_max_size=RESUME_MAX_BYTES)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -163,13 +164,18 @@ def _discreet(count: Callable[[str], None]) -> logging.Logger:
     return logger
 
 
-def _security_headers(homeserver: str) -> dict[str, str]:
-    """The page may load nothing but its own files and talk to nobody but the homeserver and us."""
+def _security_headers(homeserver: str, embed_in: Sequence[str] = ()) -> dict[str, str]:
+    """The page may load nothing but its own files and talk to nobody but the homeserver and us.
+
+    `embed_in`: origins whose pages may show it in a frame.
+    """
+    ancestors = " ".join(embed_in) or "'none'"
     policy = (
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
         "style-src 'self' 'unsafe-inline'; "
         f"img-src 'self' data: blob:; media-src 'self' blob: mediastream:; connect-src 'self' {homeserver}; "
-        "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+        f"frame-ancestors {ancestors}"
     )
     return {
         "Content-Security-Policy": policy,

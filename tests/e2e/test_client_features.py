@@ -144,11 +144,31 @@ async def test_hands_and_reactions_reach_the_others(call: Call) -> None:
         await other.page.wait(
             f"""document.querySelector('[data-member="{alice.member}"] .hand')?.textContent.includes("1")"""
         )
-    await carol.page.wait(
-        f"""document.querySelector('[data-member="{bob.member}"] .reaction')?.textContent === "👏" """
-    )
+    shown = f"""document.querySelector('[data-member="{bob.member}"] .reaction')?.textContent"""
+    await carol.page.wait(f"""["👏", "Bravo"].includes({shown})""")
     await press(alice.page, "h")
     await asyncio.gather(*(one.page.wait("sotto.state().hands.length === 0") for one in (bob, carol)))
+
+
+async def test_a_moderator_asks_for_silence_and_puts_a_picture_before_everybody(call: Call) -> None:
+    alice, bob, carol = call.all
+    assert [(await person.state())["moderator"] for person in call.all] == [True, False, False]
+    await alice.page.evaluate(f"sotto.askToMute({bob.member}, 'audio')")
+    await bob.page.wait(
+        "!sotto.state().media.audio && sotto.state().notice.includes('asked you to be silent')"
+    )
+    await alice.page.wait(f"sotto.state().tiles.find(({{ member }}) => member === {bob.member}).audio.muted")
+    await bob.mute("audio", False)
+    await bob.page.wait("sotto.state().media.audio")
+
+    await alice.page.evaluate(f"sotto.focusForAll({{ member: {carol.member}, source: 'camera' }})")
+    await bob.page.wait(f"sotto.state().large?.member === {carol.member}")
+    await bob.page.evaluate(f"sotto.pin({alice.member})")
+    await bob.page.wait(f"sotto.state().large?.member === {alice.member}")
+    await bob.page.evaluate("sotto.focus(null)")
+    await bob.page.wait(f"sotto.state().large?.member === {carol.member}")
+    await alice.page.evaluate("sotto.focusForAll(null)")
+    await bob.page.wait("sotto.state().large === null")
 
 
 async def test_keys_press_buttons_but_not_while_somebody_writes(call: Call) -> None:

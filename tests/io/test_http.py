@@ -48,6 +48,23 @@ async def test_the_page_its_configuration_and_readiness(base: str) -> None:
         assert (await client.get("/metrics")).status == 200
 
 
+async def test_the_page_is_embedded_where_the_operator_says(base: str, tmp_path: Path) -> None:
+    server = HttpServer(
+        CollectorRegistry(), lambda: None, CONFIG, tmp_path / "dist", embed_in=("https://app.example.org",)
+    )
+    port = await server.start("127.0.0.1", 0)
+    try:
+        for address, allowed in ((base, "'none'"), (f"http://127.0.0.1:{port}", "https://app.example.org")):
+            async with aiohttp.ClientSession(address) as client, client.get("/") as answer:
+                policy = answer.headers["Content-Security-Policy"]
+                assert policy.endswith(f"frame-ancestors {allowed}")
+                assert "X-Frame-Options" not in answer.headers
+                # Of its own origin: whoever embeds it says allow="camera; microphone; display-capture".
+                assert "camera=(self)" in answer.headers["Permissions-Policy"]
+    finally:
+        await server.stop()
+
+
 async def test_a_member_may_ask_for_a_second_connection(tmp_path: Path) -> None:
     asked: list[str] = []
 

@@ -53,6 +53,7 @@ export class App {
         } catch (error) {
             return this.#show("broken", asTrouble(error));
         }
+        this.typed.user = this.flags.user;
         if (this.flags.demo === null) return this.#show("signin");
         await this.#startDemo(this.flags.demo);
     }

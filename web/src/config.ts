@@ -68,6 +68,8 @@ export interface Flags {
     noKeys: boolean;
     maxPairs: number;
     room: string | null;
+    /** Whose name and homeserver a widget's address brings along. */
+    user: string;
 }
 
 export function readFlags(search: string): Flags {
@@ -80,5 +82,6 @@ export function readFlags(search: string): Flags {
         noKeys: demo !== null && parameters.has("nokeys"),
         maxPairs: demo !== null && Number.isInteger(pairs) && pairs >= 1 ? pairs : MAX_SLOT_PAIRS,
         room: parameters.get("room"),
+        user: parameters.get("user")?.slice(0, 255) ?? "",
     };
 }

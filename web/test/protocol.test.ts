@@ -133,8 +133,13 @@ describe("settings", () => {
     });
 
     it("nokeys, join and pairs count only for demo people", () => {
-        assert.deepEqual(readFlags("?demo=alice&join&nokeys&pairs=2"), { demo: "alice", join: true, noKeys: true, maxPairs: 2, room: null });
-        assert.deepEqual(readFlags("?join&nokeys&pairs=2&room=!r%3Ax"), { demo: null, join: false, noKeys: false, maxPairs: 16, room: "!r:x" });
+        assert.deepEqual(readFlags("?demo=alice&join&nokeys&pairs=2"), { demo: "alice", join: true, noKeys: true, maxPairs: 2, room: null, user: "" });
+        assert.deepEqual(readFlags("?join&nokeys&pairs=2&room=!r%3Ax"), { demo: null, join: false, noKeys: false, maxPairs: 16, room: "!r:x", user: "" });
         assert.equal(readFlags("?demo=alice&pairs=-1").maxPairs, 16);
+    });
+
+    it("the address of a widget brings room and name along", () => {
+        const { room, user } = readFlags("?room=%21r%3Ax&user=%40alice%3Ax&widgetId=w");
+        assert.deepEqual([room, user], ["!r:x", "@alice:x"]);
     });
 });

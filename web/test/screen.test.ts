@@ -58,6 +58,8 @@ describe("the lock", () => {
         assert.equal(lockOf("Bob", ["not_encrypted", "decrypting"]).label, "Not encrypted");
         assert.equal(lockOf("Bob", ["none", "none"]).tone, "quiet");
         assert.match(lockOf("Bob", ["missing_key"]).text, /Bob/);
+        const asked = lockOf("Bob", ["missing_key"], { seconds: 7, asked: true });
+        assert.match(`${asked.label}: ${asked.text}`, /asked again.* 7 s.*asked for it again/);
     });
 
     it("of the own tile is green only when frames left encrypted", () => {

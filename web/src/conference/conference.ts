@@ -183,6 +183,12 @@ export class Conference {
         return this.roster.others(this.member ?? 0).map((one) => this.connections.tile(one));
     }
 
+    /** Of a tile whose key has not come. */
+    missing({ member, audio, camera, screen }: TileView): { seconds: number; asked: boolean } {
+        const since = [audio, camera, screen].flatMap((shown) => shown?.report?.missingSince ?? []);
+        return { seconds: since.length > 0 ? Math.round((Date.now() - Math.min(...since)) / 1000) : 0, asked: this.keys?.askedAgain(member) ?? false };
+    }
+
     async share(on: boolean): Promise<void> {
         const { negotiation } = this.connections.current;
         try {

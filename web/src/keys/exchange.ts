@@ -49,6 +49,8 @@ export class KeyExchange {
     readonly #waiting = new Map<string, Device>();
     /** Numbers never come back: with the keys went what is known of frames seen, so old ones would pass again. */
     readonly #gone = new Set<number>();
+    /** Whose device was asked for a key that has not come since. */
+    readonly #asked = new Set<number>();
     #member = 0;
     received = 0;
 
@@ -153,11 +155,18 @@ export class KeyExchange {
         const owner = this.#members.get(member);
         if (!owner || this.#options.ignoreOthers || !this.#missing.shouldAsk(member, since, this.#ports.now())) return false;
         const request = { conferenceId: this.#options.conferenceId, member, source, epoch };
+        if (since !== -Infinity) this.#asked.add(member);
         this.#ports.requestFrom(request, owner).catch(() => count("key request not sent"));
         return true;
     }
 
+    /** They were asked for their key again, and it has not come yet. */
+    askedAgain(member: number): boolean {
+        return this.#asked.has(member);
+    }
+
     #install(member: number, keys: MediaKey[]): void {
+        this.#asked.delete(member);
         this.received += keys.length;
         for (const key of keys) this.#ports.install("receive_key", member, key);
     }

@@ -4,6 +4,7 @@ import { canShareScreen } from "../call/screen.ts";
 import type { Conference } from "../conference/conference.ts";
 import { REACTIONS } from "../protocol/gestures.ts";
 import { Toggle } from "./devices.tsx";
+import { reactionName, shownReaction } from "./emoji.ts";
 import { Icon } from "./icons.tsx";
 import { Round } from "./parts.tsx";
 
@@ -93,12 +94,13 @@ function Reactions({ onPick }: { onPick: (key: string) => void }) {
                         <button
                             key={key}
                             aria-label={`React with ${key}`}
+                            title={reactionName(key)}
                             onClick={() => {
                                 onPick(key);
                                 setOpen(false);
                             }}
                         >
-                            {key}
+                            {shownReaction(key)}
                         </button>
                     ))}
                 </div>

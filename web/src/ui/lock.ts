@@ -15,14 +15,25 @@ export interface Lock {
 
 const WORST: Verdict[] = ["not_encrypted", "wrong_key", "missing_key", "decrypting", "none"];
 
+/** Of a key that has not come: since when, and whether its owner was asked again. */
+export interface Missing {
+    seconds: number;
+    asked: boolean;
+}
+
 /** The worst of what a member's sound and picture say. */
-export function lockOf(name: string, verdicts: Verdict[]): Lock {
+export function lockOf(name: string, verdicts: Verdict[], missing: Missing = { seconds: 0, asked: false }): Lock {
     const verdict = WORST.find((one) => verdicts.includes(one)) ?? "none";
     switch (verdict) {
         case "decrypting":
             return { tone: "good", icon: "lock", label: "", text: `End-to-end encrypted: opened with ${name}'s own key` };
         case "missing_key":
-            return { tone: "waiting", icon: "key", label: "Key missing", text: `${name}'s key has not arrived yet, so nothing of it can be opened` };
+            return {
+                tone: "waiting",
+                icon: "key",
+                label: missing.asked ? "Key missing, asked again" : "Key missing",
+                text: `${name}'s key has not arrived${missing.seconds > 0 ? ` for ${missing.seconds} s` : " yet"}, so nothing of it can be opened${missing.asked ? "; their device was asked for it again" : ""}`,
+            };
         case "wrong_key":
             return { tone: "bad", icon: "warning", label: "Wrong key", text: `What arrives does not open with ${name}'s key and is not shown` };
         case "not_encrypted":

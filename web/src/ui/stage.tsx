@@ -54,7 +54,7 @@ export function Stage({ app, conference }: { app: App; conference: Conference })
                         track={shown.track}
                         state={tileState(tile, spot.source, viewing.told(spot).height > 0, (receiver) => conference.quality.of(receiver))}
                         muted={spot.source === "camera" ? tile.muted : { audio: false, video: false }}
-                        lock={lockOf(name(tile), verdicts)}
+                        lock={lockOf(name(tile), verdicts, conference.missing(tile))}
                         {...(spot.source === "camera" ? about(spot.member) : QUIET)}
                         watch={watch(key)}
                         onClick={() => viewing.toggle(spot)}

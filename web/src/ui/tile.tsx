@@ -2,6 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Kind } from "../call/peer.ts";
 import type { PictureSource } from "../protocol/names.ts";
 import type { Rect } from "../viewing/layout.ts";
+import { shownReaction } from "./emoji.ts";
 import { Icon } from "./icons.tsx";
 import type { Lock } from "./lock.ts";
 import { Avatar, Picture } from "./parts.tsx";
@@ -108,7 +109,7 @@ export function Tile(props: TileProps) {
             )}
             {reaction && (
                 <span class="reaction" aria-hidden="true">
-                    {reaction}
+                    {shownReaction(reaction)}
                 </span>
             )}
         </div>
