@@ -34,7 +34,7 @@ SECTIONS = {
     "tables": lambda bench: tables(bench.figures),
     "joins": joins.section,
 }
-QUICK = ("fanout", "rooms", "micro", "tables")
+QUICK = ("fanout", "rooms", "micro")
 
 
 def main() -> int:
