@@ -324,6 +324,39 @@ def test_a_route_that_takes_no_runs_gets_single_datagrams(namespace: str) -> Non
     )
 
 
+REFUSED = """
+import socket, subprocess
+from tests.fastpath.test_worker import Rig
+rig = Rig(3, reach="192.0.2.7")
+try:
+    subprocess.run(["ip", "address", "add", "192.0.2.9/32", "dev", "lo"], check=True)
+    gone = rig.endpoints[1]
+    gone.socket.close()
+    gone.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    gone.socket.bind(("192.0.2.9", 0))
+    rig.start()
+    rig.join()
+    subprocess.run(["ip", "address", "del", "192.0.2.9/32", "dev", "lo"], check=True)
+    subprocess.run(["ip", "route", "add", "prohibit", "192.0.2.9/32"], check=True)
+    for turn in range(3):
+        rig.endpoints[0].send(*rig.people[0].frame(0, key=True, packets=6, size=1100))
+        assert rig.pump(lambda: len(rig.got(2, 0, True)) == 6 * (turn + 1))
+    counters = rig.counters
+    assert counters["tx_kernel_refused_dropped"] >= 18, counters
+    assert rig.people[2].refused == []
+finally:
+    rig.close()
+"""
+
+
+@pytest.mark.netns
+def test_who_cannot_be_sent_to_holds_up_nobody(namespace: str) -> None:
+    """The kernel refuses every message to one of two viewers; those behind it leave."""
+    subprocess.run(
+        ["ip", "netns", "exec", namespace, sys.executable, "-c", REFUSED], cwd=ROOT, check=True, timeout=60
+    )
+
+
 @pytest.mark.parametrize("way", ["signal", "message"])
 def test_it_stops_when_told(rig: Rig, way: str) -> None:
     assert rig.process is not None
