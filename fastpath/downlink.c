@@ -46,14 +46,16 @@ static uint32_t carried_before(const struct worker *worker, const struct transpo
     if (!row->follows || row->follows > worker->generation.head->transport_limit) return 0;
     uint32_t former = row->follows - 1;
     const struct downlink_state *state = &worker->state.downlinks[former];
-    if (worker->generation.transports[former].conference != row->conference || !state->incarnation) return 0;
+    if (worker->generation.transports[former].conference != row->conference || !state->incarnation)
+        return 0;
     if (!state->bandwidth.has_feedback || !bandwidth_usable(&state->bandwidth)) return 0;
     return state->bandwidth.target > BANDWIDTH_START ? state->bandwidth.target : 0;
 }
 
 static void begin(const struct worker *worker, struct downlink_state *state, const struct transport_row *row)
 {
-    struct bandwidth_config config = {.start = row->transport_cc_down ? carried_before(worker, row) : DOWNLINK_UNTOLD_BPS};
+    struct bandwidth_config config = {.start = row->transport_cc_down ? carried_before(worker, row)
+                                                                      : DOWNLINK_UNTOLD_BPS};
     bandwidth_reset(&state->bandwidth, &config);
 }
 

@@ -38,8 +38,8 @@ static inline void next_hops_measure(struct next_hops *hops)
 {
     struct ifreq about = {.ifr_mtu = 0};
     hops->mtu = 0;
-    if (if_indextoname((unsigned)hops->device, about.ifr_name) && ioctl(hops->asking, SIOCGIFMTU, &about) == 0 &&
-        about.ifr_mtu > 0)
+    if (if_indextoname((unsigned)hops->device, about.ifr_name) &&
+        ioctl(hops->asking, SIOCGIFMTU, &about) == 0 && about.ifr_mtu > 0)
         hops->mtu = (unsigned)about.ifr_mtu;
 }
 

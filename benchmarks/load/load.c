@@ -125,15 +125,15 @@ static void print(struct load *load, uint64_t own_cpu_ns)
     static const char *const kinds[2] = {"audio", "video"};
     printf("{\"reordered\": %llu, \"sampled\": %llu, \"bad_tags\": %llu, \"other_packets\": %llu, "
            "\"rtcp\": %llu, "
-           "\"key_requests\": %llu, \"feedback_sent\": %llu, \"asked\": %llu, \"send_errors\": %llu, \"own_cpu_s\": "
+           "\"key_requests\": %llu, \"feedback_sent\": %llu, \"asked\": %llu, \"send_errors\": "
+           "%llu, \"own_cpu_s\": "
            "%.3f, \"ring_drops\": %llu, \"messages\": %llu",
            (unsigned long long)totals->reordered, (unsigned long long)totals->sampled,
            (unsigned long long)totals->bad_tags, (unsigned long long)totals->unknown,
            (unsigned long long)totals->rtcp, (unsigned long long)totals->key_requests,
            (unsigned long long)totals->feedback_sent, (unsigned long long)totals->asked,
-           (unsigned long long)load->wire.send_errors,
-           (double)own_cpu_ns / 1e9, (unsigned long long)wire_ring_drops(&load->wire),
-           (unsigned long long)load->wire.received_messages);
+           (unsigned long long)load->wire.send_errors, (double)own_cpu_ns / 1e9,
+           (unsigned long long)wire_ring_drops(&load->wire), (unsigned long long)load->wire.received_messages);
     for (int i = 0; i < 2; i++) {
         printf(", \"%s_packets\": %llu, \"%s_bytes\": %llu, \"%s_lost\": %llu, \"%s_due\": %llu",
                kinds[i], (unsigned long long)totals->packets[i], kinds[i],

@@ -28,8 +28,8 @@ struct plan_head {
     uint32_t plain;        /* 1 = no STUN, RTP in clear, and member n + 1 receives sink n */
     uint32_t segments; /* 1 = senders hand frames to the kernel as one message, 0 = each packet singly */
     uint8_t mid_ext, rid_ext, level_ext, transport_cc_ext; /* 0 = not sent */
-    char device[16];   /* where the server's packets arrive, NUL-filled */
-    uint32_t feedback; /* 1 = receivers answer with transport-wide feedback */
+    char device[16];        /* where the server's packets arrive, NUL-filled */
+    uint32_t feedback;      /* 1 = receivers answer with transport-wide feedback */
     uint32_t nack_permille; /* of the pictures' packets, asked for again as if they were lost */
 };
 
