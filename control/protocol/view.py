@@ -171,8 +171,14 @@ def wanted_encodings(members: Mapping[int, Member], views: Iterable[View]) -> di
         for source, section in sender.transport.senders.items():
             if section.kind != "video":
                 continue
-            for viewer in members.values():
-                if viewer is not sender and _looks(viewer, number, source):
+            others = (viewer for viewer in members.values() if viewer is not sender)
+            if source not in sender.transport.sealed:
+                # One form for all: the first who looks decides, and the rest need not be asked.
+                if any(_looks(viewer, number, source) for viewer in others):
+                    wanted[number].add((source, encoding_names(section)[0]))
+                continue
+            for viewer in others:
+                if _looks(viewer, number, source):
                     sealed = sealed_of(viewer, sender, source) is not None
                     name = sealed_name(source) if sealed else source
                     wanted[number].add((name, encoding_names(section)[0]))
