@@ -11,6 +11,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs/operations.md"
 BEGIN, END = "<!-- capacity: tools/capacity.py -->", "<!-- end of capacity -->"
 LOAD = 0.7
 """Of a core, in a busy hour. Higher: no room for a burst of key frames. Lower: cores that idle."""
+MOST = 2000
+"""Members of one worker: its tables hold no more (fastpath/limits.h)."""
 AUDIO, THUMBNAIL, FULL = 50, 23, 150
 """Packets a second: Opus, a thumbnail of 150 kbit/s at 15/s, a picture of 1.25 Mbit/s at 30/s."""
 
@@ -49,7 +51,7 @@ def table(figures: dict[str, float | None], source: str) -> str:
         carried = int(LOAD * 1e6 / (cost * packets))
         # Two figures are all that such an estimate is worth.
         digits = max(len(str(carried)) - 2, 0)
-        shown = round(carried, -digits)
+        shown = min(round(carried, -digits), MOST)
         lines.append(f"| {what} | {cost:.1f} us | {packets} packets | {shown} {who} |")
     lines.append("")
     if (joins := figures.get("joins_per_s")) is not None:
@@ -66,7 +68,7 @@ def table(figures: dict[str, float | None], source: str) -> str:
 def main() -> None:
     path = Path(sys.argv[1])
     read = json.loads(path.read_text())
-    rows = read["figures"] if isinstance(read, dict) else read
+    rows = read["rows"] if isinstance(read, dict) else read
     made = table({row["name"]: row["value"] for row in rows}, path.name)
     if "--write" not in sys.argv:
         print(made)
