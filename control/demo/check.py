@@ -186,12 +186,13 @@ async def hold(browsers: Browsers, demo: Demo) -> Observed:
 async def most_shown(
     browsers: list[Participant], known: set[int], staying: asyncio.Task[dict[str, dict[str, Any]]]
 ) -> int:
-    """The most sources of newcomers that were decrypting at one time, while they stayed."""
-    most = 0
+    """The most sources of newcomers that each browser had decrypting at one time while they stayed, summed."""
+    most = [0] * len(browsers)
     while not staying.done():
-        most = max(most, sum(await asyncio.gather(*(each.decrypting_of_others(known) for each in browsers))))
+        now = await asyncio.gather(*(each.decrypting_of_others(known) for each in browsers))
+        most = [max(pair) for pair in zip(most, now, strict=True)]
         await asyncio.sleep(0.5)
-    return most
+    return sum(most)
 
 
 def search(observed: Observed, demo: Demo, browsers: int) -> tuple[Scan, Scan, Scan]:

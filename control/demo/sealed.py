@@ -15,7 +15,7 @@ from control.demo.figures import Row
 from control.demo.run import Demo
 
 NAMES = ("erin", "frank")
-STAY_S = 25.0
+STAY_S = 35.0
 """How long each takes part. Higher: the check takes longer. Lower: a busy machine has no pictures yet."""
 APART_S = 1.0
 """The second comes so long after the first: a late joiner."""
