@@ -7,7 +7,6 @@
 #include "feedback.h"
 #include "outgoing.h"
 #include "resend.h"
-#include "rtx.h"
 #include "sealed.h"
 #include "switching.h"
 
@@ -137,38 +136,32 @@ static size_t write_header(const struct worker *worker, const struct sink_cache 
     return rtp_header_write(out, &header);
 }
 
-/* A number that is taken already, of a packet that is left out, or the receiver keeps asking for it: padding (RFC 3550 5.1), which is no part of any frame. */
+/* A number that is taken already, of a packet that is left out, or the receiver keeps asking for it. After what waits: those are its neighbours. */
 static void fill(struct worker *worker, uint32_t handle, const struct arrival *arrival,
                  const struct projection_output *output, uint64_t now_ns, struct tally *tally)
 {
-    const struct sink_cache *sink = &worker->sinks[handle];
-    struct transport_cache *transport = &worker->transports[sink->transport];
-    uint8_t *out = egress_reserve(&worker->egress);
-    uint32_t destination = out ? transport_destination(worker, sink->transport, now_ns) : TABLE_NONE;
-    if (destination == TABLE_NONE) {
+    const struct projection_input *input = &arrival->input;
+    uint32_t transport = worker->sinks[handle].transport;
+    if (worker->transports[transport].paced && worker->downlinks.links[transport].queue.count) {
+        struct waiting_packet packet = {
+            .origin = {.input_index = input->index,
+                       .output_index = output->index,
+                       .source = input->source,
+                       .source_incarnation = input->source_incarnation,
+                       .input_ssrc = input->ssrc,
+                       .timestamp_offset = output->timestamp - input->timestamp,
+                       .encoding = input->encoding},
+            .sink = handle,
+            .sink_incarnation = worker->sinks[handle].incarnation,
+            .bytes = OUTGOING_OVERHEAD,
+            .filler = 1,
+        };
+        release_later(worker, transport, &packet, now_ns);
+        return;
+    }
+    uint32_t member = worker->sources[input->source].member;
+    if (!release_filler(worker, handle, member, output->index, output->timestamp, now_ns))
         tally->full++;
-        return;
-    }
-    struct rtp_outgoing header = {
-        .timestamp = output->timestamp,
-        .ssrc = sink->ssrc,
-        .csrc = worker->sources[arrival->input.source].member,
-        .sequence = (uint16_t)output->index,
-        .payload_type = sink->payload_type,
-        .abs_send_time_id = sink->abs_send_time_id,
-        .abs_send_time = outgoing_send_time(now_ns),
-    };
-    outgoing_number(worker, sink->transport, &header);
-    int at = rtp_padding_write(out, EGRESS_PACKET_MAX, &header, 1);
-    int length = at < 0 ? at
-                        : srtp_protect(&transport->tx, output->index, out, EGRESS_PACKET_MAX,
-                                       (size_t)at, out + at, 1);
-    if (length < 0) {
-        worker_count(worker, COUNTER_internal_errors, 1);
-        return;
-    }
-    egress_commit(&worker->egress, destination, sink->ssrc, (size_t)length);
-    outgoing_sent(worker, sink->transport, (size_t)length, now_ns);
 }
 
 /* Left out, so that those after it close up. True: a sealed one whose number is taken goes after all, nobody but its sender can make another. */

@@ -9,6 +9,7 @@
 #include "outgoing.h"
 #include "repair.h"
 #include "retransmit.h"
+#include "rtx.h"
 #include "sealed.h"
 
 int release_open(struct release *release, uint32_t transports, uint32_t sinks)
@@ -176,6 +177,36 @@ static int send_media(struct worker *worker, uint32_t transport, const struct wa
     return length;
 }
 
+int release_filler(struct worker *worker, uint32_t handle, uint32_t member, uint64_t index,
+                   uint32_t timestamp, uint64_t now_ns)
+{
+    const struct sink_cache *sink = &worker->sinks[handle];
+    uint8_t *out = egress_reserve(&worker->egress);
+    uint32_t destination = out ? transport_destination(worker, sink->transport, now_ns) : TABLE_NONE;
+    if (destination == TABLE_NONE) return 0;
+    struct rtp_outgoing header = {
+        .timestamp = timestamp,
+        .ssrc = sink->ssrc,
+        .csrc = member,
+        .sequence = (uint16_t)index,
+        .payload_type = sink->payload_type,
+        .abs_send_time_id = sink->abs_send_time_id,
+        .abs_send_time = outgoing_send_time(now_ns),
+    };
+    outgoing_number(worker, sink->transport, &header);
+    int at = rtp_padding_write(out, EGRESS_PACKET_MAX, &header, 1);
+    int length = at < 0 ? at
+                        : srtp_protect(&worker->transports[sink->transport].tx, index, out,
+                                       EGRESS_PACKET_MAX, (size_t)at, out + at, 1);
+    if (length < 0) {
+        worker_count(worker, COUNTER_internal_errors, 1);
+        return -1;
+    }
+    egress_commit(&worker->egress, destination, sink->ssrc, (size_t)length);
+    outgoing_sent(worker, sink->transport, (size_t)length, now_ns);
+    return length;
+}
+
 static int send_waiting(struct worker *worker, uint32_t transport,
                         const struct waiting_packet *waiting, uint64_t now_ns)
 {
@@ -188,6 +219,9 @@ static int send_waiting(struct worker *worker, uint32_t transport,
         worker_count(worker, COUNTER_waiting_gone, 1);
         return -1;
     }
+    if (waiting->filler)
+        return release_filler(worker, waiting->sink, worker->sources[origin->source].member,
+                              origin->output_index, packet.timestamp + origin->timestamp_offset, now_ns);
     if (!waiting->repair) return send_media(worker, transport, waiting, &packet, now_ns);
     int sent = retransmit_packet(worker, waiting->sink, origin, &packet, now_ns);
     retransmit_count(worker, transport, sent, now_ns);

@@ -48,6 +48,9 @@ struct release {
 int release_open(struct release *release, uint32_t transports, uint32_t sinks); /* 0 or -ENOMEM */
 void release_close(struct release *release);
 
+/* Padding (RFC 3550 5.1), no part of any frame, under a number of the slot. Bytes sent, 0 = not now, -1 = never. */
+int release_filler(struct worker *worker, uint32_t sink, uint32_t member, uint64_t index,
+                   uint32_t timestamp, uint64_t now_ns);
 /* The packet waits for its turn, because outgoing_must_wait said so. `packet`: all but times and links. */
 void release_later(struct worker *worker, uint32_t transport, const struct waiting_packet *packet, uint64_t now_ns);
 /* A key frame begins with this output index of a video sink. What waits of before would only delay it: it goes, unless that is little. Nobody will be

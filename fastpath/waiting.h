@@ -35,7 +35,7 @@ struct waiting_packet {
     uint32_t next;  /* the pool's */
     uint16_t bytes; /* about what it takes on the wire, without IP and UDP */
     uint8_t repair; /* 1 = leaves over the slot's retransmission stream */
-    uint8_t reserved;
+    uint8_t filler; /* 1 = padding in its place: it was left out when its number was taken */
 };
 _Static_assert(sizeof(struct waiting_packet) == 64, "one cache line");
 
