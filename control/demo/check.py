@@ -186,7 +186,7 @@ async def hold(browsers: Browsers, demo: Demo) -> Observed:
 async def most_shown(
     browsers: list[Participant], known: set[int], staying: asyncio.Task[dict[str, dict[str, Any]]]
 ) -> int:
-    """The most sources of newcomers that each browser had decrypting at one time while they stayed, summed."""
+    """The most sources of newcomers that each browser had decrypting at one time, summed."""
     most = [0] * len(browsers)
     while not staying.done():
         now = await asyncio.gather(*(each.decrypting_of_others(known) for each in browsers))
