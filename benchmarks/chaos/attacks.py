@@ -4,9 +4,13 @@ import os
 import signal
 import statistics
 import time
+from pathlib import Path
 
 from benchmarks.chaos import faults
 from benchmarks.chaos.run import Run
+from control.io.measures import LATE, delayed
+from control.protocol.overload import Load
+from fastpath_ext.counters import Counters
 
 
 def bad_tags(run: Run) -> None:
@@ -87,6 +91,51 @@ def strangers(run: Run) -> None:
     run.quiet()
 
 
+def _tenth_of_a_core(pid: int) -> Path | None:
+    """A control group with the process in it; of version 1, as the machine has it."""
+    group = Path("/sys/fs/cgroup/cpu") / f"sotto-chaos-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "cpu.cfs_period_us").write_text("100000")
+        (group / "cpu.cfs_quota_us").write_text("10000")
+        (group / "cgroup.procs").write_text(str(pid))
+    except OSError:
+        return None
+    return group
+
+
+def overload(run: Run) -> None:
+    """The worker gets a tenth of a core: what control would do of it, by what the worker itself measures."""
+    run.server.until_guarded()
+    run.quiet()
+    (path,) = faults.segments(run.server.worker, "sotto-state")
+    state = os.open(path, os.O_RDONLY)
+    counters, load = Counters(state), Load()
+    group = _tenth_of_a_core(run.server.worker)
+    if group is None:
+        run.rows.absent("overload_noticed_s", "not measured: no control group for processor time here")
+        return
+    began = before = time.monotonic()
+    last, steps, most = counters.values(), [], (0.0, 0.0)
+    while time.monotonic() - began < 15 and not steps:
+        time.sleep(1.0)
+        now, then = time.monotonic(), counters.values()
+        busy = (then["loop_busy_us"] - last["loop_busy_us"]) / 1e6 / (now - before)
+        late = sum(then[each] - last[each] for each in LATE) / max(1, delayed(then) - delayed(last))
+        most, before, last = max(most, (late, busy)), now, then
+        if load.measured(busy, now, late):
+            steps.append(now - began)
+    (group.parent / "cgroup.procs").write_text(str(run.server.worker))
+    os.close(state)
+    note = f"{100 * most[0]:.0f} % of packets waited over 10 ms, it worked {100 * most[1]:.0f} % of its time"
+    if steps:
+        run.rows.add("overload_noticed_s", steps[0], "s", f"until new joins are refused; {note}")
+    else:
+        run.rows.absent("overload_noticed_s", f"not met: {note}")
+    run.quiet(2.0)
+    group.rmdir()
+
+
 def many_ssrcs(run: Run) -> None:
     """A member sends under a hundred thousand SSRCs, every packet genuine."""
     count = 50_000 if run.quick else 1_000_000
@@ -131,4 +180,14 @@ def consent(run: Run) -> None:
     run.rows.add("consent_false_stops", stopped, "members", "of 5 that went on checking")
 
 
-STEPS = (bad_tags, replays, mangled, slow_consumer, strangers, consent, many_ssrcs, faults.bit_flips)
+STEPS = (
+    bad_tags,
+    replays,
+    mangled,
+    slow_consumer,
+    strangers,
+    overload,
+    consent,
+    many_ssrcs,
+    faults.bit_flips,
+)

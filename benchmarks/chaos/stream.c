@@ -7,7 +7,7 @@
  *   ssrcs N         members send N packets under SSRCs never seen, authenticated
  *   deaf MEMBER     it reads nothing from now on; -1 = all read
  *   gone MEMBER     it makes no more checks
- *   flood N PORTS   N datagrams of strangers: checks under names nobody has, RTP of the members' SSRCs, ClientHellos, noise
+ *   flood N         (0 = no more) N datagrams of strangers: checks under names nobody has, RTP of the members' SSRCs, ClientHellos, noise
  *   mangle 0|1      of what members send 30 % is lost, 10 % comes twice, 10 % late, 5 % with a bit turned; none of it counts as lost
  *   pause 0|1       no media
  *   quit */
@@ -342,7 +342,7 @@ static bool command(char *line)
     else if (!strcmp(what, "ssrcs"))
         under_new_ssrcs((unsigned)value);
     else if (!strcmp(what, "flood"))
-        floods += (uint64_t)value;
+        floods = value ? floods + (uint64_t)value : 0;
     else if (!strcmp(what, "mangle"))
         mangled = value != 0;
     else if (!strcmp(what, "pause"))

@@ -4,15 +4,25 @@ import asyncio
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from control.metrics import DELAYS
 from control.protocol.events import Event, SuppliesLeft, WorkerBusy
 from fastpath_ext.counters import Counters
 
 LOOK_S = 1.0
 """Between two looks. Higher: overload is met later. Lower: a burst looks like overload."""
+
+
+LATE = "delay_50ms", "delay_more"
+"""Counters of packets that left more than 10 ms after they came."""
+
+
+def delayed(counts: Mapping[str, int]) -> int:
+    """All packets whose way through a worker was measured."""
+    return sum(counts[each] for each in DELAYS)
 
 
 class Worker(Protocol):
@@ -31,7 +41,7 @@ class Measures:
         self._workers = workers
         self._data_dir = data_dir
         self._handle = handle
-        self._before: dict[int, tuple[float, int]] = {}
+        self._before: dict[int, tuple[float, int, int, int]] = {}
         self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
     def close(self) -> None:
@@ -40,12 +50,14 @@ class Measures:
     def _look(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
         for worker in self._workers:
-            now, busy_us = time.monotonic(), worker.counters.values()["loop_busy_us"]
+            now, counts = time.monotonic(), worker.counters.values()
+            busy_us, late, sent = counts["loop_busy_us"], sum(counts[each] for each in LATE), delayed(counts)
             before = self._before.get(worker.index)
-            self._before[worker.index] = now, busy_us
+            self._before[worker.index] = now, busy_us, late, sent
             if before is not None and now > before[0]:
                 busy = (busy_us - before[1]) / 1e6 / (now - before[0])
-                self._handle(WorkerBusy(worker.index, min(max(busy, 0.0), 1.0)))
+                part = (late - before[2]) / max(1, sent - before[3])
+                self._handle(WorkerBusy(worker.index, min(max(busy, 0.0), 1.0), min(max(part, 0.0), 1.0)))
         self._handle(supplies(self._data_dir))
 
 

@@ -276,7 +276,7 @@ class Focus:
     def _worker_busy(self, event: WorkerBusy, now: float) -> list[Effect]:
         self._rows[event.worker].busy = event.busy
         load = self.loads[event.worker]
-        if not load.measured(event.busy, now):
+        if not load.measured(event.busy, now, event.late):
             return []
         effects: list[Effect] = [CountMetric("overload_steps", load.shed.name.lower())]
         for conference in self.conferences.values():

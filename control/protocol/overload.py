@@ -46,10 +46,13 @@ class Load:
     _given_back_at: float | None = None
     _patience: float = field(default=limits.OVERLOAD_RELIEF)
 
-    def measured(self, busy: float, now: float) -> bool:
-        """`busy` is 0 to 1, over about a second. True when `shed` is another now."""
-        self._over_since = (self._over_since or now) if busy >= limits.OVERLOAD_BUSY else None
-        self._under_since = (self._under_since or now) if busy <= limits.OVERLOAD_IDLE else None
+    def measured(self, busy: float, now: float, late: float = 0.0) -> bool:
+        """`busy` is 0 to 1, over about a second; `late` the part of its packets that waited for it for more
+        than 10 ms, as where its core is taken by others. True when `shed` is another now."""
+        over = busy >= limits.OVERLOAD_BUSY or late >= limits.OVERLOAD_LATE
+        under = busy <= limits.OVERLOAD_IDLE and late <= limits.OVERLOAD_LATE / 10
+        self._over_since = (self._over_since or now) if over else None
+        self._under_since = (self._under_since or now) if under else None
         if self._over_since is not None and now - self._over_since >= limits.OVERLOAD_STEP:
             return self._take(now)
         if self._under_since is not None and now - self._under_since >= self._patience:

@@ -58,7 +58,7 @@ async def test_a_worker_that_works_half_of_its_time(tmp_path: Path, monkeypatch)
         def values(self) -> dict[str, int]:
             nonlocal busy
             busy += 25_000
-            return {"loop_busy_us": busy}
+            return {**super().values(), "loop_busy_us": busy, "delay_1ms": busy, "delay_more": busy}
 
     Link.counters = Working(table.fds[1])
     told: asyncio.Queue[Event] = asyncio.Queue()
@@ -68,4 +68,5 @@ async def test_a_worker_that_works_half_of_its_time(tmp_path: Path, monkeypatch)
     loads = [event for event in found if isinstance(event, WorkerBusy)]
     assert loads
     assert all(event.worker == 3 and 0 < event.busy <= 0.55 for event in loads)
+    assert all(event.late == 0.5 for event in loads)
     assert any(isinstance(event, SuppliesLeft) for event in found)

@@ -4,7 +4,7 @@ import pytest
 
 from control.protocol import limits, names
 from control.protocol.events import SendMatrix, SuppliesLeft, WorkerBusy
-from control.protocol.overload import Load, Scarcity, Supplies
+from control.protocol.overload import Load, Scarcity, Shed, Supplies
 from control.protocol.rows import SourceKind
 from tests.protocol.people import Person, World, invite, people, world
 
@@ -61,6 +61,15 @@ def course(load: Load, *parts: tuple[float, float], start: float = 0.0) -> list[
 )
 def test_steps(parts: list[tuple[float, float]], steps: list[tuple[float, str]]) -> None:
     assert course(Load(), *parts) == steps
+
+
+def test_packets_that_wait_are_overload_however_little_the_worker_does() -> None:
+    load = Load()
+    assert [load.measured(0.1, now, late=0.5) for now in range(1, 5)] == [False, False, False, True]
+    assert load.shed is Shed.JOINS
+    assert not any(load.measured(0.1, now, late=0.05) for now in range(5, 100))  # neither much nor over
+    assert any(load.measured(0.1, now) for now in range(100, 112))
+    assert load.shed is Shed.NOTHING
 
 
 def test_patience_grows_to_a_bound_and_is_forgotten() -> None:
