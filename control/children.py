@@ -26,7 +26,7 @@ PAUSE_S = 0.1, 10.0
 """First and longest pause before a process that keeps dying starts again, doubling. Lower: a homeserver in
 trouble is pressed, a core is busy with starting. Higher: back later."""
 HEALTHY_S = 10.0
-"""A process that ran for so long is started again after the first pause."""
+"""A process that ran for so long is started again at once."""
 
 
 class Child:
@@ -62,7 +62,7 @@ class Child:
         self.process = None
         first, longest = PAUSE_S
         lived = time.monotonic() - self.began
-        self._pause = first if lived >= HEALTHY_S else min(max(self._pause * 2, first), longest)
+        self._pause = 0.0 if lived >= HEALTHY_S else min(max(self._pause * 2, first), longest)
         self.start_at = time.monotonic() + self._pause
         return status
 

@@ -91,13 +91,13 @@ def strangers(run: Run) -> None:
     run.quiet()
 
 
-def _tenth_of_a_core(pid: int) -> Path | None:
+def _fiftieth_of_a_core(pid: int) -> Path | None:
     """A control group with the process in it; of version 1, as the machine has it."""
     group = Path("/sys/fs/cgroup/cpu") / f"sotto-chaos-{os.getpid()}"
     try:
         group.mkdir()
         (group / "cpu.cfs_period_us").write_text("100000")
-        (group / "cpu.cfs_quota_us").write_text("10000")
+        (group / "cpu.cfs_quota_us").write_text("2000")
         (group / "cgroup.procs").write_text(str(pid))
     except OSError:
         return None
@@ -105,13 +105,13 @@ def _tenth_of_a_core(pid: int) -> Path | None:
 
 
 def overload(run: Run) -> None:
-    """The worker gets a tenth of a core: what control would do of it, by what the worker itself measures."""
+    """The worker gets a fiftieth of a core: what control would do, by what the worker itself measures."""
     run.server.until_guarded()
     run.quiet()
     (path,) = faults.segments(run.server.worker, "sotto-state")
     state = os.open(path, os.O_RDONLY)
     counters, load = Counters(state), Load()
-    group = _tenth_of_a_core(run.server.worker)
+    group = _fiftieth_of_a_core(run.server.worker)
     if group is None:
         run.rows.absent("overload_noticed_s", "not measured: no control group for processor time here")
         return

@@ -27,7 +27,8 @@ from tests.client.test_curious_server import keys_of
 ABSENT_S = 10.0, 180.0
 """How long control is stopped, in a quick and in a full run; the goal is 30 minutes."""
 DOWN_S = 8.0, 120.0
-SOAK_S = 25.0, 600.0
+SOAK_S = 600.0
+"""Of the full run. Shorter, and memory that is touched once looks like memory that grows."""
 
 
 @dataclass
@@ -178,7 +179,10 @@ async def canary(scene: Scene) -> None:
 
 async def soak(scene: Scene) -> None:
     """One comes and goes all the time; memory of control and worker, extrapolated."""
-    seconds = SOAK_S[not scene.quick]
+    if scene.quick:
+        scene.rows.absent("soak_rss_mib_per_h", "not measured in the quick run: it takes ten minutes")
+        return
+    seconds = SOAK_S
     pids = {role: scene.process(role) for role in ("control", "worker")}
     points: dict[str, list[tuple[float, float]]] = {role: [] for role in pids}
     fds: dict[str, list[int]] = {role: [] for role in pids}
