@@ -127,7 +127,7 @@ def overload(run: Run) -> None:
             steps.append(now - began)
     (group.parent / "cgroup.procs").write_text(str(run.server.worker))
     os.close(state)
-    note = f"{100 * most[0]:.0f} % of packets waited over 10 ms, it worked {100 * most[1]:.0f} % of its time"
+    note = f"{100 * most[0]:.0f} % of packets waited over 50 ms, it worked {100 * most[1]:.0f} % of its time"
     if steps:
         run.rows.add("overload_noticed_s", steps[0], "s", f"until new joins are refused; {note}")
     else:

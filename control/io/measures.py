@@ -16,8 +16,8 @@ LOOK_S = 1.0
 """Between two looks. Higher: overload is met later. Lower: a burst looks like overload."""
 
 
-LATE = "delay_50ms", "delay_more"
-"""Counters of packets that left more than 10 ms after they came."""
+LATE = ("delay_more",)
+"""Counters of packets that left more than 50 ms after they came."""
 
 
 def delayed(counts: Mapping[str, int]) -> int:

@@ -195,7 +195,7 @@ class WorkerBusy:
 
     worker: int
     busy: float
-    late: float = 0.0  # the part of its packets that waited for it for more than 10 ms
+    late: float = 0.0  # the part of its packets that waited for it for more than 50 ms
 
 
 @dataclass(frozen=True, slots=True)

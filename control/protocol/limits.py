@@ -253,9 +253,9 @@ SCTP_MAX_QUEUED: Final = 4096
 # packets by tens of milliseconds. Higher: people hear gaps before anything is given up. Lower: a core that
 # could carry more does not.
 OVERLOAD_BUSY: Final = 0.85
-# Or: this part of its packets waited more than 10 ms for it, as where its core is taken by others. Higher,
-# lower: as above.
-OVERLOAD_LATE: Final = 0.1
+# Or: this part of its packets waited more than 50 ms for it, as where its core is taken by others. Higher: as
+# above. Lower: a machine that is busy with something else for seconds turns people away.
+OVERLOAD_LATE: Final = 0.5
 # Below this there is room to give something back: full resolution is up to three quarters of a worker's
 # packets. Higher: steps are taken back and forth. Lower: thumbnails for longer than needed.
 OVERLOAD_IDLE: Final = 0.5

@@ -48,9 +48,9 @@ class Load:
 
     def measured(self, busy: float, now: float, late: float = 0.0) -> bool:
         """`busy` is 0 to 1, over about a second; `late` the part of its packets that waited for it for more
-        than 10 ms, as where its core is taken by others. True when `shed` is another now."""
+        than 50 ms, as where its core is taken by others. True when `shed` is another now."""
         over = busy >= limits.OVERLOAD_BUSY or late >= limits.OVERLOAD_LATE
-        under = busy <= limits.OVERLOAD_IDLE and late <= limits.OVERLOAD_LATE / 10
+        under = busy <= limits.OVERLOAD_IDLE and late <= limits.OVERLOAD_LATE / 2
         self._over_since = (self._over_since or now) if over else None
         self._under_since = (self._under_since or now) if under else None
         if self._over_since is not None and now - self._over_since >= limits.OVERLOAD_STEP:

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t kind = input_byte(&input);
     size_t room = kind & 1 ? table_state_size(capacities) : table_config_size(capacities);
     size_t length = kind & 2 ? room : input.left / 64 * 64 + 64;
-    uint8_t *memory = aligned_alloc(64, length);
+    uint8_t *memory = aligned_alloc(64, (length + 63) / 64 * 64);
     CHECK(memory);
     memset(memory, 0, length);
     if (kind & 2) { /* a real one, changed here and there: offset, value */
