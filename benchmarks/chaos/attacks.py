@@ -96,8 +96,8 @@ def _fiftieth_of_a_core(pid: int) -> Path | None:
     group = Path("/sys/fs/cgroup/cpu") / f"sotto-chaos-{os.getpid()}"
     try:
         group.mkdir()
-        (group / "cpu.cfs_period_us").write_text("100000")
-        (group / "cpu.cfs_quota_us").write_text("2000")
+        (group / "cpu.cfs_period_us").write_text("500000")
+        (group / "cpu.cfs_quota_us").write_text("10000")
         (group / "cgroup.procs").write_text(str(pid))
     except OSError:
         return None
