@@ -33,7 +33,7 @@ from control.io.matrix_account import (
 from control.io.matrix_signing import DeviceSigning
 from control.io.measures import Measures
 from control.io.operator import OperatorSocket
-from control.io.receivers import receiver_gauges
+from control.io.receivers import members_of, receiver_gauges
 from control.io.status_page import StatusPage
 from control.io.workers import WorkerLink
 from control.metrics import Counts, Gauge, SottoCollector, registry
@@ -294,8 +294,8 @@ class App:
             yield Gauge("worker_starts", "Times the worker was started", link.table.workers_started, worker)
             yield Gauge(
                 "worker_transports",
-                "Transports in the worker's table",
-                len(link.table.transport_handles),
+                "Members the worker serves",
+                members_of(link.table),
                 worker,
             )
 

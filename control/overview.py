@@ -11,6 +11,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from control.io.receivers import members_of
 from control.io.workers import WorkerLink
 from control.metrics import Counts
 from control.protocol.conference import Conference
@@ -72,10 +73,14 @@ def explanations(focus: Focus | None, links: Sequence[WorkerLink], name: str) ->
 
 
 def _conference(conference: Conference, links: Sequence[WorkerLink]) -> dict[str, Any]:
-    link = links[conference.rows.worker]
     now = time.monotonic_ns()
-    members = [_member(member, link, now) for member in conference.members.values()]
-    return {"number": conference.number, "worker": link.index, "members": members}
+    members = [_member(member, _link(member, links), now) for member in conference.members.values()]
+    return {"number": conference.number, "worker": conference.rows.worker, "members": members}
+
+
+def _link(member: Member, links: Sequence[WorkerLink]) -> WorkerLink:
+    """The worker that serves the member: a conference may be spread over several."""
+    return links[member.transport.id.worker]
 
 
 def _member(member: Member, link: WorkerLink, now_ns: int) -> dict[str, Any]:
@@ -89,6 +94,7 @@ def _member(member: Member, link: WorkerLink, now_ns: int) -> dict[str, Any]:
             deals["tmf"[got.encoding] if got.encoding < 3 else "?"] += 1
     return {
         "number": member.number,
+        "worker": link.index,
         "state": member.call.state.value,
         "sources": member.sources,
         "muted": sorted(member.muted),
@@ -111,13 +117,13 @@ def _worker(link: WorkerLink) -> dict[str, Any]:
         "index": link.index,
         "heartbeat_age_s": time.monotonic() - link.table.heartbeat_ns / 1e9,
         "starts": link.table.workers_started,
-        "transports": len(link.table.transport_handles),
+        "transports": members_of(link.table),
         "counters": link.counters.values(),
     }
 
 
 def _facts(member: Member, conference: Conference, links: Sequence[WorkerLink]) -> MemberFacts:
-    link, now = links[conference.rows.worker], time.monotonic_ns()
+    link, now = _link(member, links), time.monotonic_ns()
     handle = member.transport.row.handle
     status = link.table.transport_status(handle, now)
     downlink = link.table.downlink_status(handle)

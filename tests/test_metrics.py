@@ -3,14 +3,15 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from control.io.receivers import BANDS, receiver_gauges
+from control.io.receivers import BANDS, members_of, receiver_gauges
 from control.metrics import CONTROL_COUNTERS, LABELS_MAX, Counts, Gauge, SottoCollector, registry
 from control.protocol.rows import NONE
-from fastpath_ext.values import DownlinkStatus, SinkStatus, SinkValue, SourceValue
+from fastpath_ext.values import DownlinkStatus, SinkStatus, SinkValue, SourceValue, TransportValue
 
 USE = re.compile(r"""(?:CountMetric|\bcount|_count)\(\s*"(\w+)\"""")
 
@@ -57,10 +58,18 @@ class Rows:
     sources: dict[int, SourceValue]
     deals: dict[int, SinkStatus]
     downlinks: dict[int, DownlinkStatus | None]
+    strangers: frozenset[int] = frozenset()
 
     @property
     def transport_handles(self) -> list[int]:
         return list(self.downlinks)
+
+    def transport(self, handle: int) -> TransportValue | None:
+        row: TransportValue | None = None
+        if handle in self.downlinks:
+            row = TransportValue._make((1,) + (0,) * (len(TransportValue._fields) - 1))
+            row = row._replace(foreign=int(handle in self.strangers))
+        return row
 
     @property
     def sink_handles(self) -> list[int]:
@@ -80,16 +89,15 @@ class Rows:
 
 
 def test_how_receivers_fare() -> None:
+    def made(of: type[Any], **known: object) -> Any:
+        """A row of zeros but for what is said."""
+        return of(*(known.get(name, 0) for name in of._fields))
+
     def sink(source: int, kind: int = 1, hidden: bool = False) -> SinkValue:
-        return SinkValue(
-            1, 0, 1, source, 1, 7, 0, kind, 90000, 96, 0, 2, 0, False, hidden, False, False, False
-        )
+        return made(SinkValue, incarnation=1, source=source, kind=kind, max_encoding=2, hidden=hidden)
 
     def source(rids: tuple[str, ...], muted: bool = False, kind: int = 1) -> SourceValue:
-        none = (0,)
-        return SourceValue(
-            1, 0, 1, 5, kind, 1, 90000, 96, 0, muted, "1", rids, none, none, none, none, 50, False, False
-        )
+        return made(SourceValue, incarnation=1, kind=kind, muted=muted, rids=rids)
 
     def deal(encoding: int | None) -> SinkStatus:
         return SinkStatus(1, None, 0, 0, 0, 0, encoding, 2, 0, 0)
@@ -103,7 +111,9 @@ def test_how_receivers_fare() -> None:
         {0: deal(2), 1: deal(None), 2: deal(None), 3: deal(None), 4: deal(0)},
         {0: DownlinkStatus(1, 300_000, 0, True, 250_000, 900_000, 1, 100), 1: None},
     )  # fmt: skip
-    second = Rows({}, {}, {}, {0: DownlinkStatus(1, 9_000_000, 9_000_000, False, 1, 2, 0, 3)})
+    far = DownlinkStatus(1, 9_000_000, 9_000_000, False, 1, 2, 0, 3)
+    second = Rows({}, {}, {}, {0: far, 7: far}, frozenset({7}))  # 7 is served by another worker
+    assert (members_of(first), members_of(second)) == (2, 1)
     figures = scrape(Counts(), *receiver_gauges([first, second]))
     seen = {labels: value for labels, value in figures["sotto_slots"].items() if value}
     assert seen == {

@@ -30,6 +30,12 @@ class Rows(Protocol):
     def downlink_status(self, handle: int, /) -> DownlinkStatus | None: ...
 
 
+def members_of(table: Rows) -> int:
+    """Whom the worker serves. Those of other workers have rows in its table as well, as senders only."""
+    rows = (table.transport(handle) for handle in table.transport_handles)
+    return sum(row is not None and not row.foreign for row in rows)
+
+
 def receiver_gauges(tables: Iterable[Rows]) -> Iterator[Gauge]:
     """Of all workers together. Labels are of fixed sets; every series is there, those at 0 too."""
     receivers: Counter[tuple[str, str]] = Counter()
@@ -38,7 +44,7 @@ def receiver_gauges(tables: Iterable[Rows]) -> Iterator[Gauge]:
     for table in tables:
         for handle in table.transport_handles:
             row = table.transport(handle)
-            if row is None or row.foreign:  # nobody is sent to there
+            if row is None or row.foreign:  # served elsewhere
                 continue
             if (downlink := table.downlink_status(handle)) is not None:
                 receivers[_known_by(downlink), _band(downlink.estimate_bps)] += 1
