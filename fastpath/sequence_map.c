@@ -140,12 +140,12 @@ int sequence_map_drop(struct sequence_map *map, struct projection copies[2],
         return SEQUENCE_FILL;
     }
     if (natural > current->highest_index + 1) {
-        /* What is missing before it keeps its numbers: as if the packet before it had come, whatever its picture. */
+        /* What is missing before it keeps its numbers: as if the packet before it had come, whatever its picture. Its base frame may be among
+           that, and be repaired yet: the next source's TL0PICIDX must not be the same. */
         struct projection_input before = *input;
         struct projection_output unused;
         before.index--;
         before.picture_id_bits = 0;
-        before.has_tl0 = 0;
         int result = sequence_map_forward(map, copies, &before, now_ns, &unused);
         if (result < 0) return result;
         current = projection_current(copies);

@@ -65,10 +65,8 @@ class Camera:
     codec: Codec
     frames: Sequence[Sequence[bytes]]
     sent: list[dict[int, Sent]] = field(default_factory=lambda: [{}, {}, {}])
-    came: list[set[int]] = field(default_factory=lambda: [set(), set(), set()])
-    """Numbers of packets that reached the core, directly or retransmitted."""
-    repaired: list[dict[int, int]] = field(default_factory=lambda: [{}, {}, {}])
-    """When those came that were retransmitted."""
+    came: list[dict[int, int]] = field(default_factory=lambda: [{}, {}, {}])
+    """When each packet reached the core, directly or retransmitted, by its number."""
 
     def __post_init__(self) -> None:
         keys = [n for n, frame in enumerate(self.frames) if self._is_key(frame[0])]
@@ -233,14 +231,16 @@ class Slot:
         assert self.person.refused == [], "an index came twice, or was encrypted wrongly"
         runs = self.runs()
         holes = 0
-        for run in runs:
+        for n, run in enumerate(runs):
+            began = self._came_ns(run[0].sent)
+            ended = self._came_ns(runs[n + 1][0].sent) if n + 1 < len(runs) else self.room.now
             for out in run:
                 self._is_what_was_sent(out)
             for a, b in itertools.pairwise(run):
-                holes += self._goes_on(run[0].sent, a, b)
+                holes += self._goes_on(began, ended, a, b)
             self._pictures_go_on(run)
-        for before, after in itertools.pairwise(runs):
-            holes += self._switches(before[0].sent, before[-1], after[0])
+            if n + 1 < len(runs):
+                holes += self._switches(began, ended, run[-1], runs[n + 1][0])
         assert not runs or runs[0][0].sent.key_start
         assert holes <= dropped, "what is left out on purpose leaves no number behind"
 
@@ -254,26 +254,31 @@ class Slot:
             numbers = packet.vp8_parse(body)
             assert body == packet.vp8_rewrite(sent.body, numbers.picture_id or 0, numbers.tl0 or 0)
 
-    def _goes_on(self, first: Sent, a: Out, b: Out) -> int:
+    def _came_ns(self, sent: Sent) -> int:
+        return self.cameras[sent.member].came[sent.encoding][sent.number]
+
+    def _goes_on(self, began: int, ended: int, a: Out, b: Out) -> int:
         """Two neighbours of one run, in the sender's order. How many numbers between them nobody lost."""
         assert b.sent.number > a.sent.number
         hole = sum(number not in self.filled for number in range(a.index + 1, b.index))
-        lost = self._lost(first, a.sent, range(a.sent.number + 1, b.sent.number)) if hole else 0
-        return max(0, hole - lost)
+        if not hole:
+            return 0
+        return max(0, hole - self._lost(began, ended, a.sent, range(a.sent.number + 1, b.sent.number)))
 
-    def _lost(self, first: Sent, near: Sent, numbers: Iterable[int]) -> int:
-        """How many of these packets never reached the core while the run that begins with `first` went on.
+    def _lost(self, began: int, ended: int, near: Sent, numbers: Iterable[int]) -> int:
+        """How many of these packets did not reach the core while the run that carries `near` went on.
 
-        It began late where its first packet did: who asks for what came before that gets it.
+        What came before it began is sent to who asks. What was lost and comes when the next run has begun is
+        of no use to anybody: that one begins with a key frame.
         """
         camera, encoding = self.cameras[near.member], near.encoding
-        began = max(first.at_ns, camera.repaired[encoding].get(first.number, 0))
 
         def excused(number: int) -> bool:
-            if number not in camera.came[encoding] or camera.sent[encoding][number].at_ns <= began:
+            came = camera.came[encoding].get(number)
+            if came is None or not began < came < ended:
                 return True
-            since, until = near.at_ns - 3000 * MS, camera.repaired[encoding].get(number, 0)
-            return any(since <= change <= until for change in self.changes)
+            late = came > camera.sent[encoding][number].at_ns
+            return late and any(near.at_ns - 3000 * MS <= change <= came for change in self.changes)
 
         return sum(map(excused, numbers))
 
@@ -307,24 +312,17 @@ class Slot:
             return b.sent.frame - a.sent.frame
         return (two.picture_id - one.picture_id) & ((1 << one.picture_id_bits) - 1)
 
-    def _switches(self, first: Sent, a: Out, b: Out) -> int:
-        """The last packet of one run, the first of the next. How many numbers between them nobody lost.
-
-        What was lost at the end of the first may have been repaired too late for it.
-        """
+    def _switches(self, began: int, ended: int, a: Out, b: Out) -> int:
+        """The last packet of one run, the first of the next. How many numbers between them nobody lost."""
         between = range(a.index + 1, b.index)
         hole = sum(number not in self.filled for number in between)
-        rest = (
-            number
-            for number, sent in self.cameras[a.sent.member].sent[a.sent.encoding].items()
-            if number > a.sent.number and sent.at_ns <= b.sent.at_ns
-        )
+        came = self.cameras[a.sent.member].came[a.sent.encoding]
+        # Only what has something behind it was seen to be missing.
+        rest = range(a.sent.number + 1, max(number for number, at_ns in came.items() if at_ns <= ended))
         assert b.sent.key_start or between, "a run begins with the first packet of a key frame"
         passed = (b.got.timestamp - a.got.timestamp) & 0xFFFFFFFF
         assert passed >= 90, "time goes on"
-        repaired = self.cameras[b.sent.member].repaired[b.sent.encoding].get(b.sent.number, 0)
-        came_ns = max(b.sent.at_ns, repaired)
-        assert passed <= 90 * ((came_ns - a.sent.at_ns) / MS + 500), "and no faster than the clock"
+        assert passed <= 90 * ((ended - a.sent.at_ns) / MS + 500), "and no faster than the clock"
         if a.sent.vp8 and b.sent.vp8 and not between:
             # Of its last frame some packets may have been left out: its layer was not sent any more.
             assert self._steps(a, b) <= 1
@@ -332,7 +330,7 @@ class Slot:
             tl0 = [packet.vp8_parse(out.got.payload).tl0 for out in (a, b)]
             if None not in tl0:
                 assert tl0[1] == (tl0[0] + 1) & 0xFF  # type: ignore[operator]
-        return max(0, hole - self._lost(first, a.sent, rest)) if hole else 0
+        return max(0, hole - self._lost(began, ended, a.sent, rest)) if hole else 0
 
 
 def frames_of(vectors: Path, name: str) -> list[list[bytes]]:

@@ -65,7 +65,7 @@ class Replay:
             for encoding, number, datagram in made:
                 # The first packets say what they are; until then nothing is known of their encoding.
                 if number <= 20 or rng.random() >= lost:
-                    camera.came[encoding].add(number)
+                    camera.came[encoding][number] = self.room.now
                     self.room.send(camera.person, datagram)
         self.pass_time(FRAME_MS)
 
@@ -81,8 +81,7 @@ class Replay:
                     self.answers.append((self.room.now + 30 * MS, camera, encoding, number, datagram))
             while self.answers and self.answers[0][0] <= self.room.now:
                 _, camera, encoding, number, datagram = self.answers.pop(0)
-                camera.came[encoding].add(number)
-                camera.repaired[encoding][number] = self.room.now
+                camera.came[encoding].setdefault(number, self.room.now)
                 self.room.send(camera.person, datagram)
             self.slot.take()
 

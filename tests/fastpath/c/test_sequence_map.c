@@ -134,6 +134,31 @@ static void test_picture_ids_close_up(void)
     }
 }
 
+/* A base frame is missing when the frame above it is left out: repaired, it has its own TL0PICIDX, which the next source's key frame has not. */
+static void test_next_source_goes_on_after_a_missing_base(void)
+{
+    struct sequence_map map = {0};
+    struct projection copies[2] = {{0}};
+    struct projection_output first, base, next;
+    struct projection_input input = input_of(1, 1000);
+    input.has_tl0 = 1;
+    input.tl0 = 255;
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &input, false, 90000, 5, 0, &first), 0);
+    struct projection_input missing = input_of(1, 1002), above = input_of(1, 1004);
+    missing.has_tl0 = above.has_tl0 = 1;
+    missing.tl0 = above.tl0 = 0;
+    CHECK_EQUAL(sequence_map_drop(&map, copies, &above, 66 * MS, &next), SEQUENCE_GONE);
+    CHECK_EQUAL(sequence_map_forward(&map, copies, &missing, 90 * MS, &base), SEQUENCE_SEND);
+    CHECK_EQUAL(base.tl0, (uint8_t)(first.tl0 + 1));
+    CHECK_EQUAL(base.picture_id, first.picture_id + 1);
+    struct projection_input other = input_of(2, 5000);
+    other.has_tl0 = 1;
+    other.tl0 = 77;
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &other, false, 90000, 5, 99 * MS, &next), 0);
+    CHECK_EQUAL(next.tl0, (uint8_t)(first.tl0 + 2));
+    CHECK_EQUAL(next.picture_id, first.picture_id + 2);
+}
+
 /* ---- chance against a model ---- */
 
 enum { LENGTH = 1 << 14, OUTPUTS = 1 << 21, SOURCES = 3 };
@@ -384,6 +409,7 @@ int main(void)
 {
     test_tables();
     test_picture_ids_close_up();
+    test_next_source_goes_on_after_a_missing_base();
     test_chance();
     test_reordering_alone_leaves_no_gap();
     test_origins();
