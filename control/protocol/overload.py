@@ -53,7 +53,8 @@ class Load:
         under = busy <= limits.OVERLOAD_IDLE and late <= limits.OVERLOAD_LATE / 2
         self._over_since = (self._over_since or now) if over else None
         self._under_since = (self._under_since or now) if under else None
-        if self._over_since is not None and now - self._over_since >= limits.OVERLOAD_STEP:
+        wait = limits.OVERLOAD_STEP if busy >= limits.OVERLOAD_BUSY else limits.OVERLOAD_LATE_STEP
+        if self._over_since is not None and now - self._over_since >= wait:
             return self._take(now)
         if self._under_since is not None and now - self._under_since >= self._patience:
             return self._give_back(now)

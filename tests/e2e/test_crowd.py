@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytes
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank")
 FIRST_SLOT_PAIRS = 4
 # Counters that grow when somebody connects anew: a handshake has two sides.
-NEW_CONNECTIONS = ("invites_accepted", "worker_dtls_down", "worker_path_nominated")
+NEW_CONNECTIONS = ("invites_accepted", "resumes_begun", "worker_path_nominated")
 
 
 @dataclass

@@ -44,6 +44,7 @@ export function Tile(props: TileProps) {
         lock.label,
         state.paused ? PAUSED : "",
         hand > 0 ? `${hand} in line with a raised hand` : "",
+        reaction ? shownReaction(reaction) : "",
         speaking ? "speaking" : "",
         muted.audio ? "microphone off" : "",
         muted.video ? "camera off" : "",

@@ -56,8 +56,8 @@ async function received(ends: Ends): Promise<{ decoded: number; packets: number 
     return { decoded: video?.framesDecoded ?? 0, packets: rows.reduce((sum, row) => sum + (row.packetsReceived ?? 0), 0) };
 }
 
-function keys(ends: Ends, type: "send_key" | "receive_key", key: typeof KEY): void {
-    for (const source of [0, 1]) ends.worker.post({ type, member: 7, source, epoch: 0, ratchet: 0, key });
+function keys(ends: Ends, type: "send_key" | "receive_key", key: typeof KEY, epoch = 0): void {
+    for (const source of [0, 1]) ends.worker.post({ type, member: 7, source, epoch, ratchet: 0, key });
 }
 
 function verdicts(ends: Ends): string {
@@ -83,7 +83,10 @@ async function main(): Promise<Record<string, unknown>> {
     await sleep(1500);
     result.wrongKey = { ...(await received(ends)), verdicts: verdicts(ends) };
     const before = performance.now();
+    // Of two keys for one number the first stays: the right one comes with the next epoch.
     keys(ends, "receive_key", KEY);
+    keys(ends, "receive_key", KEY, 1);
+    keys(ends, "send_key", KEY, 1);
     while ((await received(ends)).decoded === 0 && performance.now() - before < 6000) await sleep(10);
     result.firstFrameMs = Math.round(performance.now() - before);
     await sleep(1500);
