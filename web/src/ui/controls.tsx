@@ -93,7 +93,7 @@ function Reactions({ onPick }: { onPick: (key: string) => void }) {
                     {REACTIONS.map((key) => (
                         <button
                             key={key}
-                            aria-label={`React with ${key}`}
+                            aria-label={`React with ${shownReaction(key)}`}
                             title={reactionName(key)}
                             onClick={() => {
                                 onPick(key);

@@ -43,8 +43,8 @@ export function Tile(props: TileProps) {
         label,
         lock.label,
         state.paused ? PAUSED : "",
-        hand > 0 ? `${hand} in line with a raised hand` : "",
         reaction ? shownReaction(reaction) : "",
+        hand > 0 ? `${hand} in line with a raised hand` : "",
         speaking ? "speaking" : "",
         muted.audio ? "microphone off" : "",
         muted.video ? "camera off" : "",
@@ -103,14 +103,14 @@ export function Tile(props: TileProps) {
                     <Icon name="pause" size={18} /> {PAUSED}
                 </p>
             )}{" "}
-            {hand > 0 && (
-                <span class="hand" aria-hidden="true" title={`Hand raised, number ${hand} in line`}>
-                    <Icon name="hand" size={18} /> {hand}
-                </span>
-            )}
             {reaction && (
                 <span class="reaction" aria-hidden="true">
                     {shownReaction(reaction)}
+                </span>
+            )}{" "}
+            {hand > 0 && (
+                <span class="hand" aria-hidden="true" title={`Hand raised, number ${hand} in line`}>
+                    <Icon name="hand" size={18} /> {hand}
                 </span>
             )}
         </div>
