@@ -358,16 +358,6 @@ static void end_group(struct worker *worker, const struct relayed *packets,
         count_relayed(worker, &packets[at], now_ns);
 }
 
-void relay(struct worker *worker, const struct arrival *arrival, uint64_t now_ns)
-{
-    struct relayed packet = {.arrival = *arrival, .next = RELAY_NONE};
-    struct relay_group group = {.source = arrival->input.source, .count = 1};
-    uint32_t at = 0;
-    bool key_wanted = false;
-    relay_group(worker, &packet, &group, &at, &key_wanted, true, now_ns);
-    end_group(worker, &packet, &group, key_wanted, now_ns);
-}
-
 void relay_take(struct worker *worker, const struct arrival *arrival)
 {
     struct relay_batch *batch = &worker->relaying;

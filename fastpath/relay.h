@@ -39,7 +39,5 @@ static inline bool relay_has_room(const struct relay_batch *batch)
 { return batch->count < RELAY_BATCH; }
 /* Relays what was taken. False: the slab has to be sent first; call again. With `all` never, and what finds no room there is dropped (counted). */
 bool relay_release(struct worker *worker, bool all, uint64_t now_ns);
-/* One packet, at once. */
-void relay(struct worker *worker, const struct arrival *arrival, uint64_t now_ns);
 
 #endif

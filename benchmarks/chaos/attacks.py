@@ -9,8 +9,7 @@ from pathlib import Path
 from benchmarks.chaos import faults
 from benchmarks.chaos.run import Run
 from control.io.measures import LATE, delayed
-from control.protocol.limits import OVERLOAD_PACKETS
-from control.protocol.overload import Load
+from control.protocol.overload import Load, late_part
 from fastpath_ext.counters import Counters
 
 
@@ -118,13 +117,11 @@ def overload(run: Run) -> None:
         return
     began = before = time.monotonic()
     last, steps, most = counters.values(), [], (0.0, 0.0)
-    while time.monotonic() - began < 20 and not steps:
+    while time.monotonic() - began < 15 and not steps:
         time.sleep(1.0)
         now, then = time.monotonic(), counters.values()
         busy = (then["loop_busy_us"] - last["loop_busy_us"]) / 1e6 / (now - before)
-        late = sum(then[each] - last[each] for each in LATE) / max(
-            OVERLOAD_PACKETS, delayed(then) - delayed(last)
-        )
+        late = late_part(sum(then[each] - last[each] for each in LATE), delayed(then) - delayed(last))
         most, before, last = max(most, (late, busy)), now, then
         if load.measured(busy, now, late):
             steps.append(now - began)

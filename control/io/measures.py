@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from control.metrics import DELAYS
-from control.protocol import limits
 from control.protocol.events import Event, SuppliesLeft, WorkerBusy
+from control.protocol.overload import late_part
 from fastpath_ext.counters import Counters
 
 LOOK_S = 1.0
@@ -57,7 +57,7 @@ class Measures:
             self._before[worker.index] = now, busy_us, late, sent
             if before is not None and now > before[0]:
                 busy = (busy_us - before[1]) / 1e6 / (now - before[0])
-                part = (late - before[2]) / max(limits.OVERLOAD_PACKETS, sent - before[3])
+                part = late_part(late - before[2], sent - before[3])
                 self._handle(WorkerBusy(worker.index, min(max(busy, 0.0), 1.0), min(max(part, 0.0), 1.0)))
         self._handle(supplies(self._data_dir))
 

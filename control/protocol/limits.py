@@ -122,7 +122,7 @@ REFUSAL_SENDERS_MAX: Final = 1000
 CONFERENCES_MAX: Final = 1000
 # Of these one person may have begun. Higher: a few strangers take all there are. Lower: who begins many, one
 # after another, waits until the empty ones are forgotten.
-CONFERENCES_PER_CREATOR: Final = 25
+CONFERENCES_PER_CREATOR: Final = 10
 # Of all conferences, how many percent people of one homeserver may have begun. Higher: one homeserver, which
 # can make up people, takes them all. Lower: where there is only one, places stay empty.
 CONFERENCES_SERVER_PERCENT: Final = 90
@@ -259,9 +259,6 @@ OVERLOAD_LATE: Final = 0.5
 # Packets in a second of which this is a part, at least. Higher: a starved worker with few members is not
 # noticed. Lower: six checks of those who join, late because their browsers start, turn the next one away.
 OVERLOAD_PACKETS: Final = 100
-# Seconds of lateness before a step, and between two. Higher: as above. Lower: a machine that starts browsers,
-# backups or a build beside it sheds pictures that it could carry a moment later.
-OVERLOAD_LATE_STEP: Final = 10.0
 # Below this there is room to give something back: full resolution is up to three quarters of a worker's
 # packets. Higher: steps are taken back and forth. Lower: thumbnails for longer than needed.
 OVERLOAD_IDLE: Final = 0.5

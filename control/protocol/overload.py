@@ -36,6 +36,11 @@ class Shed(IntEnum):
 OVERLOADED = "The focus is overloaded: join again in a minute."
 
 
+def late_part(late: int, sent: int) -> float:
+    """How much of what a worker sent in a second waited too long for it. A handful of checks says nothing."""
+    return late / max(limits.OVERLOAD_PACKETS, sent)
+
+
 @dataclass(slots=True)
 class Load:
     """Of one worker: the part of its time that it works, as measured, and what follows from it."""
@@ -53,8 +58,7 @@ class Load:
         under = busy <= limits.OVERLOAD_IDLE and late <= limits.OVERLOAD_LATE / 2
         self._over_since = (self._over_since or now) if over else None
         self._under_since = (self._under_since or now) if under else None
-        wait = limits.OVERLOAD_STEP if busy >= limits.OVERLOAD_BUSY else limits.OVERLOAD_LATE_STEP
-        if self._over_since is not None and now - self._over_since >= wait:
+        if self._over_since is not None and now - self._over_since >= limits.OVERLOAD_STEP:
             return self._take(now)
         if self._under_since is not None and now - self._under_since >= self._patience:
             return self._give_back(now)

@@ -38,6 +38,7 @@ from control.protocol.sdp import Fingerprint
 BOT = "@sotto:example.org"
 WALL_MS = 1_764_000_000_000
 CONFERENCE_ID = "a-conference-of-the-tests"
+BOB = "@bob:example.org"
 CREATOR = "@alice:example.org"
 KEYS = HopKeys(SrtpProfile.AEAD_AES_128_GCM, b"r" * 16, b"s" * 12, b"t" * 16, b"u" * 12)
 FINGERPRINT = Fingerprint("sha-256", bytes(range(32)))
@@ -414,3 +415,17 @@ def people(where: World, count: int, **changes: Any) -> list[Person]:
         user_id = CREATOR if index == 0 else f"@person{index}:example.org"
         found.append(Person(where, user_id, f"DEV{index}", f"call{index}").call(**changes).connect())
     return found
+
+
+def refused(effects: list[Any]) -> tuple[str, str] | None:
+    """Type of the refusal and its code."""
+    for effect in effects:
+        if isinstance(effect, SendMatrix):
+            error = effect.content.get(names.ERROR)
+            assert error is None or len(error["message"]) > 20
+            return (effect.type, error["code"]) if error else None
+    return None
+
+
+def send(where: World, content: dict[str, Any], sender: str = CREATOR, age_ms: int = 100) -> Any:
+    return refused(where.matrix(names.INVITE, content, sender, age_ms))

@@ -4,7 +4,7 @@ import pytest
 
 from control.protocol import limits, names
 from control.protocol.events import SendMatrix, SuppliesLeft, WorkerBusy
-from control.protocol.overload import Load, Scarcity, Shed, Supplies
+from control.protocol.overload import Load, Scarcity, Shed, Supplies, late_part
 from control.protocol.rows import SourceKind
 from tests.protocol.people import Person, World, invite, people, world
 
@@ -65,12 +65,19 @@ def test_steps(parts: list[tuple[float, float]], steps: list[tuple[float, str]])
 
 def test_packets_that_wait_are_overload_however_little_the_worker_does() -> None:
     load = Load()
-    # Ten seconds of it: browsers that start beside the server are not overload.
-    assert [load.measured(0.1, now, late=0.5) for now in range(1, 12)] == [False] * 10 + [True]
+    assert [load.measured(0.1, now, late=0.5) for now in range(1, 5)] == [False, False, False, True]
     assert load.shed is Shed.JOINS
-    assert not any(load.measured(0.1, now, late=0.3) for now in range(12, 100))  # neither much nor over
+    assert not any(load.measured(0.1, now, late=0.3) for now in range(5, 100))  # neither much nor over
     assert any(load.measured(0.1, now) for now in range(100, 112))
     assert load.shed is Shed.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("late", "sent", "part"),
+    [(0, 0, 0.0), (6, 6, 0.06), (50, 60, 0.5), (99, 100, 0.99), (300, 1000, 0.3)],
+)
+def test_a_few_late_packets_say_nothing(late: int, sent: int, part: float) -> None:
+    assert late_part(late, sent) == part
 
 
 def test_patience_grows_to_a_bound_and_is_forgotten() -> None:
