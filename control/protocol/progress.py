@@ -25,6 +25,8 @@ class Progress:
 
     def reached(self, token: str) -> None:
         """Everything before this position has been begun."""
+        if self._reached and self._reached[-1][0] == self._last:
+            self._reached.pop()  # nothing was begun since: the later one stands for both
         self._reached.append((self._last, token))
 
     def take(self) -> str | None:

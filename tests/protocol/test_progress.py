@@ -34,6 +34,16 @@ def test_what_is_begun_holds_back_what_comes_after_it() -> None:
     assert progress.take() is None
 
 
+def test_a_homeserver_that_takes_nothing_for_a_day_costs_no_memory() -> None:
+    progress = Progress()
+    done = progress.begin()
+    for number in range(10_000):
+        progress.reached(str(number))
+    assert len(progress._reached) == 1
+    done()
+    assert progress.take() == "9999"
+
+
 @given(st.lists(st.one_of(st.just("begin"), st.just("reach"), st.integers(0, 20)), max_size=60))
 def test_nothing_that_is_left_to_do_lies_before_the_stored_position(steps: list) -> None:
     progress = Progress()
