@@ -64,7 +64,7 @@ async def _loss(stage: Stage, percent: int) -> list[Row]:
         row(
             f"audio_concealed_{percent}",
             sound,
-            f"{beside}; sound is not repaired, so this is near the loss itself",
+            f"{beside}; sound is repaired like pictures, and played later for it",
         ),
         told(f"video_freeze_ms_{percent}", frozen, "ms", f"in {MEASURE_S:.0f} s; {beside}"),
     ]
