@@ -282,18 +282,20 @@ class Supervisor:
         workers = [*standbys, *(worker.active for worker in self._workers)]
         for group, patience_s in (([self._control], CONTROL_STOP_S), (workers, WORKER_STOP_S)):
             # No standby is left that would take over from a worker told to end.
-            self._await_end(standbys, WORKER_STOP_S)
+            self._await_end(standbys, WORKER_STOP_S, self._signals)
+            signals = self._signals
             for child in group:
                 child.send(signal.SIGTERM)
-            self._await_end(group, patience_s)
+            self._await_end(group, patience_s, signals)
             for child in group:
                 if child.process is not None:
                     log.warning("%s does not end and is killed", child.name)
                     child.send(signal.SIGKILL)
                     child.reap()
 
-    def _await_end(self, group: Sequence[Child], patience_s: float) -> None:
-        deadline, signals = time.monotonic() + patience_s, self._signals
+    def _await_end(self, group: Sequence[Child], patience_s: float, signals: int) -> None:
+        """No longer than until more signals have come than these."""
+        deadline = time.monotonic() + patience_s
         while any(child.process is not None for child in group) and self._signals == signals:
             left = deadline - time.monotonic()
             if left <= 0:

@@ -27,6 +27,7 @@ from control.protocol.dtls import DtlsIdentity
 from control.protocol.events import ConsentExpired, MatrixCallEvent
 from fastpath_ext.table import Table
 from tests.io.members import Member, World, wall_ms
+from tests.patience import PATIENCE_S
 from tests.protocol.people import CREATOR, Ticket, invite, metadata, offer
 from tests.synthetic import Block, Got, read_rtcp, read_rtp
 
@@ -169,7 +170,7 @@ class Device(Member):
         return self
 
     async def connect(self) -> "Device":
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not self.checked:
                 self.socket.sendto(self._check(), self.focus)
                 await asyncio.sleep(0.02)

@@ -21,6 +21,7 @@ from control.protocol.rows import TransportRow
 from fastpath_ext.table import Table
 from fastpath_ext.uplink import Kind
 from fastpath_ext.values import UplinkMessage
+from tests.patience import PATIENCE_S
 from tests.protocol.dtls_client import DtlsClient
 from tests.protocol.people import CREATOR, Ticket, invite, offer
 
@@ -80,7 +81,7 @@ class World:
         self.changed.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()

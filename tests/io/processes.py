@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
 
@@ -18,9 +20,11 @@ PYTHON = sys.executable
 def serve(options: dict) -> int:
     # As from a terminal: what started the tests may have been told to ignore Ctrl-C, and that is inherited.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from control import supervisor as role
     from control.config import Config, HomeserverConfig, MediaConfig, ServerConfig
     from control.supervisor import Supervisor
 
+    role.CONTROL_STOP_S = options["control_stop_s"]
     config = Config(
         homeserver=HomeserverConfig("http://127.0.0.1:1", "@sotto:example.org", Path("/nowhere")),
         server=ServerConfig(workers=options["workers"], data_dir=Path(options["data_dir"])),
@@ -35,7 +39,12 @@ def serve(options: dict) -> int:
         os.execve(PYTHON, [PYTHON, *sys.argv], {**os.environ, "SOTTO_LEFT": what_is_left})
 
     supervisor = Supervisor(
-        config, worker, control, left=json.loads(left) if left else None, become=become, orphan_s=3.0
+        config,
+        worker,
+        control,
+        left=json.loads(left) if left else None,
+        become=become,
+        orphan_s=options["orphan_s"],
     )
     print("ports " + json.dumps(supervisor.media_ports), flush=True)
     return supervisor.run()
@@ -45,7 +54,7 @@ def control(behaviour: str) -> int:
     if behaviour == "hopeless":
         return 78
     if behaviour == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: print("control was told to end", flush=True))
         print("control ready", flush=True)
         while True:
             signal.pause()
@@ -103,8 +112,18 @@ class Server:
         workers: int = 2,
         listen: tuple[str, ...] = ("127.0.0.1",),
         control: str = "",
+        orphan_s: float = 10 * PATIENCE_S,
+        control_stop_s: float = 10 * PATIENCE_S,
     ) -> None:
-        options = {"workers": workers, "listen": listen, "control": control, "data_dir": str(data_dir)}
+        """`orphan_s`, `control_stop_s`: as if for ever, where a test is not of them."""
+        options = {
+            "workers": workers,
+            "listen": listen,
+            "control": control,
+            "data_dir": str(data_dir),
+            "orphan_s": orphan_s,
+            "control_stop_s": control_stop_s,
+        }
         self.process = subprocess.Popen(
             [PYTHON, __file__, "serve", json.dumps(options)],
             stdout=subprocess.PIPE,
@@ -119,7 +138,7 @@ class Server:
         self._seen = 0
         self.ports: list[list[list]] = json.loads(self.wait_for(r"^ports (.*)$")[1])
 
-    def wait_for(self, pattern: str, timeout_s: float = 20.0) -> re.Match:
+    def wait_for(self, pattern: str, timeout_s: float = PATIENCE_S) -> re.Match:
         """The next line that matches, after those matched before."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -158,7 +177,7 @@ class Server:
         missing = {f"standby {index}" for index in range(len(self.ports))}
         while missing := missing - self.pids.keys():
             self.wait_for(r"^standby \d+ started")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while len(list(self._data_dir.glob("run/keeper-*.sock"))) < 2 * len(self.ports):
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -169,11 +188,11 @@ class Server:
         while workers:
             workers.discard(self.wait_for(r"^said (\d+) READY")[1])
 
-    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 20.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = PATIENCE_S) -> int:
         self.process.send_signal(number)
         return self.drain(timeout_s)
 
-    def drain(self, timeout_s: float = 20.0) -> int:
+    def drain(self, timeout_s: float = PATIENCE_S) -> int:
         """Reads to the end; the exit status."""
         output, _ = self.process.communicate(timeout=timeout_s)
         self.lines += (self._rest + output).decode().splitlines()

@@ -10,6 +10,7 @@ from nio import AsyncClient, ToDeviceMessage
 from control.io.matrix_account import open_account
 from tests.conftest import Synapse
 from tests.io.test_matrix import CALL, Rig, direct_room, somebody
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.synapse
 
@@ -33,12 +34,12 @@ async def test_room_keys_are_neither_given_nor_taken(
     account = await synapse.account("bot")
     client = await open_account(synapse.url, account.user_id, tmp_path, account.password, None)
     rig = Rig(client, tmp_path)
-    await asyncio.wait_for(rig.bot.synced.wait(), 20)
+    await asyncio.wait_for(rig.bot.synced.wait(), PATIENCE_S)
     room_id = await direct_room(person, rig.user_id, True)
     await person.room_send(room_id, "m.call.invite", CALL, ignore_unverified_devices=True)
     await rig.event()
     rig.bot.send(room_id, "m.call.answer", CALL)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not rig.counts["matrix_sent"]:  # noqa: ASYNC110 - a counter has no event
             await asyncio.sleep(0.02)
     known = inbound(rig)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from control.io.channels import ABORTED, CLOSED, SLOW_READER, TOO_LARGE, DataChannels
 from control.protocol import limits
 from control.protocol.sctp_guard import is_sound_untrusted
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent.parent
 CORPUS = ROOT.parent / "shared/vectors/libwebrtc-fuzz/sctp-packet-corpus.json"
@@ -71,7 +72,7 @@ class Pipes:
         return channel
 
     async def until(self, *entry: Any) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not any(each[: len(entry)] == entry for each in self.log):
                 self.changed.clear()
                 await self.changed.wait()

@@ -1,9 +1,13 @@
 """What the machine has left, as control sees it."""
 
 import asyncio
+import itertools
 import os
 import resource
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from control.io import measures
 from control.io.measures import Measures, supplies
@@ -11,6 +15,7 @@ from control.protocol import limits
 from control.protocol.events import Event, SuppliesLeft, WorkerBusy
 from fastpath_ext.counters import Counters
 from fastpath_ext.table import Table
+from tests.patience import PATIENCE_S
 
 
 def test_descriptors_are_counted_and_exhaustion_is_none_left(tmp_path: Path) -> None:
@@ -45,7 +50,9 @@ def test_memory_and_disk_are_bytes(tmp_path: Path) -> None:
 
 
 async def test_a_worker_that_works_half_of_its_time(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(measures, "LOOK_S", 0.05)
+    monkeypatch.setattr(measures, "LOOK_S", 0.01)
+    clock = itertools.count()
+    monkeypatch.setattr(measures, "time", SimpleNamespace(monotonic=lambda: next(clock) * 0.05))
     table = Table.create(1, 1, 1)
 
     class Link:
@@ -63,10 +70,10 @@ async def test_a_worker_that_works_half_of_its_time(tmp_path: Path, monkeypatch)
     Link.counters = Working(table.fds[1])
     told: asyncio.Queue[Event] = asyncio.Queue()
     looking = Measures([Link], tmp_path, told.put_nowait)
-    found = [await asyncio.wait_for(told.get(), 5) for _ in range(6)]
+    found = [await asyncio.wait_for(told.get(), PATIENCE_S) for _ in range(6)]
     looking.close()
     loads = [event for event in found if isinstance(event, WorkerBusy)]
     assert loads
-    assert all(event.worker == 3 and 0 < event.busy <= 0.55 for event in loads)
+    assert all(event.worker == 3 and event.busy == pytest.approx(0.5) for event in loads)
     assert all(event.late == 0.5 for event in loads)
     assert any(isinstance(event, SuppliesLeft) for event in found)

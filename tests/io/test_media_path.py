@@ -7,6 +7,7 @@ import pytest
 
 from control.protocol import names
 from tests.io.devices import Device, Place, devices
+from tests.patience import PATIENCE_S
 from tests.protocol.people import CREATOR
 
 
@@ -25,7 +26,7 @@ async def test_three_devices_hear_each_other(where: Place) -> None:
     )
 
     async def say(who: Device, payload: bytes, *listeners: Device) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not all(any(got.payload == payload for got in each.heard) for each in listeners):
                 who.speak(payload)
                 await asyncio.sleep(0.02)
@@ -44,7 +45,7 @@ async def test_three_devices_hear_each_other(where: Place) -> None:
     muted = {"userstream": {"purpose": names.USERMEDIA, "audio_muted": True}}
     bob.say(names.METADATA_CHANGED, {"sdp_stream_metadata": muted})
     await alice.until(names.MEMBERS, lambda told: told["present"] and told["present"][0]["audio_muted"])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while where.link.table.adopted != where.link.table.current:  # noqa: ASYNC110 - a table has no event
             await asyncio.sleep(0.001)
     alice.heard.clear()

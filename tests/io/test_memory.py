@@ -12,6 +12,7 @@ import pytest
 
 from control.io import memory
 from control.io.memory import Memory, make_memory
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITER = """
@@ -97,7 +98,7 @@ def test_whole_after_every_kill(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(12):
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(fd)], pass_fds=[fd], cwd=ROOT)
         began = reopened(fd).notes.get("a", {}).get("n", 0)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while reopened(fd).notes.get("a", {}).get("n", 0) == began and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(chance.random() * 0.05)

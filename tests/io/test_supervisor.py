@@ -1,7 +1,6 @@
 """Real processes under the real supervisor: each is killed, hung or stopped; what must outlive it does."""
 
 import contextlib
-import itertools
 import os
 import signal
 import socket
@@ -9,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -17,6 +17,7 @@ from control.io.sockets import BindError, bind_media
 from control.supervisor import Supervisor
 from fastpath_ext.counters import Counters
 from tests.io.processes import Server, alive
+from tests.patience import PATIENCE_S
 
 StartServer = Callable[..., Server]
 
@@ -34,13 +35,46 @@ def start(tmp_path: Path) -> Iterator[StartServer]:
         server.close()
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> float:
-    """Waits; returns how long it took."""
+def until(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < timeout_s
         time.sleep(0.001)
-    return time.monotonic() - began
+
+
+class Flood:
+    """Datagrams of nobody for a worker, while the block runs; never more unread ones than its socket holds,
+    however long the worker gets no time."""
+
+    UNREAD = 1000
+
+    def __init__(self, port: int, counters: Counters, lost: int = 0) -> None:
+        """`lost`: how many may be lost on the way."""
+        self.sent = 0
+        self._port, self._counters, self._unread = port, counters, lost + self.UNREAD
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    @property
+    def read(self) -> int:
+        return self._counters.values()["rx_datagrams"]
+
+    def _run(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not self._stop.is_set():
+                if self.sent - self.read < self._unread:
+                    for _ in range(10):
+                        sender.sendto(b"\x80 nobody knows this address", ("127.0.0.1", self._port))
+                        self.sent += 1
+                time.sleep(0.003)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
 
 
 def counters_of(pid: int) -> Counters:
@@ -78,9 +112,7 @@ def test_starts_and_stops_in_order(start: StartServer):
     server.ready()
     ports = [port for sockets in server.ports for _host, port in sockets]
     assert not any(is_free(port) for port in ports)
-    began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < 9  # control has 10 s at most
     assert server.lines[-1] == "control says goodbye"
     assert not any(alive(pid) for pid in server.pids.values())
     assert all(is_free(port) for port in ports)
@@ -91,36 +123,24 @@ def test_a_killed_worker_costs_no_datagram_but_those_in_its_hands(start: StartSe
     server.ready()
     first = server.pids["worker 0"]
     counters = counters_of(first)
-    sent, stop = 0, threading.Event()
-
-    def flood() -> None:
-        nonlocal sent
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            while not stop.is_set():
-                sender.sendto(b"\x80 nobody knows this address", ("127.0.0.1", server.ports[0][0][1]))
-                sent += 1
-                time.sleep(0.0002)
-
-    flooding = threading.Thread(target=flood)
-    flooding.start()
-    try:
-        gaps = []
+    gaps, in_hands = [], 64  # of one batch
+    with Flood(server.ports[0][0][1], counters, 5 * in_hands) as flood:
         for _ in range(5):
-            time.sleep(0.1)  # the backlog of the last one is read
+            before = flood.read
+            until(lambda before=before: flood.read > before + 200)  # it is at work
             killed, began = server.pids["worker 0"], time.monotonic()
             os.kill(killed, signal.SIGKILL)
             # In any order: the standby begins by itself.
             server.wait_for_all("^worker 0 ended by SIGKILL", "^worker 0 started", "^said 0 READY")
             gaps.append(time.monotonic() - began)
             assert server.pids["worker 0"] != killed
-    finally:
-        stop.set()
-        flooding.join()
-    until(lambda: counters.values()["rx_datagrams"] >= sent - 5 * 64)
+    until(lambda: flood.read >= flood.sent - 5 * in_hands)
     time.sleep(0.3)  # what is still in the socket
-    lost = sent - counters.values()["rx_datagrams"]
-    print(f"5 kills, {sent} datagrams, {lost} lost; back after {[round(gap * 1000) for gap in gaps]} ms")
-    assert 0 <= lost <= 5 * 64
+    lost = flood.sent - flood.read
+    print(
+        f"5 kills, {flood.sent} datagrams, {lost} lost; back after {[round(gap * 1000) for gap in gaps]} ms"
+    )
+    assert 0 <= lost <= 5 * in_hands
     assert server.pids["control"]
     assert server.stop() == 0
 
@@ -146,8 +166,7 @@ def test_a_successor_that_could_not_read_the_generation_is_given_one(start: Star
     os.kill(server.pids["worker 0"], signal.SIGKILL)
     server.wait_for("^worker 0 ended by SIGKILL")
     os.kill(server.pids["control"], signal.SIGCONT)
-    took = until(lambda: counters.values()["generations_adopted"] >= 2)
-    assert took < 5
+    until(lambda: counters.values()["generations_adopted"] >= 2)
     assert server.stop() == 0
 
 
@@ -168,15 +187,12 @@ def test_killed_control_costs_the_workers_nothing(start: StartServer):
 
 def test_what_keeps_dying_is_started_ever_later(start: StartServer):
     server = start(workers=1, control="dead")  # not a role control knows: ends at once with a traceback
-    times = []
+    began = time.monotonic()
     for _ in range(4):
         server.wait_for("^control started")
         os.kill(server.pids["control"], signal.SIGKILL)
         server.wait_for("^control ended")
-        times.append(time.monotonic())
-    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert pauses[0] >= 0.09
-    assert pauses[2] >= pauses[0] * 2
+    assert time.monotonic() - began >= 0.1 + 0.2 + 0.4
     assert server.stop() == 0
 
 
@@ -185,16 +201,14 @@ def test_a_hung_worker_is_killed_and_replaced(start: StartServer):
     server.ready()
     before = dict(server.pids)
     os.kill(before["worker 1"], signal.SIGSTOP)
-    began = time.monotonic()
     server.wait_for("^worker 1 hangs and is killed")
-    assert 1.5 <= time.monotonic() - began < 15.0
     server.wait_for("^said 1 READY")
     assert server.pids["worker 0"] == before["worker 0"]
     assert server.stop() == 0
 
 
 def test_orphans_end_by_themselves_when_nobody_is_on_the_line(start: StartServer):
-    server = start()
+    server = start(orphan_s=3.0)
     server.ready()
     server.standing_by()
     ports = [port for sockets in server.ports for _host, port in sockets]
@@ -253,19 +267,7 @@ def test_an_upgrade_in_place_renews_every_process_and_loses_nothing(start: Start
     server.standing_by()
     before, ports = dict(server.pids), server.ports
     counters = counters_of(before["worker 0"])
-    sent, stop = 0, threading.Event()
-
-    def flood() -> None:
-        nonlocal sent
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            while not stop.is_set():
-                sender.sendto(b"\x80 nobody knows this address", ("127.0.0.1", ports[0][0][1]))
-                sent += 1
-                time.sleep(0.0005)
-
-    flooding = threading.Thread(target=flood)
-    flooding.start()
-    try:
+    with Flood(ports[0][0][1], counters) as flood:
         server.process.send_signal(signal.SIGUSR2)
         server.wait_for("^becoming the program that is installed now")
         server.wait_for("^2 workers taken over, 2 at work")
@@ -273,11 +275,8 @@ def test_an_upgrade_in_place_renews_every_process_and_loses_nothing(start: Start
             server.wait_for(f"^worker {index} is relieved")
             server.wait_for(f"^worker {index} started")
         until(lambda: not any(alive(pid) for pid in before.values()))
-    finally:
-        stop.set()
-        flooding.join()
     assert server.ports == ports
-    until(lambda: counters.values()["rx_datagrams"] == sent)
+    until(lambda: flood.read == flood.sent)
     while any(server.pids[name] == pid for name, pid in before.items()):
         server.wait_for("^(control|standby [01]) started")
     assert server.stop() == 0
@@ -329,11 +328,9 @@ def descriptors_of(pid: int) -> list[str]:
 def test_a_second_signal_hurries(start: StartServer):
     server = start(workers=1, control="stubborn")
     server.wait_for("^control ready")
-    began = time.monotonic()
     server.process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
-    assert server.stop(signal.SIGINT) == 0
-    assert time.monotonic() - began < 9
+    server.wait_for("^control was told to end")
+    assert server.stop(signal.SIGINT) == 0  # not after control_stop_s
     assert "control does not end and is killed" in server.lines
     assert not any(alive(pid) for pid in server.pids.values())
 

@@ -20,6 +20,7 @@ from fastpath_ext import uplink
 from fastpath_ext.table import NONE, Table
 from fastpath_ext.values import UplinkMessage
 from tests.fastpath.tables import RX_KEY, Reader, sink_row, source_row, transport_row
+from tests.patience import PATIENCE_S
 
 
 class Worker:
@@ -52,7 +53,7 @@ class Worker:
                 return found
 
     async def next(self) -> UplinkMessage:
-        return await asyncio.wait_for(self.heard.get(), 5)
+        return await asyncio.wait_for(self.heard.get(), PATIENCE_S)
 
     def close(self) -> None:
         self.link.close()
@@ -67,7 +68,7 @@ async def worker() -> AsyncIterator[Worker]:
     worker.close()
 
 
-async def until(condition, timeout_s: float = 5.0) -> None:
+async def until(condition, timeout_s: float = PATIENCE_S) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - a table has no event to wait for
             await asyncio.sleep(0.001)
@@ -126,7 +127,7 @@ async def test_a_flood_lets_others_run(worker: Worker):
     for number in range(4 * MESSAGES_PER_TURN):
         worker.uplink.send(uplink.encode(uplink.Kind.DTLS, number, 1))
     at_most = heard = 0
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while heard < 4 * MESSAGES_PER_TURN:
             await asyncio.sleep(0)
             at_most = max(at_most, worker.heard.qsize() - heard)
@@ -269,7 +270,7 @@ class TestInherited:
         successor = WorkerLink(given, worker._on_message, told.put_nowait)
         assert successor.place(()).occupied[0] == {1}
         successor.start()
-        gone = await asyncio.wait_for(told.get(), 5)
+        gone = await asyncio.wait_for(told.get(), PATIENCE_S)
         assert gone.gone_transports == {1}
         assert successor.place(()).occupied[0] == set()
         successor.close()
