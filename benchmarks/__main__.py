@@ -38,9 +38,13 @@ QUICK = ("fanout", "rooms", "micro")
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    options = argparse.ArgumentParser(
+        prog=os.environ.get("SOTTO_CALLED_AS", "python -m benchmarks"), description=__doc__
+    )
     options.add_argument("--quick", action="store_true", help="the most telling figures, in under 90 s")
-    options.add_argument("--only", nargs="+", choices=SECTIONS, help="these parts")
+    options.add_argument(
+        "--only", nargs="+", choices=SECTIONS, metavar="PART", help=f"of {', '.join(SECTIONS)}"
+    )
     options.add_argument("--repeat", type=int, help="of what is compared; the median counts")
     options.add_argument("--results", action="store_true", help="keep the figures under benchmarks/results")
     given = options.parse_args()

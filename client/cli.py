@@ -84,7 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m client", description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    join = commands.add_parser("join", help="take part in a conference", epilog=__doc__.partition("\n")[2])
+    join = commands.add_parser(
+        "join",
+        prog=os.environ.get("SOTTO_CALLED_AS"),
+        help="take part in a conference",
+        epilog=__doc__.partition("\n")[2],
+    )
     add_arguments(join)
     return run(parser.parse_args(arguments))
 

@@ -8,7 +8,7 @@ import ipaddress
 import json
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from control.config import Config
 from control.handover import EXIT_HOPELESS, Handover
 from control.io.conferences import ConferenceRuntime
 from control.io.figures_page import Readers
+from control.io.gauges import conference_gauges, heartbeat_age, worker_gauges
 from control.io.http import HttpServer
 from control.io.matrix import BACKOFF_MAX_S, BACKOFF_MIN_S, MatrixBot
 from control.io.matrix_account import (
@@ -33,7 +34,7 @@ from control.io.matrix_account import (
 from control.io.matrix_signing import DeviceSigning
 from control.io.measures import Measures
 from control.io.operator import OperatorSocket
-from control.io.receivers import members_of, receiver_gauges
+from control.io.receivers import receiver_gauges
 from control.io.status_page import StatusPage
 from control.io.workers import WorkerLink
 from control.metrics import Counts, Gauge, SottoCollector, registry
@@ -259,45 +260,14 @@ class App:
             return "the homeserver does not answer"
         if (focus := self._focus) is not None and focus.short_of is not None:
             return focus.short_of
-        late = [str(link.index) for link in self._links if self._heartbeat_age(link) > HEARTBEAT_STALE_S]
+        late = [str(link.index) for link in self._links if heartbeat_age(link) > HEARTBEAT_STALE_S]
         return f"worker {', '.join(late)} does not run" if late else None
 
-    @staticmethod
-    def _heartbeat_age(link: WorkerLink) -> float:
-        return time.monotonic() - link.table.heartbeat_ns / 1e9
-
     def _gauges(self) -> Iterator[Gauge]:
-        focus = self._runtime.focus if self._runtime is not None else None
-        yield Gauge("conferences", "Conferences", len(focus.conferences) if focus else 0, {})
-        yield Gauge("members", "Members of all conferences", focus.members if focus else 0, {})
-        states = (
-            Counter(m.call.state.value for c in focus.conferences.values() for m in c.members.values())
-            if focus
-            else Counter()
-        )
-        for state in ("answered", "connected", "secured", "open"):
-            text = "Members by how far their connection is"
-            yield Gauge("members_in_state", text, states[state], {"state": state})
-        yield Gauge("ready", "1 when conferences can be joined", self._not_ready() is None, {})
-        if self._bot is not None and self._bot.last_sync is not None:
-            age = time.monotonic() - self._bot.last_sync
-            yield Gauge("matrix_sync_age_seconds", "Since the homeserver last answered a sync", age, {})
+        last_sync = self._bot.last_sync if self._bot is not None else None
+        yield from conference_gauges(self._focus, self._not_ready() is None, last_sync)
         yield from receiver_gauges(link.table for link in self._links)
-        for link in self._links:
-            worker = {"worker": str(link.index)}
-            yield Gauge(
-                "worker_heartbeat_age_seconds",
-                "Since the worker's last turn",
-                self._heartbeat_age(link),
-                worker,
-            )
-            yield Gauge("worker_starts", "Times the worker was started", link.table.workers_started, worker)
-            yield Gauge(
-                "worker_transports",
-                "Members the worker serves",
-                members_of(link.table),
-                worker,
-            )
+        yield from worker_gauges(self._links, self._measures.saturation if self._measures else {})
 
 
 def guest_list(config: Config) -> GuestList:

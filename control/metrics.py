@@ -5,7 +5,7 @@ Labels are of small fixed sets. No user, room, address or call ever becomes one.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
@@ -192,24 +192,78 @@ DELAYS: Mapping[str, str] = {
     "delay_more": "+Inf",
 }
 """Counters that are bands of one histogram, with their upper ends in seconds."""
-DELAY_SUM = "delay_sum_us"
 
 
-def _delays(workers: Iterable[Mapping[str, int]]) -> HistogramMetricFamily:
-    """From a packet's arrival at the kernel to the sending of what came of it, in each worker."""
-    family = HistogramMetricFamily(
-        "sotto_worker_forward_delay_seconds",
+@dataclass(frozen=True, slots=True)
+class WorkerHistogram:
+    """A histogram that the worker counts band by band."""
+
+    help: str
+    bands: Mapping[str, str]
+    """Counters, with their upper ends."""
+    total: str
+    """The counter of the sum."""
+    unit: float = 1.0
+    """So many of the sum's are one of the histogram's."""
+
+
+def _sizes(counter: str, *ends: int) -> dict[str, str]:
+    """The bands of a size that is at least 1."""
+    return {**{f"{counter}_{end}": str(end) for end in ends}, f"{counter}_more": "+Inf"}
+
+
+WORKER_HISTOGRAMS: Mapping[str, WorkerHistogram] = {
+    "forward_delay_seconds": WorkerHistogram(
         "From the arrival of a packet at the kernel to the sending of what came of it",
-        labels=["worker"],
-    )
-    for number, values in enumerate(workers):
-        below = 0
-        buckets: list[tuple[str, float]] = []
-        for name, end in DELAYS.items():
-            below += values.get(name, 0)
-            buckets.append((end, below))
-        family.add_metric([str(number)], buckets, values.get(DELAY_SUM, 0) / 1e6)
-    return family
+        DELAYS,
+        "delay_sum_us",
+        1e6,
+    ),
+    "batch_messages": WorkerHistogram(
+        "Messages taken from the kernel at once, each of one or more datagrams",
+        _sizes("batch", 1, 2, 4, 8, 16, 32),
+        "rx_messages",
+    ),
+    "run_datagrams": WorkerHistogram(
+        "Datagrams given to the kernel as one message", _sizes("run", 1, 2, 4, 8, 16), "tx_datagrams"
+    ),
+}
+_BANDS: Final = {"delay_sum_us", *(band for each in WORKER_HISTOGRAMS.values() for band in each.bands)}
+
+KINDS: Final = ("audio", "video")
+"""What a counter is split into where the worker has one more of each of these names after its own."""
+
+
+def _histograms(workers: Sequence[Mapping[str, int]]) -> Iterator[HistogramMetricFamily]:
+    for name, histogram in WORKER_HISTOGRAMS.items():
+        family = HistogramMetricFamily(f"sotto_worker_{name}", histogram.help, labels=["worker"])
+        for number, values in enumerate(workers):
+            counted = accumulate(values.get(band, 0) for band in histogram.bands)
+            buckets = list(zip(histogram.bands.values(), counted, strict=True))
+            family.add_metric([str(number)], buckets, values.get(histogram.total, 0) / histogram.unit)
+        yield family
+
+
+def _worker_counters(
+    helps: Mapping[str, str], workers: Sequence[Mapping[str, int]]
+) -> Iterator[CounterMetricFamily]:
+    split = {name for name in helps if all(f"{name}_{kind}" in helps for kind in KINDS)}
+    parts = {f"{name}_{kind}" for name in split for kind in KINDS}
+    for name, text in helps.items():
+        if name in _BANDS or name in parts:
+            continue
+        # Prometheus has seconds.
+        shown, unit = (name.removesuffix("us") + "seconds", 1e6) if name.endswith("_us") else (name, 1)
+        kinds = KINDS if name in split else ()
+        family = CounterMetricFamily(
+            f"sotto_worker_{shown}", text, labels=["worker", "kind"] if kinds else ["worker"]
+        )
+        for number, values in enumerate(workers):
+            for kind in kinds:
+                family.add_metric([str(number), kind], values[f"{name}_{kind}"])
+            if not kinds:
+                family.add_metric([str(number)], values[name] / unit)
+        yield family
 
 
 class SottoCollector(Collector):
@@ -229,16 +283,8 @@ class SottoCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         workers = list(self._worker_values())
-        yield _delays(workers)
-        for name, text in self._worker_help.items():
-            if name in DELAYS or name == DELAY_SUM:
-                continue
-            # Prometheus has seconds.
-            shown, unit = (name.removesuffix("us") + "seconds", 1e6) if name.endswith("_us") else (name, 1)
-            family = CounterMetricFamily(f"sotto_worker_{shown}", text, labels=["worker"])
-            for number, values in enumerate(workers):
-                family.add_metric([str(number)], values[name] / unit)
-            yield family
+        yield from _histograms(workers)
+        yield from _worker_counters(self._worker_help, workers)
         yield from self._counts.collect()
         families: dict[str, GaugeMetricFamily] = {}
         for gauge in self._gauges():

@@ -105,7 +105,29 @@
     X(delay_50ms, "Packets sent after 10 to 50 ms")                                               \
     X(delay_more, "Packets sent after more than 50 ms")                                           \
     X(delay_sum_us, "Microseconds between arrival and sending, summed over packets")              \
-    X(sealed_malformed_dropped, "Sealed packets too short for their tag, or with a spoilt OHB")
+    X(sealed_malformed_dropped, "Sealed packets too short for their tag, or with a spoilt OHB")   \
+    X(rtp_received_audio, "Packets of rtp_received that are audio")                               \
+    X(rtp_received_video, "Packets of rtp_received that are video")                               \
+    X(rtp_received_bytes_audio, "Bytes of rtp_received that are audio")                           \
+    X(rtp_received_bytes_video, "Bytes of rtp_received that are video")                           \
+    X(rtp_forwarded_audio, "Packets of rtp_forwarded that are audio")                             \
+    X(rtp_forwarded_video, "Packets of rtp_forwarded that are video")                             \
+    X(rtp_forwarded_bytes_audio, "Bytes of rtp_forwarded that are audio")                         \
+    X(rtp_forwarded_bytes_video, "Bytes of rtp_forwarded that are video")                         \
+    X(rx_messages, "Messages taken from the kernel, each of one or more datagrams")               \
+    X(batch_1, "Batches of one message from the kernel")                                          \
+    X(batch_2, "Batches of two")                                                                  \
+    X(batch_4, "Batches of 3 or 4")                                                               \
+    X(batch_8, "Batches of 5 to 8")                                                               \
+    X(batch_16, "Batches of 9 to 16")                                                             \
+    X(batch_32, "Batches of 17 to 32")                                                            \
+    X(batch_more, "Batches of more")                                                              \
+    X(run_1, "Messages to the kernel of one datagram")                                            \
+    X(run_2, "Messages of a run of two")                                                          \
+    X(run_4, "Messages of a run of 3 or 4")                                                       \
+    X(run_8, "Messages of a run of 5 to 8")                                                       \
+    X(run_16, "Messages of a run of 9 to 16")                                                     \
+    X(run_more, "Messages of a run of more")
 
 enum counter {
 #define X(name, help) COUNTER_##name,

@@ -260,8 +260,7 @@ void receive_rtp_untrusted(struct worker *worker, uint32_t transport, uint8_t *b
     uint64_t index;
     const size_t whole = length;
     if (!unprotect(worker, transport, bytes, &length, &header, &index)) return;
-    worker_count(worker, COUNTER_rtp_received, 1);
-    worker_count(worker, COUNTER_rtp_received_bytes, length);
+    worker_count_received(worker, worker->sources[binding.source].audio, length);
     state->rx_packets++;
     state->rx_bytes += length;
     if (!known) transport_bind(worker, transport, header.ssrc, binding);

@@ -340,8 +340,8 @@ static void count_relayed(struct worker *worker, const struct relayed *packet, u
     if (!packet->arrival.payload_length) return;
     if (tally->packets || tally->waited || tally->awaited)
         recovery_viewed(worker, &packet->arrival.input, now_ns);
-    worker_count(worker, COUNTER_rtp_forwarded, tally->packets);
-    worker_count(worker, COUNTER_rtp_forwarded_bytes, tally->bytes);
+    worker_count_forwarded(worker, worker->sources[packet->arrival.input.source].audio,
+                           tally->packets, tally->bytes);
     if (!tally->packets && !tally->waited && !worker->sources[packet->arrival.input.source].exports)
         worker_count(worker, COUNTER_rtp_unsubscribed, 1);
     if (tally->late) worker_count(worker, COUNTER_rtp_late_dropped, tally->late);

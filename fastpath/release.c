@@ -172,8 +172,7 @@ static int send_media(struct worker *worker, uint32_t transport, const struct wa
     outgoing_sent(worker, transport, (size_t)length, now_ns);
     worker->state.sinks[waiting->sink].packets++;
     worker->state.sinks[waiting->sink].octets += packet->length;
-    worker_count(worker, COUNTER_rtp_forwarded, 1);
-    worker_count(worker, COUNTER_rtp_forwarded_bytes, (uint64_t)length);
+    worker_count_forwarded(worker, source->audio, 1, (uint64_t)length);
     return length;
 }
 

@@ -110,4 +110,29 @@ uint64_t worker_random(struct worker *worker);
 static inline void worker_count(struct worker *worker, enum counter which, uint64_t amount)
 { counter_add(&worker->state, which, amount); }
 
+/* The same of a packet or several, in all and by kind. */
+static inline void worker_count_received(struct worker *worker, bool audio, uint64_t bytes)
+{
+    worker_count(worker, COUNTER_rtp_received, 1);
+    worker_count(worker, COUNTER_rtp_received_bytes, bytes);
+    worker_count(worker, audio ? COUNTER_rtp_received_audio : COUNTER_rtp_received_video, 1);
+    worker_count(worker, audio ? COUNTER_rtp_received_bytes_audio : COUNTER_rtp_received_bytes_video, bytes);
+}
+
+static inline void worker_count_forwarded(struct worker *worker, bool audio, uint64_t packets, uint64_t bytes)
+{
+    worker_count(worker, COUNTER_rtp_forwarded, packets);
+    worker_count(worker, COUNTER_rtp_forwarded_bytes, bytes);
+    worker_count(worker, audio ? COUNTER_rtp_forwarded_audio : COUNTER_rtp_forwarded_video, packets);
+    worker_count(worker, audio ? COUNTER_rtp_forwarded_bytes_audio : COUNTER_rtp_forwarded_bytes_video, bytes);
+}
+
+/* One thing of `size`, at least 1, in the bands from `first` (1, then up to 2, 4, 8 and so on) to `more`. */
+static inline void worker_count_size(struct worker *worker, enum counter first, enum counter more, uint32_t size)
+{
+    uint32_t band = size <= 1 ? 0 : 32u - (uint32_t)__builtin_clz(size - 1);
+    uint32_t last = (uint32_t)more - (uint32_t)first;
+    worker_count(worker, (enum counter)((uint32_t)first + (band < last ? band : last)), 1);
+}
+
 #endif

@@ -30,6 +30,11 @@ cdef extern from "fastpath/counters.h" nogil:
         COUNTER_delay_50ms
         COUNTER_delay_more
         COUNTER_delay_sum_us
+        COUNTER_rx_messages
+        COUNTER_batch_1
+        COUNTER_batch_more
+        COUNTER_run_1
+        COUNTER_run_more
 
 cdef extern from "fastpath/holding.h" nogil:
     enum:
@@ -128,6 +133,7 @@ cdef extern from "fastpath/worker.h" nogil:
     bint worker_must_flush(const worker_t *worker)
     int worker_downlink_untrusted(worker_t *worker, const void *message, size_t length, uint64_t now_ns)
     void worker_count(worker_t *worker, int which, uint64_t amount)
+    void worker_count_size(worker_t *worker, int first, int more, uint32_t size)
 
 cdef extern from "fastpath/handover.h" nogil:
     enum:

@@ -232,6 +232,9 @@ cdef void release(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nogil:
 cdef int receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t now_ns) noexcept nogil:
     cdef int i
     cdef int count = p.recvmmsg(io.sockets[number].fd, io.in_messages, c.LIMIT_RX_BATCH, p.MSG_DONTWAIT, NULL)
+    if count > 0:
+        f.worker_count(core, f.COUNTER_rx_messages, <uint64_t>count)
+        f.worker_count_size(core, f.COUNTER_batch_1, f.COUNTER_batch_more, <uint32_t>count)
     for i in range(count):
         take_message(io, core, number, i, now_ns)
         arm(&io.in_messages[i].msg_hdr)

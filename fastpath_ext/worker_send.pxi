@@ -48,6 +48,7 @@ cdef void address_message(
 
 cdef void count_sent(f.worker_t *core, const f.egress_run *run, size_t bytes) noexcept nogil:
     f.worker_count(core, f.COUNTER_tx_messages, 1)
+    f.worker_count_size(core, f.COUNTER_run_1, f.COUNTER_run_more, run.count)
     f.worker_count(core, f.COUNTER_tx_datagrams, run.count)
     f.worker_count(core, f.COUNTER_tx_bytes, bytes)
 
@@ -76,6 +77,7 @@ cdef void send_singly(shell *io, f.worker_t *core, int fd, uint32_t index) noexc
             f.worker_count(core, f.COUNTER_tx_kernel_refused_dropped, 1)
         else:
             f.worker_count(core, f.COUNTER_tx_messages, 1)
+            f.worker_count(core, f.COUNTER_run_1, 1)
             f.worker_count(core, f.COUNTER_tx_datagrams, 1)
             f.worker_count(core, f.COUNTER_tx_bytes, <uint64_t>sent)
 

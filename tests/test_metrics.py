@@ -50,6 +50,22 @@ def test_a_scrape_has_every_figure() -> None:
     assert figures["process_resident_memory_bytes"][()] > 0
 
 
+def test_media_are_told_by_kind_and_sizes_are_histograms() -> None:
+    names = ("rtp_received", "rtp_received_audio", "rtp_received_video", "run_1", "run_4", "tx_datagrams")
+    values = {"rtp_received": 5, "rtp_received_audio": 2, "rtp_received_video": 3, "run_1": 4, "run_4": 1}
+    collector = SottoCollector(
+        Counts(), dict.fromkeys(names, "Help"), lambda: [{**values, "tx_datagrams": 7}], list
+    )
+    text = generate_latest(registry(collector)).decode()
+    assert 'sotto_worker_rtp_received_total{kind="audio",worker="0"} 2.0' in text
+    assert 'sotto_worker_rtp_received_total{kind="video",worker="0"} 3.0' in text
+    assert 'sotto_worker_run_datagrams_bucket{le="1",worker="0"} 4.0' in text
+    assert 'sotto_worker_run_datagrams_bucket{le="+Inf",worker="0"} 5.0' in text
+    assert 'sotto_worker_run_datagrams_sum{worker="0"} 7.0' in text
+    assert "run_1_total" not in text
+    assert "received_audio" not in text
+
+
 @dataclass
 class Rows:
     """Tables of a worker, in memory."""

@@ -3,6 +3,8 @@
 import sys
 import urllib.request
 
+from control.metrics import CONTROL_COUNTERS
+
 HEAD = """# Metrics
 
 What `/metrics` says, for Prometheus. Made from a running server (`tools/metrics_page.py`), checked by a test.
@@ -47,8 +49,11 @@ def page(exposition: str) -> str:
         names = sorted(name for name in found if name.startswith(prefix))
         lines += [f"## {title}", "", "| Name | Kind | Labels | Meaning |", "|---|---|---|---|"]
         for name in names:
-            kind, text, _labels = found.pop(name)
-            lines.append(f"| `{name}` | {kind} | {' '.join(sorted(_labels)) or '-'} | {text} |")
+            kind, text, labels = found.pop(name)
+            # A counter that has counted nothing yet shows no labels.
+            known = CONTROL_COUNTERS.get(name.removeprefix("sotto_").removesuffix("_total"))
+            labels |= {known.label} - {""} if known is not None else set()
+            lines.append(f"| `{name}` | {kind} | {' '.join(sorted(labels)) or '-'} | {text} |")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

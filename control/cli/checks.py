@@ -111,7 +111,8 @@ def _bot(case: Case) -> Iterator[Result]:
             yield Result(
                 "error",
                 f"the bot's access token has expired or was withdrawn ({error.code})",
-                "Make a new one.",
+                f"Log the bot in again and write the new token into {given.access_token_file}; a password"
+                " (password_file instead) does not expire.",
             )
         elif error.code == "M_FORBIDDEN":
             yield Result(
@@ -120,9 +121,11 @@ def _bot(case: Case) -> Iterator[Result]:
                 "Set it anew, or correct the file that [homeserver].password_file names.",
             )
         elif error.code == "M_LIMIT_EXCEEDED":
-            yield Result("warning", "the homeserver limits log-ins: try again in a minute")
+            yield Result("warning", "the homeserver limits log-ins for now", "Try again in a minute.")
         else:
-            yield Result("error", f"the bot cannot log in: {error}")
+            yield Result(
+                "error", f"the bot cannot log in: {error}", "Does the homeserver's log say why? Is it well?"
+            )
 
 
 def _sync(case: Case) -> Iterator[Result]:
@@ -136,7 +139,13 @@ def _sync(case: Case) -> Iterator[Result]:
     if told["ready"]:
         yield Result("ok", "the running server follows the homeserver")
     else:
-        yield Result("error", f"the running server is not ready: {told['not_ready']}", "Its log says more.")
+        yield Result(
+            "error",
+            f"the running server is not ready: {told['not_ready']}",
+            "Calls in progress go on, nobody can join. Does this answer?\n"
+            f"curl {case.base}/_matrix/client/versions\n"
+            "The server's log says more: journalctl -u sotto -n 50",
+        )
     waits = sum(told["counts"].get("matrix_rate_limited", {}).values())
     sent = sum(told["counts"].get("matrix_sent", {}).values())
     if waits:

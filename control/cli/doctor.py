@@ -13,7 +13,7 @@ from control.cli.marks import mark
 @click.command()
 @CONFIG
 @AS_JSON
-@click.option("--only", multiple=True, help="Names of checks, as --json prints them.")
+@click.option("--only", multiple=True, type=click.Choice(list(CHECKS)), help="This check; may be repeated.")
 def doctor(path: Path, as_json: bool, only: tuple[str, ...]) -> None:
     """Check everything a conference needs; can be run while the server runs.
 

@@ -15,7 +15,13 @@ from control.cli.marks import mark
 
 @click.command()
 @click.option(
-    "--config", "path", type=click.Path(path_type=Path), default=Path("sotto.toml"), show_default=True
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("sotto.toml"),
+    envvar="SOTTO_CONFIG",
+    show_default=True,
+    help="The file to write; one that is there is left alone.",
 )
 @click.option("--homeserver", help="Base URL of the homeserver as this machine reaches it.")
 @click.option("--user", help="The bot's name (sotto) or whole Matrix id.")
@@ -33,7 +39,13 @@ from control.cli.marks import mark
 @click.option(
     "--advertise", multiple=True, help="Public address of this machine, where a NAT stands before it."
 )
-@click.option("--http", "http_address", default="127.0.0.1:8448", show_default=True)
+@click.option(
+    "--http",
+    "http_address",
+    default="127.0.0.1:8448",
+    show_default=True,
+    help="Where the page and the figures are served, for a TLS proxy on this machine.",
+)
 @click.option(
     "--data-dir",
     default="data",
@@ -61,6 +73,10 @@ def init(
     """Write a configuration: asks what it needs, or takes flags.
 
     Makes the bot's account where it may, logs in once to see that it works, and says what is left to do.
+    When it first runs, the server signs the bot's device with cross-signing keys of the bot's own.
+
+    Exit status: 0 written, 1 the account cannot be made or used, or the file is there, 69 the homeserver does
+    not answer.
     """
     if path.exists():
         raise Failure(f"{path} is there already: change it by hand, or give another --config")

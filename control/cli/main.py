@@ -56,6 +56,7 @@ def nearest(name: str) -> str:
 
 
 @click.group(cls=Commands, help=texts.SOTTO, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(None, "--version", package_name="sotto", message="%(version)s")
 def sotto() -> None:
     pass
 

@@ -1,6 +1,8 @@
 """Do datagrams to the advertised addresses come to the media ports? Tried with some of our own."""
 
 import ipaddress
+import itertools
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -19,8 +21,16 @@ WAIT_S = 1.0
 def reach(config: Config, server: Server) -> Iterator[tuple[str, str, str]]:
     """(level, text, fix) for each thing looked at."""
     media = config.media
+    count = config.server.workers or len(os.sched_getaffinity(0))
+    bound: list[list[socket.socket]] = []
     try:
-        bound = bind_media(media.listen, media.port)
+        for index in range(count):
+            bound.append(bind_media(media.listen, media.port and media.port + index))
+        ports = [each[0].getsockname()[1] for each in bound]
+        yield "ok", f"{_named(ports)} can be opened", ""
+        for address in _targets(media):
+            pairs = zip(ports, bound, strict=True)
+            yield _judged(address, ports, [port for port, at in pairs if not _arrives(address, port, at)])
     except BindError as error:
         try:
             server.get("/status")
@@ -33,15 +43,8 @@ def reach(config: Config, server: Server) -> Iterator[tuple[str, str, str]]:
             )
             return
         yield from _through_server(config, server)
-        return
-    try:
-        port = bound[0].getsockname()[1]
-        yield "ok", f"UDP port {port} can be opened", ""
-        for address in _targets(media):
-            arrived = _arrives(address, port, bound)
-            yield _judged(address, port, arrived)
     finally:
-        for one in bound:
+        for one in itertools.chain.from_iterable(bound):
             one.close()
 
 
@@ -49,14 +52,22 @@ def _through_server(config: Config, server: Server) -> Iterator[tuple[str, str, 
     """It runs and has the ports: it counts what comes."""
     for address in _targets(config.media):
         before = _counted(server)
-        _send(address, config.media.port)
-        time.sleep(0.3)
-        yield _judged(address, config.media.port, _counted(server) >= before + PROBES)
+        ports = [config.media.port + index for index in range(len(before))]
+        for port in ports:
+            _send(address, port)
+        deadline = time.monotonic() + WAIT_S
+        closed = ports
+        while closed and time.monotonic() < deadline:
+            now = zip(ports, before, _counted(server), strict=True)
+            closed = [port for port, was, is_now in now if is_now < was + PROBES]
+            time.sleep(0.05)
+        yield _judged(address, ports, closed)
 
 
-def _counted(server: Server) -> int:
+def _counted(server: Server) -> list[int]:
+    """Of each worker."""
     workers = server.get("/status")["workers"]
-    return sum(int(worker["counters"]["demux_unknown_dropped"]) for worker in workers)
+    return [int(worker["counters"]["demux_unknown_dropped"]) for worker in workers]
 
 
 def _targets(media: MediaConfig) -> Sequence[str]:
@@ -101,17 +112,26 @@ def _arrives(address: str, port: int, bound: Sequence[socket.socket]) -> bool:
     return False
 
 
-def _judged(address: str, port: int, arrived: bool) -> tuple[str, str, str]:
+def _named(ports: Sequence[int]) -> str:
+    """In one word each, or the whole row of them."""
+    if len(ports) > 2 and list(ports) == list(range(ports[0], ports[-1] + 1)):
+        return f"UDP ports {ports[0]} to {ports[-1]}"
+    return f"UDP port{'s' * (len(ports) > 1)} {', '.join(map(str, ports))}"
+
+
+def _judged(address: str, ports: Sequence[int], closed: Sequence[int]) -> tuple[str, str, str]:
     public = ipaddress.ip_address(address).is_global
-    if arrived:
+    if not closed:
         own = "" if public else " (an address of a private network: people elsewhere need [media].advertise)"
-        return "ok" if public else "warning", f"{address} port {port} reaches this machine{own}", ""
+        return "ok" if public else "warning", f"{address} {_named(ports)}: reached from this machine{own}", ""
+    opened = f"{closed[0]}:{closed[-1]}" if len(closed) > 1 else str(closed[0])
     return (
         "error",
-        f"what is sent to {address} UDP port {port} does not arrive here",
-        "Is it this machine's public address, or that of a NAT that forwards the port? Does a firewall"
-        " drop UDP?\n"
+        f"what is sent to {address} {_named(closed)} does not arrive here",
+        "Is it this machine's public address, or that of a NAT that forwards the ports? Does a firewall"
+        f" drop UDP?\nnft list ruleset (or iptables -L) shows its rules; ufw allow {opened}/udp, or a line"
+        f"\nlike iptables -I INPUT -p udp --dport {opened} -j ACCEPT, opens them.\n"
         "A NAT that does not send its own side's packets back makes this a false alarm: try from"
         " outside with\n"
-        f"nc -u {address} {port} and look at rx_datagrams in `sotto status --json`.",
+        f"nc -u {address} {closed[0]} and look at rx_datagrams in `sotto status --json`.",
     )

@@ -1,4 +1,4 @@
-"""Commands of a few lines: version, demo, join, bench."""
+"""Commands of a few lines: version, completion, demo, join, bench."""
 
 import json
 import os
@@ -37,6 +37,23 @@ def version(as_json: bool) -> None:
         click.echo(f"{name.replace('_', ' '):14}{value}")
 
 
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the shell's own lines that make the Tab key complete commands and options.
+
+    bash: eval "$(sotto completion bash)" in ~/.bashrc; zsh: the same with zsh in ~/.zshrc;
+    fish: sotto completion fish > ~/.config/fish/completions/sotto.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from control.cli.main import sotto
+
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(sotto, {}, "sotto", "_SOTTO_COMPLETE").source())
+
+
 def _run(module: str, arguments: tuple[str, ...], what: str) -> int:
     """Another program of ours, with its own options."""
     from importlib.util import find_spec
@@ -47,7 +64,8 @@ def _run(module: str, arguments: tuple[str, ...], what: str) -> int:
         found = False
     if not found:
         raise Failure(f"{what} is not installed here", os.EX_UNAVAILABLE)
-    return subprocess.call([sys.executable, "-m", module, *arguments])
+    called = {**os.environ, "SOTTO_CALLED_AS": f"sotto {click.get_current_context().info_name}"}
+    return subprocess.call([sys.executable, "-m", module, *arguments], env=called)
 
 
 _PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}

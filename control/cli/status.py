@@ -25,13 +25,16 @@ FAINT_AGE_S = 2.0
 @click.command()
 @CONFIG
 @AS_JSON
-@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Renew it every second until Ctrl-C.")
 @click.option("--page", is_flag=True, help="Print the address of the status page, with its token.")
 @click.option("--log-level", help="Set the log level of the running server, such as debug or nio=warning.")
 def status(path: Path, as_json: bool, watch: bool, page: bool, log_level: str | None) -> None:
     """What goes on now: conferences, people, rates, loss, layers, load, drops by reason.
 
-    People are numbers here; `sotto explain @name:server` is about one person.
+    People are numbers here; `sotto explain @name:server` is about one person. With --json: totals since the
+    start, with --watch one object a second.
+
+    Exit status: 0 a server runs and has answered, 69 none runs here, 78 the configuration cannot be used.
     """
     config = load_or_exit(path)
     server = Server(config)
@@ -100,7 +103,10 @@ def _workers(before: Overview, now: Overview, seconds: float) -> Table:
     for name in ("worker", "in", "out", "packets in/s", "out/s", "per message", "load", "members", "starts"):
         table.add_column(name, justify="right")
     for early, late in zip(before["workers"], now["workers"], strict=False):
-        change = {name: late["counters"][name] - early["counters"][name] for name in late["counters"]}
+        # An upgrade in between may have brought counters.
+        change = {
+            name: count - early["counters"].get(name, count) for name, count in late["counters"].items()
+        }
         run = change["tx_datagrams"] / change["tx_messages"] if change["tx_messages"] else 0.0
         load = change.get("loop_busy_us", 0) / (seconds * 1e6)
         table.add_row(
@@ -152,7 +158,7 @@ def _drops(before: Overview, now: Overview) -> Text | None:
     found: dict[str, int] = {}
     for early, late in zip(before["workers"], now["workers"], strict=False):
         for name, value in late["counters"].items():
-            more = value - early["counters"][name]
+            more = value - early["counters"].get(name, value)
             if more and (name.endswith("_dropped") or name == "internal_errors"):
                 found[name] = found.get(name, 0) + more
     if not found:

@@ -6,6 +6,10 @@ SOTTO: Final = """A conference server for Matrix that forwards media it cannot d
 
 First time: `sotto init` asks what it needs and writes sotto.toml, `sotto doctor` says what is still in the
 way, `sotto serve` runs.
+
+The configuration is sotto.toml in the folder where a command is called, or what --config or the variable
+SOTTO_CONFIG names. Commands that speak to a running server run as its user, or as root.
+`sotto COMMAND --help` says more of each, exit statuses too.
 """
 COMMANDS: Final = {
     "init": "Write a configuration: asks, or takes flags; can make the bot's account.",
@@ -20,9 +24,11 @@ COMMANDS: Final = {
     "demo": "A conference on this machine, with a homeserver of its own.",
     "bench": "Measure what this machine can carry.",
     "version": "Which build this is.",
+    "completion": "What makes the Tab key complete commands and options in your shell.",
 }
 MODULES: Final = {
     "version": "small",
+    "completion": "small",
     "config": "settings",
     "demo": "small",
     "join": "small",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -51,7 +52,9 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m control.demo", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=os.environ.get("SOTTO_CALLED_AS", "python -m control.demo"), description=__doc__
+    )
     parser.add_argument("--check", action="store_true", help="let headless browsers hold the conference")
     parser.add_argument("--folder", type=Path, help="accounts, rooms and logs; default build/demo[-check]")
     parser.add_argument("--address", default="127.0.0.1", help="of the homeserver and the web page")

@@ -43,6 +43,8 @@ class Measures:
         self._data_dir = data_dir
         self._handle = handle
         self._before: dict[int, tuple[float, int, int, int]] = {}
+        self.saturation: dict[int, float] = {}
+        """By worker: its part of the last second at work, 0 to 1."""
         self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
     def close(self) -> None:
@@ -56,9 +58,10 @@ class Measures:
             before = self._before.get(worker.index)
             self._before[worker.index] = now, busy_us, late, sent
             if before is not None and now > before[0]:
-                busy = (busy_us - before[1]) / 1e6 / (now - before[0])
+                busy = min(max((busy_us - before[1]) / 1e6 / (now - before[0]), 0.0), 1.0)
+                self.saturation[worker.index] = busy
                 part = late_part(late - before[2], sent - before[3])
-                self._handle(WorkerBusy(worker.index, min(max(busy, 0.0), 1.0), min(max(part, 0.0), 1.0)))
+                self._handle(WorkerBusy(worker.index, busy, min(max(part, 0.0), 1.0)))
         self._handle(supplies(self._data_dir))
 
 

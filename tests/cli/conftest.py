@@ -1,13 +1,14 @@
 """A server that `sotto init` configured and `sotto serve` runs, beside the real homeserver."""
 
-import json
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from control.config import load
 from control.demo.process import free_port
 from tests.cli.operator import SOTTO, sotto, until
 from tests.conftest import Synapse
@@ -29,18 +30,23 @@ def settled(synapse: Synapse, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 @pytest.fixture(scope="package")
 def running(settled: Path) -> Iterator[Path]:
     """The server, started and ready."""
     with (settled.parent / "log").open("w") as log:
         server = subprocess.Popen([*SOTTO, "serve", "--config", settled, "--log-format", "json"], stderr=log)
     try:
-        until(
-            lambda: json.loads(
-                sotto("status", "--json", "--config", settled, status=None).stdout or "{}"
-            ).get("ready")
-        )
+        host, port = load(settled, {}).http_address
+        until(lambda: answers(f"http://{host}:{port}/readyz"))
         yield settled
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0

@@ -20,7 +20,8 @@ def sotto(
     return done
 
 
-def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+def until(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
+    """Waits; so long only where it will not come true, or the machine has much else to do."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < timeout_s

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,6 +42,7 @@ def found(name: str, config: Config, level: str) -> Result:
 
 def only(results: list[Result], level: str) -> Result:
     (result,) = [each for each in results if each.level == level]
+    assert result.fix
     return result
 
 
@@ -69,6 +71,7 @@ async def test_expired_token(config: Config, synapse: Synapse, tmp_path: Path):
     await synapse.client.request("POST", "/_matrix/client/v3/logout", account, {})
     result = found("bot", named, "error")
     assert "has expired or was withdrawn" in result.text
+    assert str(token) in result.fix
 
 
 async def test_a_token_of_somebody_else(config: Config, synapse: Synapse, tmp_path: Path):
@@ -112,6 +115,40 @@ def test_port_taken(config: Config):
         result = found("ports", replace(config, media=replace(config.media, port=port)), "error")
     assert f"127.0.0.1 port {port}: Address already in use" in result.text
     assert "ss -ulpn" in result.fix
+
+
+CLOSED = """
+import json, sys
+from pathlib import Path
+from control.cli.checks import CHECKS, Case
+from control.config import Config, HomeserverConfig, MediaConfig, ServerConfig
+folder = Path(sys.argv[1])
+config = Config(
+    homeserver=HomeserverConfig("http://127.0.0.1:1", "@sotto:localhost", folder / "password"),
+    server=ServerConfig(data_dir=folder / "data", workers=4),
+    media=MediaConfig(listen=("0.0.0.0",), port=40000, advertise=("192.0.2.7",)),
+)
+print(json.dumps([(each.level, each.text, each.fix) for each in CHECKS["ports"](Case(config))]))
+"""
+
+
+@pytest.mark.netns
+def test_port_closed_by_a_firewall(namespace: str, tmp_path: Path, root: Path):
+    """A rule of the kernel's own packet filter, in a network of the test's own."""
+    inside = ["ip", "netns", "exec", namespace]
+
+    def looked_at() -> list[tuple[str, str, str]]:
+        command = [*inside, sys.executable, "-c", CLOSED, tmp_path]
+        return [tuple(each) for each in json.loads(subprocess.check_output(command, cwd=root))]
+
+    assert [level for level, _text, _fix in looked_at()] == ["ok", "warning"], "192.0.2.0/24 is not public"
+    rule = ["INPUT", "-p", "udp", "--dport", "40001:40065", "-j", "DROP"]
+    subprocess.run([*inside, "iptables", "-w", "-I", *rule], check=True)
+    (_ok, (level, text, fix)) = looked_at()
+    assert level == "error"
+    assert text == "what is sent to 192.0.2.7 UDP ports 40001 to 40003 does not arrive here"
+    assert "ufw allow 40001:40003/udp" in fix
+    assert "nc -u 192.0.2.7 40001" in fix
 
 
 def test_wrong_advertised_address(config: Config):
@@ -178,7 +215,9 @@ class TestOfARunningServer:
 
     async def test_no_sync(self, config: Config, told: dict[str, Any]):
         told |= {"ready": False, "not_ready": "the homeserver does not answer"}
-        assert "the homeserver does not answer" in (await self._found("sync", config, "error")).text
+        result = await self._found("sync", config, "error")
+        assert "the homeserver does not answer" in result.text
+        assert "curl http://127.0.0.1:1/_matrix/client/versions" in result.fix
 
     async def test_rate_limited(self, config: Config, told: dict[str, Any]):
         told["counts"] = {"matrix_rate_limited": {"": 7}, "matrix_sent": {"": 20}}

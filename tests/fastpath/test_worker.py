@@ -292,6 +292,21 @@ def test_joined_datagrams_are_taken_apart(rig: Rig) -> None:
     )
     assert rig.pump(lambda: len(rig.got(1, 0, True)) == 20)
     assert rig.counters["rx_datagrams"] - before == 20
+    assert rig.pump(lambda: sizes_and_kinds_add_up(rig.counters)), rig.counters
+
+
+def sizes_and_kinds_add_up(counters: dict[str, int]) -> bool:
+    """Of a call that had pictures only. Read while the worker counts: true at once, or a moment later."""
+    runs = [number for name, number in counters.items() if name.startswith("run_")]
+    batches = [number for name, number in counters.items() if name.startswith("batch_")]
+    return (
+        (len(runs), sum(runs)) == (6, counters["tx_messages"])
+        and len(batches) == 7
+        and 0 < sum(batches) <= counters["rx_messages"] < counters["rx_datagrams"]
+        and counters["rtp_received_video"] == counters["rtp_received"]
+        and counters["rtp_forwarded_bytes_video"] == counters["rtp_forwarded_bytes"] > 20 * 900
+        and counters["rtp_received_audio"] == counters["rtp_forwarded_audio"] == 0
+    )
 
 
 SMALL_MTU = """

@@ -104,6 +104,11 @@ static void test_audio_and_video_reach_the_others(enum srtp_profile profile)
     CHECK_EQUAL(scene_told(scene, UPLINK_SOURCE_LIVE, 0), 2);
     CHECK_EQUAL(scene_told(scene, UPLINK_SINK_SWITCHED, 1), 2);
     CHECK_EQUAL(scene_counter(scene, COUNTER_rtp_forwarded), 200);
+    CHECK_EQUAL(scene_counter(scene, COUNTER_rtp_forwarded_audio), 100);
+    CHECK_EQUAL(scene_counter(scene, COUNTER_rtp_forwarded_video), 100);
+    CHECK_EQUAL(scene_counter(scene, COUNTER_rtp_received_bytes_audio) +
+                    scene_counter(scene, COUNTER_rtp_received_bytes_video),
+                scene_counter(scene, COUNTER_rtp_received_bytes));
     scene_close(scene);
 }
 
