@@ -3,6 +3,7 @@
 import { array, object, own, text } from "./protocol/check.ts";
 import { Trouble } from "./protocol/errors.ts";
 import { MAX_SLOT_PAIRS } from "./protocol/limits.ts";
+import { readSurroundings, type Surroundings } from "./widget/api.ts";
 
 export type KeyTransportKind = "timeline" | "to-device";
 
@@ -70,6 +71,8 @@ export interface Flags {
     room: string | null;
     /** Whose name and homeserver a widget's address brings along. */
     user: string;
+    /** The client whose widget this page is. */
+    widget: Surroundings | null;
 }
 
 export function readFlags(search: string): Flags {
@@ -83,5 +86,6 @@ export function readFlags(search: string): Flags {
         maxPairs: demo !== null && Number.isInteger(pairs) && pairs >= 1 ? pairs : MAX_SLOT_PAIRS,
         room: parameters.get("room"),
         user: parameters.get("user")?.slice(0, 255) ?? "",
+        widget: readSurroundings(parameters),
     };
 }

@@ -4,6 +4,7 @@ import { render } from "preact";
 import { App } from "./app.ts";
 import { exposeForTests } from "./testing.ts";
 import { Root } from "./ui/root.tsx";
+import { embed } from "./widget/embedding.ts";
 import "./ui/style/base.css";
 import "./ui/style/pages.css";
 import "./ui/style/controls.css";
@@ -13,5 +14,6 @@ import "./ui/style/adapt.css";
 
 const app = new App();
 exposeForTests(app);
+embed(app);
 render(<Root app={app} />, document.getElementById("app")!);
 void app.start();

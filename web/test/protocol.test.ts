@@ -133,8 +133,8 @@ describe("settings", () => {
     });
 
     it("nokeys, join and pairs count only for demo people", () => {
-        assert.deepEqual(readFlags("?demo=alice&join&nokeys&pairs=2"), { demo: "alice", join: true, noKeys: true, maxPairs: 2, room: null, user: "" });
-        assert.deepEqual(readFlags("?join&nokeys&pairs=2&room=!r%3Ax"), { demo: null, join: false, noKeys: false, maxPairs: 16, room: "!r:x", user: "" });
+        assert.deepEqual(readFlags("?demo=alice&join&nokeys&pairs=2"), { demo: "alice", join: true, noKeys: true, maxPairs: 2, room: null, user: "", widget: null });
+        assert.deepEqual(readFlags("?join&nokeys&pairs=2&room=!r%3Ax"), { demo: null, join: false, noKeys: false, maxPairs: 16, room: "!r:x", user: "", widget: null });
         assert.equal(readFlags("?demo=alice&pairs=-1").maxPairs, 16);
     });
 
