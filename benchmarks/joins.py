@@ -84,7 +84,7 @@ def _serve(inside: Inside, pipe: Connection, profile: str) -> None:
 
     from benchmarks.quality.server import Server
 
-    seen = cProfile.Profile()
+    seen = cProfile.Profile(time.process_time)
 
     async def serve() -> None:
         server = Server(inside, (128, 512, 16384))  # type: ignore[arg-type]

@@ -69,6 +69,8 @@ class Conference:
         self.members: dict[int, Member] = {}
         self.speakers = Speakers()
         self.empty_since: float | None = now
+        self.arrivals = 0  # data channels that were opened
+        self.proved_for: tuple[int, int] | None = None  # what proving.settle looked at last
         self.proving = False  # is an epoch on its way, or has somebody to prove the current one yet?
         self.grace: dict[int, float] = {}  # until when members have to prove the current epoch
         self.settings = settings
@@ -210,6 +212,7 @@ class Conference:
         if not member.call.advance(Step.CHANNEL_OPENED, now):
             return [CountMetric("events_ignored", "channel")]
         member.present = True
+        self.arrivals += 1
         member.version += 1
         member.ping_at = now + limits.PING_INTERVAL
         member.told.reset()
@@ -271,6 +274,8 @@ class Conference:
     def next_timeout(self) -> float | None:
         """When handle_timeout wants to be called."""
         times = [self.empty_since + limits.CONFERENCE_LINGER] if self.empty_since is not None else []
+        if (due := self.staging.due) is not None:
+            times.append(due)
         times += self.grace.values()
         for member in self.members.values():
             if (deadline := member.call.deadline) is not None:
@@ -295,6 +300,8 @@ class Conference:
                 effects.append(SendChannel(member.transport.id, names.PING, {}))
             if (at := member.told.due) is not None and at <= now:
                 effects += self.staging.retell(member, now)
+        if (due := self.staging.due) is not None and due <= now:
+            effects += self.refresh(now)
         return effects
 
     def forgotten(self, now: float) -> bool:

@@ -28,7 +28,7 @@ class Deals:
 
     def __init__(self) -> None:
         self.due: float | None = None  # when something may be said that may not be now
-        self._version = 0
+        self.version = 0
         # What the last look was at: none of it changed, nothing is to be said. Most looks are of that kind.
         self._looked: tuple[Mapping[str, Shown], frozenset[Track], int] | None = None
         self._deals: dict[Row, tuple[int | None, int]] = {}  # by sink: encoding, temporal layer
@@ -37,7 +37,7 @@ class Deals:
 
     def deal(self, sink: Row, encoding: int | None, temporal: int) -> None:
         """The worker's; None = paused."""
-        self._version += 1
+        self.version += 1
         self._deals[sink] = encoding, temporal
         for mid, (shown, _) in self._fresh.items():
             if shown.sink == sink:
@@ -45,7 +45,7 @@ class Deals:
 
     def changes(self, shown: Mapping[str, Shown], muted: frozenset[Track], now: float) -> dict[str, Any]:
         """What P.layers would say now, by mid. Nobody waits for the picture of a muted source."""
-        look = shown, muted, self._version
+        look = shown, muted, self.version
         if self._looked is not None and self._looked[0] is shown and self._looked[1:] == look[1:]:
             return {}
         seen = {mid: slot for mid, slot in shown.items() if (slot.member, slot.source) not in muted}

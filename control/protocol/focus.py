@@ -107,8 +107,10 @@ class Focus:
         self.scarcity = scarcity
         self._by_transport: dict[TransportId, tuple[Conference, Member]] = {}
         self._by_call: dict[tuple[str, str, str], tuple[Conference, Member]] = {}  # room, user, call_id
+        self._by_answer: dict[tuple[str, str], tuple[Conference, Member]] = {}  # room, call_id
         # Asked of a conference only when something happened in it: there may be hundreds.
         self._due: dict[Conference, float | None] = {}
+        self._unasked: set[Conference] = set()  # those of whom it is not known what they would say now
         # What the next control process has to know: by worker, and which conferences something happened in.
         self._notes = [Notes() for _ in config.places]
         self._touched: dict[Conference, bool] = {}  # is it still there?
@@ -152,7 +154,7 @@ class Focus:
                 self._take_note(*found)
                 effects += proving.settle(found[0], now)
             if isinstance(event, MediaEvent) and not isinstance(event, Speaking | Dominant):
-                self._due[found[0]] = found[0].next_timeout()
+                self._unasked.add(found[0])
             else:
                 self._touch(found[0])
         else:
@@ -195,11 +197,15 @@ class Focus:
 
     def next_timeout(self) -> float | None:
         """When handle_timeout wants to be called; None when never."""
+        for conference in self._unasked:
+            self._due[conference] = conference.next_timeout()
+        self._unasked.clear()
         return min((time for time in self._due.values() if time is not None), default=None)
 
     def handle_timeout(self, now: float) -> list[Effect]:
         """What follows from the time; too early it does nothing."""
         effects: list[Effect] = []
+        self.next_timeout()
         for key, conference in list(self.conferences.items()):
             at = self._due[conference]
             if at is None or at > now:
@@ -212,6 +218,7 @@ class Focus:
             self._touch(conference)
             if conference.forgotten(now):
                 del self.conferences[key], self._due[conference]
+                self._unasked.discard(conference)
                 self._touched[conference] = False
         return self._forget_closed(effects, now)
 
@@ -252,6 +259,7 @@ class Focus:
             return self._refuse(event, error.code, error.message, label, now)
         self._by_transport[member.transport.id] = conference, member
         self._by_call[event.room_id, event.sender, invite.call_id] = conference, member
+        self._by_answer[event.room_id, invite.call_id] = conference, member
         where = f"conference {conference.number}, member {member.number}"
         self.book.answered(invite.call_id, event.sender, event.age_ms, where, now)
         effects += proving.settle(conference, now)
@@ -294,11 +302,10 @@ class Focus:
         return [CountMetric("scarcity", (self.scarcity.what or "over").replace(" ", "_"))]
 
     def _answer_delivered(self, event: AnswerDelivered) -> list[Effect]:
-        for (room_id, _, call_id), (conference, member) in self._by_call.items():
-            if (room_id, call_id) == (event.room_id, event.call_id):
-                member.call.delivered = True
-                self._touch(conference)
-                break
+        if (found := self._by_answer.pop((event.room_id, event.call_id), None)) is not None:
+            conference, member = found
+            member.call.delivered = True
+            self._touch(conference)
         return []
 
     def _worker_started(self, worker: int, now: float) -> list[Effect]:
@@ -362,7 +369,7 @@ class Focus:
             self.book.reached(member.call.call_id, phase, now)
 
     def _touch(self, conference: Conference) -> None:
-        self._due[conference] = conference.next_timeout()
+        self._unasked.add(conference)
         self._touched[conference] = True
 
     def _take_note(self, conference: Conference, member: Member) -> None:
@@ -381,6 +388,8 @@ class Focus:
                 if member.number not in conference.members:
                     self.book.ended(effects, effect, call.call_id, now)
                     self._by_call.pop((call.room_id, call.user_id, call.call_id), None)
+                    if self._by_answer.get((call.room_id, call.call_id)) == found:
+                        del self._by_answer[call.room_id, call.call_id]
         return list(effects)
 
 

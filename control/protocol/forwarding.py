@@ -53,20 +53,40 @@ def compile_routes(
     the members of another.
     """
     made: dict[int, _Compiling] = {}
+    parts = [compile_strangers(strangers or {}, conference)]
     for number, member in members.items():
-        for transport in member.connections:
-            compiled = _compile_transport(member, transport, conference, rates)
-            here = made.setdefault(transport.id.worker, _Compiling())
-            here.transports[transport.row.handle] = compiled.transport
-            here.sources.update(compiled.sources)
-            for worker, rows in compiled.foreign.items():
-                made.setdefault(worker, _Compiling()).sources.update(rows)
         view = see(member, members) if views is None else views[number]
-        made[member.transport.id.worker].sinks.update(view.sinks)
-    for (on, whose), row in (strangers or {}).items():
+        parts.append(compile_member(member, conference, rates, view))
+    for part in parts:
+        for worker, routes in part.items():
+            here = made.setdefault(worker, _Compiling())
+            here.transports.update(routes.transports)
+            here.sources.update(routes.sources)
+            here.sinks.update(routes.sinks)
+    return _routes(made)
+
+
+def compile_member(member: Member, conference: int, rates: Rates, view: View) -> dict[int, Routes]:
+    """The rows of one member by worker, the very same as before where nothing changed."""
+    made: dict[int, _Compiling] = {}
+    for transport in member.connections:
+        compiled = _compile_transport(member, transport, conference, rates)
+        here = made.setdefault(transport.id.worker, _Compiling())
+        here.transports[transport.row.handle] = compiled.transport
+        here.sources.update(compiled.sources)
+        for worker, rows in compiled.foreign.items():
+            made.setdefault(worker, _Compiling()).sources.update(rows)
+    made[member.transport.id.worker].sinks.update(view.sinks)
+    return _routes(made)
+
+
+def compile_strangers(strangers: Mapping[tuple[int, int], Row], conference: int) -> dict[int, Routes]:
+    """The rows that stand on one worker (first) for the members of another (second), by worker."""
+    made: dict[int, _Compiling] = {}
+    for (on, whose), row in strangers.items():
         there = made.setdefault(on, _Compiling())
         there.transports[row.handle] = _strangers_row(row, whose, conference)
-    return {worker: Routes(each.transports, each.sources, each.sinks) for worker, each in made.items()}
+    return _routes(made)
 
 
 def diff(worker: int, old: Routes, new: Routes) -> PublishRoutes | None:
@@ -84,6 +104,10 @@ def diff(worker: int, old: Routes, new: Routes) -> PublishRoutes | None:
     return None if change == nothing else change
 
 
+def _routes(made: Mapping[int, _Compiling]) -> dict[int, Routes]:
+    return {worker: Routes(each.transports, each.sources, each.sinks) for worker, each in made.items()}
+
+
 def _changed(old: Mapping[int, _Row], new: Mapping[int, _Row]) -> dict[int, _Row]:
     # Most rows are the very same value: comparing identities first makes this ten times faster.
     return {
@@ -96,7 +120,7 @@ def _compile_transport(
 ) -> CompiledTransport:
     """Its rows, the very same as before unless something changed that they depend on."""
     elsewhere = tuple(transport.elsewhere.items())
-    made_of = transport.agreement, transport.keys, transport.ice, frozenset(member.muted), rates, elsewhere
+    made_of = transport.agreement, transport.keys, transport.ice, member.muted, rates, elsewhere
     known = transport.compiled
     if known is not None and known.made_of == made_of:
         return known

@@ -29,6 +29,8 @@ class Told:
     """What was last said over the data channel, so that only changes are said, and some not too often."""
 
     welcome: bool = False
+    roster: Mapping[int, Any] = field(default_factory=dict)  # who is here; roster.py
+    looked: tuple[object, ...] = ()  # what `telling.tell` looked at last
     slots: list[dict[str, Any]] | None = None
     revision: int = 0
     send: dict[str, Any] | None = None
@@ -52,6 +54,7 @@ class Told:
         """The channel is new: nothing was said over it."""
         self.welcome, self.slots, self.send, self.speakers, self.viewers = False, None, None, NOBODY, {}
         self.epoch = self.sealed = None
+        self.roster, self.looked = {}, ()
         for pace in self.paces:
             pace.reset()
         self.due = None
@@ -95,12 +98,13 @@ class Member:
     heard: dict[int, tuple[int, str]] = field(default_factory=dict)  # on loudest slots, by handle of the sink
     heard_version: int = 0
     ping_at: float | None = None
-    muted: set[str] = field(default_factory=set)
-    pairs: dict[int, Occupant] = field(default_factory=dict)
+    muted: frozenset[str] = frozenset()  # another object only when it is another set
+    pairs: Mapping[int, Occupant] = field(default_factory=dict)  # another object only when they are others
     sending: Sending = field(default_factory=Sending)
     deals: Deals = field(default_factory=Deals)
     speaking: set[int] = field(default_factory=set)  # rows of it that are heard to speak, of either form
-    losses: dict[str, Losses] = field(default_factory=dict)  # of its viewers, by source
+    losses: dict[str, Losses] = field(default_factory=dict)  # of its viewers, by source; replaced
+    entry: tuple[object, object, dict[str, Any] | None] = (None, None, None)  # of the roster
     told: Told = field(default_factory=Told)
     wishes: Wishes = field(default_factory=Wishes)
 
@@ -132,8 +136,7 @@ class Member:
     @property
     def pair_indices(self) -> list[int]:
         """Slot pairs of which at least one half is open."""
-        slots = self.transport.agreement.slots
-        return sorted({slot.pair for slot in slots if slot.active and slot.pair is not None})
+        return self.transport.pair_indices
 
     def forget_closed(self) -> None:
         """Sections were closed, and their rows given back: nothing of them means anything any more."""
@@ -143,15 +146,25 @@ class Member:
 
     def mute(self, metadata: Metadata) -> None:
         """Take mute states over; a stream of unknown purpose is of a later version."""
+        muted = set(self.muted)
         for info in metadata.values():
             for source, name in _STREAMS.get(info.purpose, ()):
                 if getattr(info, name):
-                    self.muted.add(source)
+                    muted.add(source)
                 else:
-                    self.muted.discard(source)
+                    muted.discard(source)
+        if muted != self.muted:
+            self.muted = frozenset(muted)
 
     def roster_entry(self) -> dict[str, Any]:
-        """What the others are told of it."""
+        """What the others are told of it; the very same until it is something else."""
+        agreement, muted, entry = self.entry
+        if agreement is not self.transport.agreement or muted is not self.muted or entry is None:
+            entry = self._roster_entry()
+            self.entry = self.transport.agreement, self.muted, entry
+        return entry
+
+    def _roster_entry(self) -> dict[str, Any]:
         return {
             "member": self.number,
             "user_id": self.user_id,

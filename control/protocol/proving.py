@@ -29,6 +29,9 @@ def settle(conference: Conference, now: float) -> list[Effect]:
     """After a proof, a join or a leave: has an epoch become current, and who has to prove it yet?"""
     epochs = conference.admission.epochs
     effects: list[Effect] = []
+    # Whoever comes or leaves changes the one or the other.
+    if conference.proved_for == (epochs.version, conference.arrivals):
+        return effects
     while epochs.settle(conference.persons):
         effects.append(CountMetric("epochs_begun"))
         conference.grace = {}
@@ -40,6 +43,7 @@ def settle(conference: Conference, now: float) -> list[Effect]:
     if is_open or conference.proving or effects:
         conference.proving = is_open
         effects += tell(conference, now)
+    conference.proved_for = epochs.version, conference.arrivals
     return effects
 
 

@@ -271,7 +271,7 @@ def _read_member(
         resumes=Budget(limits.RESUMES_PER_SECOND, limits.RESUME_BURST, now),
         tokens=Tokens(read.tokens),
         present=read.present,
-        muted=set(read.muted),
+        muted=frozenset(read.muted),
         pairs=dict(read.pairs),
     )
     for said in read.wishes:

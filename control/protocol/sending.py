@@ -31,30 +31,36 @@ class Sending:
     """
 
     def __init__(self) -> None:
+        self.version = 0  # counts changes
         self.viewed: AbstractSet[Encoding] = frozenset()
-        self.forms: dict[str, list[str]] = {}  # of sources that have a sealed form: those somebody is given
-        self._version = 0
-        self._made: tuple[tuple[object, ...], dict[str, Any]] | None = None
+        self._forms: Mapping[str, list[str]] = {}
+        self._made: tuple[tuple[int, int], dict[str, Any]] | None = None
         self._orders: dict[tuple[Row, int], Order] = {}  # by source and encoding
 
+    def views(self, viewed: AbstractSet[Encoding], forms: Mapping[str, list[str]]) -> None:
+        """What somebody views; of sources that have a sealed form, the forms that somebody is given."""
+        if viewed != self.viewed or forms != self._forms:
+            self.viewed, self._forms = viewed, forms
+            self.version += 1
+
     def order(self, source: Row, encoding: int, order: Order) -> None:
-        self._version += 1
+        self.version += 1
         self._orders[source, encoding] = order
 
     def keep(self, sources: Iterable[Row]) -> None:
         """Orders for other sources than these are of no more use."""
-        self._version += 1
+        self.version += 1
         left = set(sources)
         self._orders = {key: order for key, order in self._orders.items() if key[0] in left}
 
     def content(self, transport: Transport, rates: Rates) -> dict[str, Any]:
         """P.send, always whole. The same value as long as nothing changes."""
-        key = self._version, transport.agreement.revision, self.viewed, self.forms
+        key = self.version, transport.agreement.revision
         if self._made is None or self._made[0] != key:
             content: dict[str, Any] = {"sources": self._sources(transport, transport.senders, rates)}
             if transport.sealed:
                 content["sealed"] = self._sources(transport, transport.sealed, rates)
-                content["forms"] = self.forms
+                content["forms"] = self._forms
             self._made = key, content
         return self._made[1]
 

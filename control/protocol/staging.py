@@ -1,30 +1,33 @@
 """What follows from who is in a conference and what they want: slot pairs, rows of the table, what is told.
 
 All of it is worked out anew by `refresh` and compared with what was last published or told; nothing is
-patched in several places.
+patched in several places. Where nothing has changed is seen by versions, and by values that are the very same
+objects, and is left as it is: a conference of hundreds is refreshed as often as they are many.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from control.protocol import names
 from control.protocol.allocation import Row
 from control.protocol.events import Effect
-from control.protocol.forwarding import Routes, compile_routes, diff
 from control.protocol.member import Member
 from control.protocol.overload import Shed
+from control.protocol.published import Published
 from control.protocol.rates import Rates
+from control.protocol.roster import Roster
 from control.protocol.sealing import assign as assign_sealed
 from control.protocol.sealing import needed_forms
 from control.protocol.slots import Occupant, assign
 from control.protocol.speakers import Speakers, seat
 from control.protocol.spreading import Spread
-from control.protocol.telling import Roster, Scene, tell, tell_roster, tell_speakers
+from control.protocol.telling import Scene, nothing_new, tell, tell_roster, tell_speakers
 from control.protocol.transport import Transport
-from control.protocol.view import View, occupants, see, view_key, wanted_encodings
+from control.protocol.view import View, is_current, occupants, see, view_key
+from control.protocol.wanted import Wanted
 
-_NOTHING: Final = Routes()
+_NO_FORMS: Final[Mapping[str, list[str]]] = {}
 
 
 class Staging:
@@ -36,16 +39,25 @@ class Staging:
         self._members = members
         self._speakers = speakers
         self._spread = spread
-        self._number = number
         self._all_rates = self._rates = rates
         self._shed = Shed.NOTHING
-        self._routes: dict[int, Routes] = {}
+        self._published = Published(number)
         self._roster = Roster()
         self._occupants: list[Occupant] = []
+        self._seated: frozenset[Occupant] = frozenset()  # the occupants again
+        self._versions: dict[int, int] = {}  # of the members when they were last looked at
         self._views: dict[int, View] = {}
-        self._present: set[int] = set()
+        self._wanted = Wanted()
+        self._had_sealed = (
+            True  # is there, or was there until now, anything sealed? Of before a restart, maybe
+        )
         self._inner: dict[tuple[Row, int], int] = {}
         self._scene = Scene(speakers.content(()), frozenset(), rates, self._inner)
+
+    @property
+    def due(self) -> float | None:
+        """When `refresh` would tell something that is held back."""
+        return self._roster.due
 
     def shed(self, shed: Shed) -> None:
         """What is given up from the next `refresh` on."""
@@ -58,38 +70,70 @@ class Staging:
         `welcome` is for newcomers.
         """
         members = self._members
+        level = self._shed.level
         for member in members.values():
-            member.wishes.bound(self._shed.level)
+            member.wishes.bound(level)
         self._spread.settle(members)
-        self._assign_pairs()
-        unsealed = assign_sealed(members)
-        views: dict[int, View] = {}
-        for number, member in members.items():
-            known = self._views.get(number)
-            same = known is not None and known.key == view_key(member, members)
-            views[number] = known if known is not None and same else see(member, members)
-        self._views = views
-        for number, wanted in wanted_encodings(members, views.values()).items():
-            members[number].sending.viewed = wanted
-            members[number].sending.forms = needed_forms(members[number], members)
-        effects: list[Effect] = []
-        routes = compile_routes(members, self._number, self._rates, views, self._spread.strangers)
-        for worker in sorted(routes.keys() | self._routes.keys()):
-            change = diff(worker, self._routes.get(worker, _NOTHING), routes.get(worker, _NOTHING))
-            if change is not None:
-                effects.append(change)
-        self._routes = routes
+        versions = {number: member.version for number, member in members.items()}
+        changed = {number for number, version in versions.items() if self._versions.get(number) != version}
+        changed |= self._versions.keys() - versions.keys()
+        self._versions = versions
+        self._assign_pairs(changed)
+        unsealed = self._assign_sealed() if changed else []
+        self._look(changed)
+        effects: list[Effect] = [
+            *self._published.update(members, self._rates, self._views, self._spread.strangers)
+        ]
         self._spread.give_back()
         self._free_sealed(unsealed)
-        self._roster.update(members)
-        self._present = {number for number, member in members.items() if member.present}
-        muted = frozenset((number, source) for number, member in members.items() for source in member.muted)
-        self._scene = scene = Scene(self._speakers.content(self._present), muted, self._rates, self._inner)
+        roster_is_due = self._roster.update(members, now)
+        scene = self._set_scene()
         for number, member in members.items():
-            if member.channel_open:
+            if not member.channel_open:
+                continue
+            if roster_is_due or not member.told.welcome:
                 effects += tell_roster(member, self._roster, welcome)
-                effects += tell(member, scene, views[number], now)
+            view = self._views[number]
+            if not nothing_new(member, scene, view, now):
+                effects += tell(member, scene, view, now)
         return effects
+
+    def _look(self, changed: Collection[int]) -> None:
+        """What each member sees, and what is wanted of each."""
+        members, before = self._members, self._views
+        self._views = views = {}
+        news = bool(changed)
+        for number, member in members.items():
+            view = before.get(number)
+            if view is None or not is_current(view, member, members, changed):
+                view = see(member, members)
+                news = True
+            views[number] = view
+        if not news:
+            return
+        for number in self._wanted.update(members, changed, dict(views)):
+            member = members[number]
+            forms = needed_forms(member, members) if member.transport.sealed else _NO_FORMS
+            member.sending.views(self._wanted.of(number), forms)
+
+    def _assign_sealed(self) -> list[tuple[Transport, Row]]:
+        sealed = any(member.transport.sealed for member in self._members.values())
+        had, self._had_sealed = self._had_sealed, sealed
+        return assign_sealed(self._members) if sealed or had else []
+
+    def _set_scene(self) -> Scene:
+        """Another one only when something of it is another."""
+        muted = frozenset(
+            (number, source) for number, member in self._members.items() for source in member.muted
+        )
+        scene = Scene(self._speakers.content(self._roster.told), muted, self._rates, self._inner)
+        if (scene.speakers, scene.muted, scene.rates) != (
+            self._scene.speakers,
+            self._scene.muted,
+            self._scene.rates,
+        ):
+            self._scene = scene
+        return self._scene
 
     def retell(self, member: Member, now: float) -> list[Effect]:
         """As `refresh`, after a change that concerns what one member is told and nothing else."""
@@ -121,11 +165,13 @@ class Staging:
 
     def seats_change(self) -> bool:
         """Has who speaks changed so that somebody gets a pair? Then all is to be refreshed."""
-        return any(self._seat_speaker(member) != member.pairs for member in self._members.values())
+        return any(
+            self._seat_speaker(member, member.pairs) != member.pairs for member in self._members.values()
+        )
 
     def retell_all(self, now: float) -> list[Effect]:
         """As `refresh`, after a change of who speaks that seats nobody."""
-        self._scene = scene = replace(self._scene, speakers=self._speakers.content(self._present))
+        self._scene = scene = replace(self._scene, speakers=self._speakers.content(self._roster.told))
         effects: list[Effect] = []
         for member in self._members.values():
             if member.channel_open:
@@ -134,25 +180,31 @@ class Staging:
 
     def source(self, worker: int, handle: int) -> tuple[int, str] | None:
         """Member number and source of a row that the worker has."""
-        row = self._routes.get(worker, _NOTHING).sources.get(handle)
+        row = self._published.source(worker, handle)
         return None if row is None else (row.member, names.SOURCES[row.kind])
 
-    def _assign_pairs(self) -> None:
-        everybody = occupants(self._members)
-        same = everybody == self._occupants
-        self._occupants = everybody
+    def _assign_pairs(self, changed: Collection[int]) -> None:
+        same = True
+        if changed:
+            everybody = occupants(self._members)
+            same = everybody == self._occupants
+            if not same:
+                self._occupants, self._seated = everybody, frozenset(everybody)
         for number, member in self._members.items():
+            pairs = member.pairs
             if not same or member.assigned != member.version:
-                others = [each for each in everybody if each.member != number]
-                member.pairs = assign(member.pairs, others, member.pair_indices)
+                pairs = assign(pairs, self._occupants, member.pair_indices, number, self._seated)
                 member.assigned = member.version
-            member.pairs = self._seat_speaker(member)
+            pairs = self._seat_speaker(member, pairs)
+            if pairs is not member.pairs and pairs != member.pairs:
+                member.pairs = pairs
 
-    def _seat_speaker(self, receiver: Member) -> dict[int, Occupant]:
+    def _seat_speaker(self, receiver: Member, pairs: Mapping[int, Occupant]) -> Mapping[int, Occupant]:
         """Its pairs once whoever has the floor has one."""
         speaker = self._speakers.dominant
-        if speaker in (None, receiver.number) or Occupant(speaker) in receiver.pairs.values():
-            return receiver.pairs
-        if Occupant(speaker) not in self._occupants or not receiver.pairs:
-            return receiver.pairs
-        return seat(receiver.pairs, speaker, self._speakers.silent_since, receiver.wishes.kept)
+        if speaker is None or speaker == receiver.number or not pairs:
+            return pairs
+        who = Occupant(speaker)
+        if who not in self._seated or who in pairs.values():
+            return pairs
+        return seat(pairs, speaker, self._speakers.silent_since, receiver.wishes.kept)

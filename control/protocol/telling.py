@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any
 
-from control.protocol import limits, names
+from control.protocol import names
 from control.protocol.content import error_object
 from control.protocol.events import Effect, SendChannel
 from control.protocol.member import Member
 from control.protocol.rates import Rates
+from control.protocol.roster import Roster
 from control.protocol.sealing import Inner, content, worth_saying
 from control.protocol.view import View
 from control.protocol.wishes import Track
-
-Entry = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,60 +26,46 @@ class Scene:
     inner: Inner = field(default_factory=dict)  # where sealed sources stand
 
 
-class Roster:
-    """Who is in the conference, as all members have been told."""
-
-    def __init__(self) -> None:
-        self._entries: dict[int, Entry] = {}
-        self._present: list[Entry] = []  # what changed at the last update
-        self._gone: list[int] = []
-
-    def update(self, members: Mapping[int, Member]) -> None:
-        """Work out what has changed; whoever is told afterwards is told that."""
-        entries = {number: each.roster_entry() for number, each in members.items() if each.present}
-        self._present = [entry for number, entry in entries.items() if self._entries.get(number) != entry]
-        self._gone = sorted(self._entries.keys() - entries.keys())
-        self._entries = entries
-
-    def changes(self) -> list[dict[str, Any]]:
-        """P.members for those who knew the roster before."""
-        if not self._present and not self._gone:
-            return []
-        return _chunks(self._present, self._gone, reset=False)
-
-    def everybody(self) -> list[dict[str, Any]]:
-        """P.members for a newcomer."""
-        return _chunks(list(self._entries.values()), [], reset=True)
-
-
 def tell_roster(
     member: Member, roster: Roster, welcome: Callable[[Member], Mapping[str, Any]]
 ) -> list[Effect]:
-    """What is new of who is here, once for each update of the roster, to a member whose channel is open.
+    """What is new of who is here to a member whose channel is open: a newcomer, or when it is due to all.
 
     Before anything else that names members.
     """
-    messages: list[tuple[str, Mapping[str, Any]]] = []
-    if not member.told.welcome:
-        member.told.welcome = True
-        messages.append((names.WELCOME, welcome(member)))
-        messages += [(names.MEMBERS, content) for content in roster.everybody()]
+    told = member.told
+    effects: list[Effect] = []
+    if not told.welcome:
+        told.welcome = True
+        effects.append(SendChannel(member.transport.id, names.WELCOME, dict(welcome(member))))
+        contents = roster.everybody()
     else:
-        messages += [(names.MEMBERS, content) for content in roster.changes()]
-    return [
-        SendChannel(member.transport.id, message_type, dict(content)) for message_type, content in messages
-    ]
+        contents = roster.changes(told.roster)
+    told.roster = roster.entries
+    # The very same value to all: it is made into text once.
+    return effects + [SendChannel(member.transport.id, names.MEMBERS, content) for content in contents]
+
+
+def nothing_new(member: Member, scene: Scene, view: View, now: float) -> bool:
+    """Would `tell` say nothing? It looked at the very same, and what it held back is not due yet."""
+    due, looked = member.told.due, member.told.looked
+    if not looked or (due is not None and now >= due):
+        return False
+    return all(map(is_, looked, _looked(member, scene, view)))
 
 
 def tell(member: Member, scene: Scene, view: View, now: float) -> list[Effect]:
     """What else is new for a member whose channel is open. What is held back for now is due later."""
     told = member.told
+    told.looked = _looked(member, scene, view)
     messages: list[tuple[str, Mapping[str, Any]]] = []
-    if view.slots is not told.slots and view.slots != told.slots:
+    # Nobody is spoken of before the roster was: it is due soon, and all is looked at again then.
+    known = view.named <= told.roster.keys()
+    if known and view.slots is not told.slots and view.slots != told.slots:
         told.slots = view.slots
         told.revision += 1
         messages.append((names.SLOTS, {"revision": told.revision, "slots": view.slots}))
-    if view.sealed or told.sealed:
+    if known and (view.sealed or told.sealed):
         sealed = content(view.sealed, scene.inner)
         if worth_saying(told.sealed, sealed):
             told.sealed = sealed
@@ -89,7 +75,7 @@ def tell(member: Member, scene: Scene, view: View, now: float) -> list[Effect]:
     if told.send_pace.may_say(send != told.send, now):
         told.send = send
         messages.append((names.SEND, send))
-    layers = member.deals.changes(view.shown, scene.muted, now)
+    layers = member.deals.changes(view.shown, scene.muted, now) if known else {}
     if told.layers_pace.may_say(bool(layers), now):
         member.deals.say(layers)
         messages.append((names.LAYERS, {"slots": layers}))
@@ -123,11 +109,8 @@ def error_message(member: Member, code: str, message: str, in_reply_to: str) -> 
     return SendChannel(member.transport.id, names.ERROR, content)
 
 
-def _chunks(present: list[Entry], gone: list[int], reset: bool) -> list[dict[str, Any]]:
-    """P.members in messages that stay under their size limit."""
-    size = limits.ROSTER_CHUNK
-    chunks = [present[start : start + size] for start in range(0, len(present), size)] or [[]]
-    return [
-        {"reset": reset and index == 0, "present": chunk, "gone": gone if index == 0 else []}
-        for index, chunk in enumerate(chunks)
-    ]
+def _looked(member: Member, scene: Scene, view: View) -> tuple[object, ...]:
+    """All that `tell` depends on, each the very same object until it is something else."""
+    told, transport = member.told, member.transport
+    versions = member.sending.version, member.deals.version
+    return scene, view, told.roster, transport.agreement, member.losses, *versions

@@ -206,6 +206,8 @@ class Transport:
             if each.active and each.sealed and each.source in self.senders
         }
         self.extensions = _extensions(agreement)
+        pairs = {slot.pair for slot in agreement.slots if slot.active and slot.pair is not None}
+        self.pair_indices = sorted(pairs)
         # All slots or none: the worker numbers a transport's packets, and one that a slot would not know the
         # number of would be reported lost.
         slots = [slot for slot in (*agreement.slots, *agreement.opened) if slot.active]

@@ -1,6 +1,6 @@
 """What one member gets to see: which source each of its slots carries, in which encoding."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -35,10 +35,13 @@ class View:
     """Of one receiver. A value, worked out anew only when `key` changes."""
 
     key: object
+    own: tuple[int, int, int, Mapping[int, Occupant]]  # of the receiver, in `key`
+    watched: frozenset[int] | None  # the members that `key` is about; None = whoever there is
     sinks: Mapping[int, SinkRow]  # rows of its slots by handle
     slots: list[dict[str, Any]]  # P.slots
     sealed: tuple[Opened, ...]  # P.sealed
     shown: Mapping[str, Shown]  # pictures it looks at, by mid of their slot
+    named: frozenset[int]  # members that `slots` and `sealed` name
     wanted: frozenset[tuple[int, Encoding]]  # what it should get: (member number, (source, encoding))
 
 
@@ -51,6 +54,15 @@ def view_key(receiver: Member, members: Mapping[int, Member]) -> object:
         sealed = tuple((number, each.version) for number, each in members.items() if each.transport.sealed)
         sealed += tuple(receiver.transport.sealed_sinks.items())
     return receiver.version, receiver.wishes.version, receiver.heard_version, versions, heard, sealed
+
+
+def is_current(view: View, receiver: Member, members: Mapping[int, Member], changed: Collection[int]) -> bool:
+    """Would `see` make the same view again? `changed`: members whose version did since it was looked at."""
+    if view.watched is not None and receiver.number not in changed:
+        own = receiver.version, receiver.wishes.version, receiver.heard_version, receiver.pairs
+        if own == view.own and view.watched.isdisjoint(changed):
+            return True
+    return view.key == view_key(receiver, members)
 
 
 def see(receiver: Member, members: Mapping[int, Member]) -> View:
@@ -80,7 +92,21 @@ def see(receiver: Member, members: Mapping[int, Member]) -> View:
         list(_sealed(receiver, members, sinks, set(), receiver.former.transport))
     if receiver.coming is not None:
         _other_sinks(receiver, receiver.coming.transport, members, sinks, shows=False)
-    return View(view_key(receiver, members), sinks, slots, opened, shown, frozenset(wanted))
+    named = {slot["member"] for slot in slots if slot["member"] is not None}
+    named |= {each.member for each in opened}
+    watched = {who.member for who in receiver.pairs.values()} | {who for who, _ in receiver.heard.values()}
+    watching_all = bool(receiver.transport.agreement.opened)
+    return View(
+        view_key(receiver, members),
+        (receiver.version, receiver.wishes.version, receiver.heard_version, receiver.pairs),
+        None if watching_all else frozenset(watched),
+        sinks,
+        slots,
+        opened,
+        shown,
+        frozenset(named),
+        frozenset(wanted),
+    )
 
 
 def _sealed(
@@ -154,38 +180,11 @@ def _other_sinks(
 def occupants(members: Mapping[int, Member]) -> list[Occupant]:
     """Who needs a slot pair of the others, in the order in which they get one: people first, then screens."""
     secured = [member for _, member in sorted(members.items()) if member.call.secured]
-    sharing = [each for each in secured if not {"screen", "screen_audio"}.isdisjoint(each.transport.senders)]
+    screens = {"screen", "screen_audio"}
+    sharing = [each for each in secured if not screens.isdisjoint(each.transport.senders)]
     return [Occupant(each.number) for each in secured] + [
         Occupant(each.number, screen=True) for each in sharing
     ]
-
-
-def wanted_encodings(members: Mapping[int, Member], views: Iterable[View]) -> dict[int, set[Encoding]]:
-    """By member number: what somebody should get of it, for encodings the worker has not spoken of yet.
-
-    Higher encodings only while somebody has the source on a slot and asks for them; the lowest as soon as
-    somebody might see it, so that a newcomer finds it running.
-    """
-    wanted: dict[int, set[Encoding]] = {number: set() for number in members}
-    for number, sender in members.items():
-        for source, section in sender.transport.senders.items():
-            if section.kind != "video":
-                continue
-            others = (viewer for viewer in members.values() if viewer is not sender)
-            if source not in sender.transport.sealed:
-                # One form for all: the first who looks decides, and the rest need not be asked.
-                if any(_looks(viewer, number, source) for viewer in others):
-                    wanted[number].add((source, encoding_names(section)[0]))
-                continue
-            for viewer in others:
-                if _looks(viewer, number, source):
-                    sealed = sealed_of(viewer, sender, source) is not None
-                    name = sealed_name(source) if sealed else source
-                    wanted[number].add((name, encoding_names(section)[0]))
-    for view in views:
-        for number, encoding in view.wanted:
-            wanted[number].add(encoding)
-    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +202,6 @@ class _Carrying:
     @property
     def source(self) -> str:
         return self.section.source
-
-
-def _looks(viewer: Member, number: int, source: str) -> bool:
-    wish = viewer.wishes.of((number, source))
-    return wish is not None and not wish.hidden
 
 
 def _said(slot: SlotSection, who: tuple[int, str] | None) -> dict[str, Any]:

@@ -187,5 +187,18 @@ async def members(where: World, count: int) -> list[Member]:
         member = Member(where, CREATOR if index == 0 else f"@person{index}:example.org", f"device{index}")
         await (await (await member.call()).connect()).open()
         await member.until(names.SEND)
+        number = member.last(names.WELCOME)["member"]
+        for other in found:
+            await _told_of(other, number)
         found.append(member)
     return found
+
+
+async def _told_of(other: Member, number: int) -> None:
+    """What is gathered for 100 ms comes, roster first; who has no slot left is told no more than that."""
+    await other.until(names.MEMBERS, lambda told: number in _named(told["present"]))
+    await other.until(names.SLOTS, lambda told: {number, None} & _named(told["slots"]) != {None})
+
+
+def _named(entries: list[dict[str, Any]]) -> set[int | None]:
+    return {entry["member"] for entry in entries}

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from control.protocol import names
+from control.protocol import limits, names
 from control.protocol.allocation import Randomness, WorkerPlace
 from control.protocol.events import (
     ChannelMessage,
@@ -295,6 +295,7 @@ class Person:
         self.world.handle(HandshakeDone(self.transport, KEYS))
         if channel:
             self.world.handle(ChannelOpened(self.transport))
+            self.world.pass_time(limits.MESSAGE_GAP)  # by then all others have been told
         return self
 
     def say(self, message_type: str, content: Any) -> list[Effect]:

@@ -138,7 +138,7 @@ TICKETS: list[tuple[dict[str, Any], str, str]] = [
     (ticket_with(device_id="OTHER"), "ticket_invalid", "ticket_proof"),
     (ticket_with(ts=WALL_MS + 1), "ticket_invalid", "ticket_proof"),
     (ticket_with(ts=WALL_MS - 300_001), "ticket_expired", "ticket_clock"),
-    (ticket_with(ts=WALL_MS + 300_001), "ticket_expired", "ticket_clock"),
+    (ticket_with(ts=WALL_MS + 301_000), "ticket_expired", "ticket_clock"),
     (ticket_with(epoch=1), "ticket_invalid", "ticket_epoch"),
     (
         ticket_with(conference_id="another-conference-of-the-tests"),

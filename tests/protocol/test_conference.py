@@ -203,6 +203,7 @@ def test_mute_is_told_and_routed() -> None:
     muted = [row.kind for row in where.tables[0].sources.values() if row.muted]
     assert muted == [SourceKind.AUDIO]
     bob.say(names.METADATA_CHANGED, {"sdp_stream_metadata": metadata()})
+    where.pass_time(limits.MESSAGE_GAP)
     assert alice.roster[2]["audio_muted"] is False
     assert not any(row.muted for row in where.tables[0].sources.values())
 
@@ -275,6 +276,7 @@ def test_a_screen_takes_a_pair_of_its_own() -> None:
             "sdp_stream_metadata": metadata(),
         },
     )
+    where.pass_time(limits.MESSAGE_GAP)
     assert alice.roster[2]["sources"] == ["audio", "camera"]
     assert alice.slots["v1"] == (None, None)
 

@@ -209,6 +209,7 @@ def test_closing_the_first_connection_after_the_move_is_no_leave() -> None:
     assert alice.roster[2]["audio_muted"]
     assert len(where.tables[0].transports) == 2
     where.handle(PeerClosed(transport))
+    where.pass_time(limits.MESSAGE_GAP)
     assert set(alice.roster) == {1}
 
 
