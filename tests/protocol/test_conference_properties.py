@@ -27,7 +27,7 @@ from control.protocol.forwarding import Routes, compile_routes, diff
 from control.protocol.member import Member
 from control.protocol.rates import Rates, encoding_names
 from control.protocol.rows import NONE
-from control.protocol.view import see
+from control.protocol.view import View, see
 from tests.protocol.people import CREATOR, KEYS, Person, World, apply, metadata, offer, world
 
 PEOPLE = 6
@@ -183,8 +183,12 @@ class Model:
             [tuple(self.where.focus.conferences.values())] if self.where.focus.conferences else []
         ):
             assert compile_routes(conference.members, 1, Rates()).get(0, Routes()) == table
+            views = {each: see(viewer, conference.members) for each, viewer in conference.members.items()}
             for number, member in conference.members.items():
-                assert set(member.sending.viewed) == _wanted(number, conference.members)
+                others = [
+                    (viewer, views[each]) for each, viewer in conference.members.items() if each != number
+                ]
+                assert set(member.sending.viewed) == _wanted(member, others)
         for handle, row in table.sources.items():
             transport = table.transports[row.transport]
             assert transport.incarnation == row.transport_incarnation
@@ -294,12 +298,11 @@ STEPS = st.tuples(
 )
 
 
-def _wanted(number: int, members: dict[int, Member]) -> set[tuple[str, str]]:
+def _wanted(sender: Member, viewers: list[tuple[Member, View]]) -> set[tuple[str, str]]:
     """Worked out in the plain way: the lowest encoding if anybody may see it, others if a slot shows them."""
-    viewers = [(viewer, see(viewer, members)) for each, viewer in members.items() if each != number]
-    wanted = {encoding for _, view in viewers for who, encoding in view.wanted if who == number}
-    for source, section in members[number].transport.senders.items():
-        wishes = [viewer.wishes.of((number, source)) for viewer, _ in viewers]
+    wanted = {encoding for _, view in viewers for who, encoding in view.wanted if who == sender.number}
+    for source, section in sender.transport.senders.items():
+        wishes = [viewer.wishes.of((sender.number, source)) for viewer, _ in viewers]
         if section.kind == "video" and any(wish is not None and not wish.hidden for wish in wishes):
             wanted.add((source, encoding_names(section)[0]))
     return wanted
