@@ -17,7 +17,7 @@ let last = 0;
 const operations = { launch, open, evaluate, wait, screenshot, size, close, shut, kill, fetch: fetchText };
 
 async function launch({ kind, fps, args = [] }) {
-    const browser = await puppeteer.launch(kind === "firefox" ? firefox() : chromium(fps, args));
+    const browser = await puppeteer.launch(kind === "firefox" ? firefox(fps) : chromium(fps, args));
     const number = ++last;
     browsers.set(number, browser);
     return { browser: number, pid: browser.process().pid };
@@ -42,7 +42,7 @@ function chromium(fps, args) {
     };
 }
 
-function firefox() {
+function firefox(fps) {
     return {
         browser: "firefox",
         executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
@@ -52,6 +52,7 @@ function firefox() {
             "media.navigator.permission.disabled": true,
             "media.navigator.video.default_width": 1280,
             "media.navigator.video.default_height": 720,
+            "media.navigator.video.default_fps": fps,
             "media.autoplay.default": 0,
             "media.peerconnection.ice.obfuscate_host_addresses": false,
             "media.peerconnection.ice.loopback": true,

@@ -28,8 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NODE = ROOT / "tools" / "node" / "node"
 DRIVER = Path(__file__).with_name("browsers.mjs")
 
-WAIT_S = 30.0
-"""For something to become true in a page. Lower fails on a loaded machine; higher delays bad news."""
+WAIT_S = 60.0
+"""For something to become true in a page: what takes a second or two where the machine has time. Lower fails
+on a loaded machine (20 s were seen); higher delays bad news."""
 STOP_S = 10.0
 CONSOLE_LINES = 40
 """Last lines a page wrote on its console, kept for the text of a failure."""
@@ -70,7 +71,7 @@ class Browsers:
     async def launch(
         self, kind: Literal["chromium", "firefox"] = "chromium", *, fps: int = 30, args: tuple[str, ...] = ()
     ) -> Browser:
-        """`fps`: of Chromium's fake camera. `args`: more for Chromium's command line."""
+        """`fps`: of the fake camera. `args`: more for Chromium's command line."""
         value = await self.request("launch", kind=kind, fps=fps, args=list(args))
         return Browser(self, value["browser"], value["pid"])
 

@@ -48,6 +48,9 @@ FOCUS = """(async () => {
 })()"""
 
 FULL_HEIGHT = 720
+JOIN_S = 90.0
+"""2 to 5 s where the machine has time. As long as the page itself may wait for one thing after another
+(FOCUS_JOIN_MS, ANSWER_MS and CONNECT_MS in web/src/protocol/limits.ts), and its loading before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Participant:
         """Opens the page; `url` says whether it joins by itself."""
         return cls(name, await browser.open(url, script=script, size=size))
 
-    async def joined(self, timeout_s: float = WAIT_S) -> None:
+    async def joined(self, timeout_s: float = JOIN_S) -> None:
         """Returns when the focus has let them in; BrowserFailed says what the page shows instead."""
         await self.page.wait(
             "window.sotto && ['joined', 'failed', 'broken'].includes(sotto.state().phase)", timeout_s
@@ -118,6 +121,10 @@ class Participant:
         """Asks for this member in full; seconds until the picture is, None if not within `timeout_s`."""
         passed = await self.page.evaluate(FOCUS % (member, member, height, round(timeout_s * 1000)))
         return None if passed is None else float(passed) / 1000
+
+    async def ask_for(self, member: int) -> None:
+        """Asks for this member in full, waits for nothing."""
+        await self.page.evaluate(f"sotto.focus({member})")
 
     async def unfocus(self) -> None:
         await self.page.evaluate("sotto.focus(null)")

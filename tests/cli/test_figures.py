@@ -15,6 +15,7 @@ import pytest
 from control.config import load
 from control.demo.process import free_port
 from tests.cli.operator import until
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def page_url(running: Path) -> str:
 
 @pytest.fixture(scope="module")
 def exposition(page_url: str) -> str:
-    with urllib.request.urlopen(page_url, timeout=10) as answer:
+    with urllib.request.urlopen(page_url, timeout=PATIENCE_S) as answer:
         return answer.read().decode()
 
 
@@ -96,12 +97,12 @@ scrape_configs:
     )
     yield f"http://127.0.0.1:{port}"
     running.terminate()
-    running.wait(20)
+    running.wait(PATIENCE_S)
 
 
 def ask(url: str, query: str) -> list[dict]:
     try:
-        with urllib.request.urlopen(f"{url}/api/v1/query?query={query}", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/api/v1/query?query={query}", timeout=PATIENCE_S) as answer:
             return json.load(answer)["data"]["result"]
     except OSError:
         return []
@@ -110,7 +111,7 @@ def ask(url: str, query: str) -> list[dict]:
 def test_prometheus_scrapes_it_and_no_rule_is_pending(prometheus: str):
     until(lambda: [r["value"][1] for r in ask(prometheus, "sotto_ready")] == ["1"])
     until(lambda: ask(prometheus, "rate(sotto_worker_loop_busy_seconds_total[5s])"))
-    with urllib.request.urlopen(f"{prometheus}/api/v1/rules", timeout=5) as answer:
+    with urllib.request.urlopen(f"{prometheus}/api/v1/rules", timeout=PATIENCE_S) as answer:
         rules = [rule for group in json.load(answer)["data"]["groups"] for rule in group["rules"]]
     assert len(rules) > 10
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.operator import sotto
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def address(running: Path) -> str:
 
 def status_of(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -35,12 +36,12 @@ def test_a_stranger_sees_nothing(address: str):
 
 def test_the_operator_sees_the_figures_and_the_token_leaves_the_address_bar(address: str):
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-    with browser.open(address, timeout=10) as page:
+    with browser.open(address, timeout=PATIENCE_S) as page:
         assert page.url == address.partition("?")[0]
         text = page.read().decode()
     assert "Conferences" in text
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-    with browser.open(page.url + ".json", timeout=10) as figures:
+    with browser.open(page.url + ".json", timeout=PATIENCE_S) as figures:
         told = json.load(figures)
     assert told["ready"]
     assert told["workers"][0]["counters"]["loop_turns"] > 0

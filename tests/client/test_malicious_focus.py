@@ -149,6 +149,7 @@ class Told:
         self.hear(names.SLOTS, {"revision": 1, "slots": [{"mid": "3", "member": ALICE, "source": "camera"}]})
         tile = made.statistics.tiles.setdefault((ALICE, 1), _tile())
         tile.state, tile.last_at = Verdict.OPENED, time.monotonic()
+        self._begun = tile.last_at
 
     def _tell(self, happening: Happening) -> None:
         if isinstance(happening, TileChanged):
@@ -163,7 +164,7 @@ class Told:
         self.hear(names.MEMBERS, {"reset": False, "present": [entry], "gone": []})
 
     def later(self, seconds: float) -> list[str]:
-        self.membership._find_stalled(time.monotonic() + seconds)
+        self.membership._find_stalled(self._begun + seconds)
         return self.states
 
     async def close(self) -> None:

@@ -25,6 +25,7 @@ from client.protocol import limits, names
 from client.protocol.events import KeyRequest
 from control.demo.people import Account
 from tests.conftest import Synapse
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.synapse
 
@@ -47,7 +48,7 @@ async def logged_in(synapse: Synapse, account: Account, stack: AsyncExitStack) -
     return homeserver
 
 
-async def until(condition: Callable[[], object], seconds: float = 30) -> None:
+async def until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

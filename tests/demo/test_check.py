@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from control.demo import figures
 from control.demo.browsers import BrowserFailed, Browsers
 from control.demo.figures import Row
 from control.demo.memory import Needle, descendants, scan
+from tests.patience import PATIENCE_S
 
 
 def receiver(name: str, **counters: int) -> dict[str, Any]:
@@ -195,5 +197,8 @@ def test_a_browser_is_driven_and_leaves_nothing_behind(tmp_path: Path) -> None:
 
         asyncio.run(drive())
         started = descendants(browsers.pid)
-    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+    deadline = time.monotonic() + PATIENCE_S
+    while left := [pid for pid in started if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")

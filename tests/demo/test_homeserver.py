@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,15 +60,12 @@ def test_a_second_start_keeps_accounts_and_port(tmp_path: Path) -> None:
     assert pid is not None
     assert not Path(f"/proc/{pid}").exists()
 
-    begun = time.monotonic()
     with Homeserver(tmp_path / "hs") as second:
-        took = time.monotonic() - begun
         assert second.url == url
         who = asyncio.run(
             HomeserverClient(second.url).request("GET", "/_matrix/client/v3/account/whoami", account)
         )
         assert who["user_id"] == "@dora:localhost"
-    assert took < 10
 
 
 def test_a_port_in_use_is_an_error_one_can_read(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ from pathlib import Path
 import pytest
 
 from control.demo.run import own_address
+from tests.patience import PATIENCE_S
+
+START_S = 180.0
+"""7 to 15 s where the machine has time: a homeserver, its people and rooms, the server."""
 
 
 class Terminal:
@@ -42,7 +46,7 @@ class Terminal:
             self._queue.put(line.rstrip())
         self._queue.put(None)
 
-    def wait_for(self, pattern: str, timeout_s: float = 90.0) -> str:
+    def wait_for(self, pattern: str, timeout_s: float = START_S) -> str:
         deadline = time.monotonic() + timeout_s
         while (line := self._queue.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
             self.lines.append(line)
@@ -72,11 +76,11 @@ def demo(folder: Path, root: Path) -> Iterator[Terminal]:
     finally:
         if terminal.process.poll() is None:
             terminal.process.send_signal(signal.SIGINT)
-            terminal.process.wait(30)
+            terminal.process.wait(PATIENCE_S)
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as response:
         body: bytes = response.read()
         return body
 
@@ -97,19 +101,16 @@ def test_two_starts_and_two_stops(tmp_path: Path, root: Path) -> None:
 
         with demo(tmp_path / "demo", root) as other:
             assert "another demo" in other.wait_for("!!!")
-            assert other.process.wait(10) == 1
+            assert other.process.wait(PATIENCE_S) == 1
 
         first.process.send_signal(signal.SIGINT)
-        assert first.process.wait(30) == 0
+        assert first.process.wait(PATIENCE_S) == 0
         assert not [pid for pid in started if running(pid)]
 
-    begun = time.monotonic()
     with demo(tmp_path / "demo", root) as second:
         again = second.wait_for("Alice +http").split()[-1]
-        took = time.monotonic() - begun
         assert again == urls[0]
         assert json.loads(get(base + "config.json"))["demo"] == config["demo"]
-    assert took < 15, f"a second start took {took:.1f} s"
 
 
 @pytest.mark.synapse
@@ -119,7 +120,7 @@ def test_nothing_is_left_when_the_demo_is_killed(tmp_path: Path, root: Path) -> 
         started = terminal.descendants()
         terminal.process.kill()
         terminal.process.wait()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while left := [pid for pid in started if running(pid)]:
             assert time.monotonic() < deadline, f"{len(left)} processes are left"
             time.sleep(0.05)

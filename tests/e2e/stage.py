@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from control.demo.browsers import Browser, Browsers
+from control.demo.browsers import WAIT_S, Browser, Browsers
 from control.demo.memory import descendants
 from control.demo.participants import Participant
 from control.demo.run import Demo
@@ -48,6 +50,13 @@ class Stage:
         values = await self.metrics()
         return sum(value for key, value in values.items() if key.partition("{")[0] == f"sotto_{name}_total")
 
+    async def until(self, condition: Callable[[dict[str, float]], bool], *what: str) -> None:
+        """Returns when Sotto's figures are so; `what`: the names of those it is about, for the failure."""
+        deadline = time.monotonic() + WAIT_S
+        while not condition(now := await self.metrics()):
+            assert time.monotonic() < deadline, {name: now.get(name) for name in what}
+            await asyncio.sleep(0.1)
+
     def url(self, path: str) -> str:
         return next(iter(self.demo.urls.values())).partition("?")[0] + path
 
@@ -76,6 +85,13 @@ class Stage:
                 inodes.add(found[1])
         rows = [line.split() for line in Path(f"/proc/{supervisor}/net/udp").read_text().splitlines()[1:]]
         return [int(row[1].partition(":")[2], 16) for row in rows if row[9] in inodes]
+
+    async def replaced(self, workers: Collection[int]) -> None:
+        """Returns when the supervisor has named others in place of these."""
+        deadline = time.monotonic() + WAIT_S
+        while not set(self.workers_at_work()).isdisjoint(workers):
+            assert time.monotonic() < deadline, self.log()[-2000:]
+            await asyncio.sleep(0.05)
 
     def log(self) -> str:
         """What all of Sotto's processes have written."""

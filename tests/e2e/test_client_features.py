@@ -13,6 +13,7 @@ import pytest
 from control.demo.browsers import Browser, Page
 from control.demo.participants import Participant
 from tests.e2e.stage import Stage, stage
+from tests.e2e.watching import IN_FULL_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
@@ -92,9 +93,10 @@ async def test_a_page_in_the_background_gets_sound_but_no_pictures(call: Call) -
         return (await video()) === before;
     })()"""
     )
-    assert all(tile["audio"]["verdict"] == "decrypting" for tile in (await alice.state())["tiles"])
-    note = "sotto.state().tiles.every((tile) => tile.note === '')"
-    assert await alice.page.evaluate(note), "nobody's network is to blame"
+    # They are heard, and nobody's network is to blame.
+    await alice.page.wait(
+        "sotto.state().tiles.every(({ audio, note }) => audio.verdict === 'decrypting' && note === '')"
+    )
     await hide(alice.page, hidden=False)
     await alice.sees([person.member for person in call.all if person is not alice])
 
@@ -108,9 +110,10 @@ async def test_a_picture_in_a_window_of_its_own_stays_in_sight(call: Call) -> No
     await press(alice.page, "p")
     await alice.page.wait("document.pictureInPictureElement")
     await hide(alice.page, hidden=True)
-    await alice.page.wait("sotto.state().away")
-    seen = [wish["member"] for wish in (await alice.state())["wishes"] if wish["height"] > 0]
-    assert seen == [bob.member]
+    await alice.page.wait(
+        f"""sotto.state().away && JSON.stringify(sotto.state().wishes.filter(({{ height }}) => height > 0)
+            .map(({{ member }}) => member)) === "[{bob.member}]\""""
+    )
     await press(alice.page, "p")
     await alice.page.wait("sotto.state().wishes.every(({ height }) => height === 0)")
     await hide(alice.page, hidden=False)
@@ -123,13 +126,18 @@ async def test_a_screen_is_shared_and_comes_large_to_the_others(call: Call) -> N
     sharing = f"sotto.state().tiles.find(({{ member }}) => member === {bob.member}).screen"
     for _time in range(2):
         await bob.page.evaluate("sotto.share(true)")
-        assert (await bob.state())["media"]["screen"]
+        await bob.page.wait("sotto.state().media.screen")
         await alice.page.wait(
             f"""sotto.state().large?.source === "screen" && {sharing}?.verdict === "decrypting" &&
-            {sharing}.shown && {sharing}.frameHeight >= 720"""
+            {sharing}.shown && {sharing}.frameHeight >= 720""",
+            IN_FULL_S,
         )
-        senders = (await bob.page.evaluate("sotto.stats()"))["senders"]
-        assert sorted(row["rid"] for row in senders if row["source"] == "screen") == ["f", "t"]
+        await bob.page.wait(
+            """(async () => {
+            const rows = (await sotto.stats()).senders.filter(({ source }) => source === "screen");
+            return JSON.stringify(rows.map(({ rid }) => rid).sort()) === '["f","t"]';
+        })()"""
+        )
         await bob.page.evaluate("sotto.share(false)")
         await alice.page.wait(f"{sharing} === null && sotto.state().large === null")
     # She has no place for it, and nothing of hers is the worse for that.
@@ -251,6 +259,11 @@ async def violations(page: Page) -> list[str]:
     """Rules of WCAG 2 A and AA and good practice that the page breaks, with where."""
     if not await page.evaluate("Boolean(window.axe)"):
         await page.evaluate(AXE.read_text() + "\n;0")
+    # What is about to appear has colours of its own, which are nobody's to read.
+    await page.wait(
+        """document.getAnimations().every(({ effect, playState }) =>
+            playState !== "running" || effect.getComputedTiming().iterations === Infinity)"""
+    )
     found = await page.evaluate(
         """axe.run({ exclude: ["video"] }, { resultTypes: ["violations"] }).then(({ violations }) =>
             violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120))}`))"""

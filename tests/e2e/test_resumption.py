@@ -14,17 +14,24 @@ import pytest
 
 from control.demo.participants import Participant
 from tests.e2e.stage import Stage, stage
-from tests.e2e.watching import all_goes_well, everyone_sees_everyone, hardly_noticed, private_matters
+from tests.e2e.watching import (
+    IN_FULL_S,
+    all_goes_well,
+    everyone_sees_everyone,
+    gaps,
+    pictures_go_on,
+    private_matters,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
 CHROMIUM, FIREFOX = ("alice", "bob"), "carol"
-BACK_S = 20.0
+BACK_S = 75.0
 """5 s until a silent channel counts as dead, 0 to 2 s so that not all come at once, and a connection: 5 to
-7 s on a machine that has time."""
-AWAY_S = 40.0
-"""Firefox takes 5 s to notice that a path is interrupted, and 3 s pass before it is taken for lost."""
-FOCUS_S = 15.0
+7 s on a machine that has time. On one that has not, attempts fail and are made again, 8 s later at last."""
+AWAY_S = 90.0
+"""Firefox takes 5 s to notice that a path is interrupted, and 3 s pass before it is taken for lost; then the
+above."""
 
 
 @dataclass
@@ -39,7 +46,7 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
 
         async def arrive() -> Call:
             chromium, firefox = await asyncio.gather(
-                where.browsers.launch(fps=10), where.browsers.launch("firefox")
+                where.browsers.launch(fps=10), where.browsers.launch("firefox", fps=10)
             )
             people = [await where.join(chromium, CHROMIUM[0])]
             others = [*((name, chromium) for name in CHROMIUM[1:]), (FIREFOX, firefox)]
@@ -55,17 +62,23 @@ async def test_control_dies_and_all_come_back_while_media_go_on(call: Call) -> N
     await all_goes_well(people)
     before = await asyncio.gather(*(person.state() for person in people))
 
-    async def kill() -> None:
-        (control,) = where.processes("control")
-        os.kill(control, signal.SIGKILL)
+    (control,), (supervisor,) = where.processes("control"), where.processes("serve")
+    async with gaps(people) as watched:
+        os.kill(supervisor, signal.SIGSTOP)  # there is no other control until all of this was seen
+        try:
+            os.kill(control, signal.SIGKILL)
+            await pictures_go_on(people)
+            complaint = "document.querySelector('.notice').innerText.includes('does not answer')"
+            await asyncio.gather(*(person.page.wait(complaint, BACK_S) for person in people))
+            await pictures_go_on(people)
+            assert [(await person.state())["resumed"] for person in people] == [0] * len(people)
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
         begun = time.monotonic()
-        await people[0].page.wait(
-            "document.querySelector('.notice').innerText.includes('does not answer')", BACK_S
-        )
         await asyncio.gather(*(back(person, 1, BACK_S) for person in people))
         print(f"all are back after {time.monotonic() - begun:.1f} s")
-
-    await hardly_noticed(people, kill)
+        await all_goes_well(people)
+    print(f"longest wait for a picture: {watched.worst:.2f} s")
     after = await asyncio.gather(*(person.state() for person in people))
     for one, other in zip(before, after, strict=True):
         assert one["member"] == other["member"]
@@ -77,7 +90,7 @@ async def test_control_dies_and_all_come_back_while_media_go_on(call: Call) -> N
 async def test_what_is_asked_for_afterwards_is_done(call: Call) -> None:
     alice, bob, carol = call.people
     for viewer, viewed in ((alice, carol), (carol, bob)):
-        assert await viewer.focus(viewed.member, timeout_s=FOCUS_S) is not None
+        assert await viewer.focus(viewed.member, timeout_s=IN_FULL_S) is not None
         await viewer.unfocus()
     muted = f"sotto.state().tiles.find(({{ member }}) => member === {bob.member}).camera.muted"
     for on in (True, False):
@@ -136,4 +149,4 @@ async def test_nothing_private_is_in_the_logs(call: Call) -> None:
 async def back(person: Participant, times: int, within_s: float) -> None:
     """Has come back so often, shows all over its new connection, and speaks of no interruption any more."""
     settled = "sotto.state().notice === '' && !sotto.state().moving"
-    await person.page.wait(f"sotto.state().resumed === {times} && {settled}", within_s)
+    await person.page.wait(f"sotto.state().resumed >= {times} && {settled}", within_s)
