@@ -51,15 +51,47 @@ describe("epochs", () => {
         assert.equal(said.length, 1);
         assert.deepEqual([said[0]!.type, said[0]!.content.epoch, said[0]!.content.verifier], [`${P}.prove`, 1, verifier]);
         assert.equal(epochs.ticket.epoch, 0);
-        epochs.told({ epoch: 1, proved: true, proposed: [] });
+        epochs.told({ epoch: 1, verifier, proved: true, proposed: [] });
         assert.equal(epochs.ticket.epoch, 1);
+        take(ticket(1));
+        await settle();
+        assert.equal(said.length, 1, "sent again for somebody who asked");
+    });
+
+    it("of two tickets with one number the one goes on that the focus names", async () => {
+        const { epochs, said, take } = membership();
+        const [right, forged] = [await ticketKey(ticket(1, 10)), await ticketKey(ticket(1, 20))];
+        take(ticket(1, 10));
+        take(ticket(1, 20), "@mallory:x");
+        await settle();
+        assert.deepEqual(new Set(said.map(({ content }) => content.verifier)), new Set([right.verifier, forged.verifier]), "both are proved");
+        epochs.told({ epoch: 1, verifier: right.verifier, proved: true, proposed: [] });
+        assert.deepEqual(epochs.ticket, ticket(1, 10));
+        epochs.told({ epoch: 1, verifier: forged.verifier, proved: true, proposed: [] });
+        assert.deepEqual(epochs.ticket, ticket(1, 20));
+    });
+
+    it("what the focus names before we could read it counts when it comes; many false ones do not put it out", async () => {
+        const { epochs, said, take } = membership();
+        const { verifier } = await ticketKey(ticket(1));
+        epochs.welcomed({ epoch: 1, verifier });
+        assert.equal(epochs.ticket.epoch, 0);
+        take(ticket(1));
+        await settle();
+        assert.equal(epochs.ticket.epoch, 1);
+        for (let i = 0; i < 20; i++) take(ticket(2, 100 + i), "@mallory:x");
+        await settle();
+        const before = said.length;
+        epochs.told({ epoch: 1, verifier, proved: false, proposed: [] });
+        await settle();
+        assert.deepEqual(said.slice(before).map(({ content }) => content.verifier), [verifier], "known, so it is proved and not asked for");
     });
 
     it("tickets in clear, of people who left the room, and of earlier epochs are not", async () => {
         const { epochs, said, take } = membership();
         take(ticket(1), CREATOR, null);
         take(ticket(1), "@gone:x");
-        epochs.told({ epoch: 2, proved: true, proposed: [] });
+        epochs.told({ epoch: 2, verifier: "other", proved: true, proposed: [] });
         take(ticket(1));
         await settle();
         assert.deepEqual(said, []);
@@ -67,7 +99,7 @@ describe("epochs", () => {
 
     it("a ticket that this device never got is asked for", async () => {
         const { epochs, events } = membership();
-        epochs.told({ epoch: 1, proved: false, proposed: [] });
+        epochs.told({ epoch: 1, verifier: "other", proved: false, proposed: [] });
         await settle();
         assert.deepEqual(events, [[`${P}.ticket_request`, { conference_id: ID, device_id: "BOB" }]]);
     });

@@ -13,8 +13,8 @@ const ID = "abcdefghijklmnopqrstuv";
 describe("data channel messages", () => {
     it("are read as the contract writes them", () => {
         const resume = { token: "1.3.xyz", url: "/resume" };
-        assert.deepEqual(parse(`${P}.welcome`, { version: 1, member: 3, conference_id: ID, ping_interval_ms: 2000, epoch: 0, resume }), {
-            type: "welcome", content: { version: 1, member: 3, conferenceId: ID, pingIntervalMs: 2000, epoch: 0, resume },
+        assert.deepEqual(parse(`${P}.welcome`, { version: 1, member: 3, conference_id: ID, ping_interval_ms: 2000, epoch: 0, verifier: "v", resume }), {
+            type: "welcome", content: { version: 1, member: 3, conferenceId: ID, pingIntervalMs: 2000, epoch: 0, verifier: "v", resume },
         });
         assert.deepEqual(parse(`${P}.members`, { reset: true, present: [{ member: 3, user_id: "@a:x", device_id: "D", audio_muted: true, video_muted: false, sources: ["audio", "hologram"] }], gone: [2] }), {
             type: "members", content: { reset: true, present: [{ member: 3, userId: "@a:x", deviceId: "D", audioMuted: true, videoMuted: false, sources: ["audio"] }], gone: [2] },
@@ -22,8 +22,8 @@ describe("data channel messages", () => {
         assert.deepEqual(parse(`${P}.slots`, { revision: 4, slots: [{ mid: "3", member: 5, source: "camera" }, { mid: "4", member: null, source: null }] }), {
             type: "slots", content: { revision: 4, slots: [{ mid: "3", member: 5, source: "camera" }, { mid: "4", member: null, source: null }] },
         });
-        assert.deepEqual(parse(`${P}.epoch`, { epoch: 3, proved: true, grace_ms: null, proposed: [{ epoch: 4, verifier: "v", proved: 1, of: 3, yours: true }] }), {
-            type: "epoch", content: { epoch: 3, proved: true, proposed: [{ epoch: 4, verifier: "v", yours: true }] },
+        assert.deepEqual(parse(`${P}.epoch`, { epoch: 3, verifier: "w", proved: true, grace_ms: null, proposed: [{ epoch: 4, verifier: "v", proved: 1, of: 3, yours: true }] }), {
+            type: "epoch", content: { epoch: 3, verifier: "w", proved: true, proposed: [{ epoch: 4, verifier: "v", yours: true }] },
         });
         const send = parse(`${P}.send`, { sources: { camera: { encodings: { t: { active: true }, f: { active: true, max_bitrate: 1700000 } } } } });
         assert.ok(send.type === "send" && send.content.get("camera")?.get("f")?.maxBitrate === 1700000 && !send.content.get("camera")?.has("m"));

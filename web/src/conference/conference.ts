@@ -87,7 +87,8 @@ export class Conference {
         this.connections = new Connections(this.worker, Math.min(FIRST_SLOT_PAIRS, options.maxPairs), options.maxPairs, config.address, {
             joined: (welcome) => this.#welcomed(welcome),
             resumed: (welcome) => {
-                this.#link?.epochs.reconnected(welcome.epoch);
+                this.#link?.epochs.welcomed(welcome);
+                this.#link?.epochs.reconnected();
                 this.own.tellMuted();
             },
             members: (members) => this.attendance.membersChanged(members),
@@ -254,6 +255,7 @@ export class Conference {
     #welcomed(welcome: Welcome): boolean {
         if (welcome.conferenceId !== this.#entered?.pass.conference.conferenceId) return false;
         this.member = welcome.member;
+        this.#link?.epochs.welcomed(welcome);
         if (this.#options.config.keyTransport === "timeline") this.keys?.start(welcome.member);
         // Muted or unmuted while the call was being set up.
         this.own.tellMuted();

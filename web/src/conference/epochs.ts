@@ -6,7 +6,7 @@ import { count } from "../guard.ts";
 import type { Incoming } from "../matrix/inbox.ts";
 import { requestTicket, sendTicket, ticketOf } from "../matrix/tickets.ts";
 import type { Ticket } from "../protocol/events.ts";
-import { EPOCH_PAUSE_MS, TICKET_RANK_MS } from "../protocol/limits.ts";
+import { EPOCH_PAUSE_MS, TICKETS_KEPT, TICKET_RANK_MS } from "../protocol/limits.ts";
 import type { EpochState } from "../protocol/messages.ts";
 import { MESSAGE } from "../protocol/names.ts";
 import { proveEpoch, ticketKey } from "../ticket.ts";
@@ -25,10 +25,13 @@ export class Epochs {
     readonly #room: Room;
     readonly #pass: Pass;
     readonly #ports: EpochPorts;
-    /** Tickets by epoch and public key: which of them becomes current the focus says. */
+    /** Tickets by their name: which of them becomes current the focus says. */
     #known = new Map<string, Ticket>();
     #current: Ticket;
     #epoch: number;
+    /** Of the current epoch, and whether we have proved it. */
+    #name = "";
+    #proved = false;
     #highest: number;
     #timer: ReturnType<typeof setTimeout> | null = null;
     #lastMade = -Infinity;
@@ -40,6 +43,7 @@ export class Epochs {
         this.#ports = ports;
         this.#current = pass.ticket;
         this.#epoch = this.#highest = pass.ticket.epoch;
+        ticketKey(pass.ticket).then(({ verifier }) => this.#remember(pass.ticket, verifier), () => count("ticket unusable"));
     }
 
     /** What those who ask are given. */
@@ -57,22 +61,31 @@ export class Epochs {
     }
 
     /** What the focus says of the epochs. */
-    told({ epoch, proved, proposed }: EpochState): void {
+    told({ epoch, verifier, proved, proposed }: EpochState): void {
         this.#epoch = epoch;
         this.#highest = Math.max(this.#highest, epoch);
-        const mine = [...this.#known.values()].filter((ticket) => ticket.epoch === epoch).at(-1);
-        if (proved && mine) this.#current = mine;
+        this.#name = named(epoch, verifier);
+        this.#proved = proved;
+        this.#adopt();
         for (const one of proposed) {
-            const ticket = this.#known.get(`${one.epoch}:${one.verifier}`);
+            const ticket = this.#known.get(named(one.epoch, one.verifier));
             if (!one.yours && ticket) void this.#prove(ticket);
         }
+        if (proved) return;
+        const current = this.#known.get(this.#name);
+        if (current) void this.#prove(current);
         // It was sent before we could read it.
-        if (!proved && !mine) requestTicket(this.#client, this.#room, this.#pass.conference).catch(() => count("ticket not asked for"));
+        else requestTicket(this.#client, this.#room, this.#pass.conference).catch(() => count("ticket not asked for"));
+    }
+
+    /** Over this channel the focus has said nothing else: its epoch holds, and we have proved it unless it says more. */
+    welcomed({ epoch, verifier }: Pick<EpochState, "epoch" | "verifier">): void {
+        this.told({ epoch, verifier, proved: true, proposed: [] });
     }
 
     /** What was said into a channel that was dead already is said again. */
-    reconnected(epoch: number): void {
-        for (const ticket of [...this.#known.values()]) if (ticket.epoch > epoch) void this.#prove(ticket);
+    reconnected(): void {
+        for (const ticket of [...this.#known.values()]) if (ticket.epoch > this.#epoch) void this.#prove(ticket);
     }
 
     /** Somebody is gone: after our turn, unless somebody else does so first, there is a new epoch. */
@@ -107,11 +120,32 @@ export class Epochs {
 
     async #prove(ticket: Ticket): Promise<void> {
         const key = await ticketKey(ticket);
-        this.#known.set(`${ticket.epoch}:${key.verifier}`, ticket);
-        while (this.#known.size > 8) this.#known.delete(this.#known.keys().next().value!);
+        this.#remember(ticket, key.verifier);
+        // It came again, for somebody who asked.
+        if (this.#proved && named(ticket.epoch, key.verifier) === this.#name) return;
         const { conferenceId, creator, epoch } = ticket;
         const [userId, deviceId] = [this.#client.getSafeUserId(), this.#client.getDeviceId() ?? ""];
         const proof = await proveEpoch(key, { conferenceId, creator, epoch, userId, deviceId, callId: this.#ports.callId() });
         this.#ports.send({ type: MESSAGE.prove, content: { epoch, verifier: key.verifier, proof } });
     }
+
+    #remember(ticket: Ticket, verifier: string): void {
+        this.#known.set(named(ticket.epoch, verifier), ticket);
+        for (const name of this.#known.keys()) {
+            if (this.#known.size <= TICKETS_KEPT) break;
+            // Who asks is given the current one.
+            if (name !== this.#name) this.#known.delete(name);
+        }
+        this.#adopt();
+    }
+
+    /** The focus may name the current one before or after we could read it. */
+    #adopt(): void {
+        this.#current = this.#known.get(this.#name) ?? this.#current;
+    }
+}
+
+/** A number alone could be two tickets'. */
+function named(epoch: number, verifier: string): string {
+    return `${epoch}:${verifier}`;
 }

@@ -69,6 +69,8 @@ export const TICKET_DOUBT_MS = 1000;
 export const TICKET_ROUNDS = 5;
 /** A conference announced more recently may not have reached the focus yet, ms. */
 export const CONFERENCE_YOUNG_MS = 15000;
+/** Tickets of epochs that may become current. Lower: false ones put a true one out; higher: memory for whoever sends many. */
+export const TICKETS_KEPT = 8;
 /** Between two answers to ticket requests, by rank of the answering member, ms. */
 export const TICKET_RANK_MS = 3000;
 /** One member gives the ticket at most once in this time, ms: asking must not use up its homeserver's patience. */

@@ -10,7 +10,9 @@ export interface Welcome {
     member: number;
     conferenceId: string;
     pingIntervalMs: number;
+    /** Of the ticket that is current, and its public key. */
     epoch: number;
+    verifier: string;
     /** What a second connection of this member is asked for with, and where; null: it cannot be. */
     resume: Resume | null;
 }
@@ -23,6 +25,8 @@ export interface Resume {
 
 export interface EpochState {
     epoch: number;
+    /** Names the current epoch together with its number, which two tickets may have. */
+    verifier: string;
     proved: boolean;
     proposed: { epoch: number; verifier: string; yours: boolean }[];
 }
@@ -127,7 +131,8 @@ function welcome(content: Json): Welcome {
         member: memberNumber(own(content, "member")),
         conferenceId: text(own(content, "conference_id"), 255, "conference_id"),
         pingIntervalMs: integer(own(content, "ping_interval_ms") ?? 10000, 100, 600000, "ping_interval_ms"),
-        epoch: integer(own(content, "epoch") ?? 0, 0, Number.MAX_SAFE_INTEGER, "epoch"),
+        epoch: integer(own(content, "epoch"), 0, Number.MAX_SAFE_INTEGER, "epoch"),
+        verifier: text(own(content, "verifier"), 64, "verifier"),
         resume: Object.hasOwn(content, "resume") ? resume(object(content.resume, "resume")) : null,
     };
 }
@@ -139,6 +144,7 @@ function resume(content: Json): Resume {
 function epoch(content: Json): EpochState {
     return {
         epoch: integer(own(content, "epoch"), 0, Number.MAX_SAFE_INTEGER, "epoch"),
+        verifier: text(own(content, "verifier"), 64, "verifier"),
         proved: boolean(own(content, "proved"), "proved"),
         proposed: array(own(content, "proposed") ?? [], 64, "proposed").map((value) => {
             const one = object(value, "proposed");
