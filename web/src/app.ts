@@ -3,13 +3,14 @@
 
 import type { MatrixClient, Room } from "matrix-js-sdk";
 import { LocalMedia } from "./call/localmedia.ts";
-import { Admission } from "./conference/admission.ts";
+import { Admission, ANY, type Wish } from "./conference/admission.ts";
 import { Conference } from "./conference/conference.ts";
 import { fetchConfig, readFlags, type Config, type Flags } from "./config.ts";
 import { startClient } from "./matrix/client.ts";
 import { discardDevice, signIn, type Account } from "./matrix/login.ts";
 import { isEncrypted, listRooms, watchRooms, type RoomSummary } from "./matrix/rooms.ts";
 import { Trouble } from "./protocol/errors.ts";
+import type { Conference as Announced, Intent } from "./protocol/events.ts";
 import { canTransform } from "./sframe/mediaworker.ts";
 
 export type Screen = "loading" | "signin" | "rooms" | "lobby" | "call" | "broken";
@@ -71,32 +72,58 @@ export class App {
         }
     }
 
-    async openLobby(roomId: string): Promise<void> {
+    async openLobby(roomId: string, wish: Wish = ANY): Promise<void> {
         const room = this.client?.getRoom(roomId);
         if (!room || !this.client || !this.config) return this.#show("rooms");
         if (!isEncrypted(room)) return this.#show("rooms", new Trouble("room_not_encrypted"));
         this.room = room;
         this.#admission?.close();
-        this.#admission = new Admission(this.client, room, this.config.focus, this.account?.returning ?? false);
+        const { focus, url } = this.config;
+        this.#admission = new Admission({ client: this.client, room, focus, url, canReadHistory: this.account?.returning ?? false });
+        this.#admission.wish = wish;
         this.#admission.prepare();
+        void this.media.allowPictures(this.intent === "video");
         this.media.onchange = this.media.onspeaker = this.changed;
         this.#show("lobby");
         await this.media.open();
         this.changed();
     }
 
-    get conferenceRuns(): boolean {
-        return this.#admission?.running !== null && this.#admission !== null;
+    /** Of the room, the active one first. */
+    get running(): Announced[] {
+        return this.#admission?.running ?? [];
+    }
+
+    /** The one that "join" means; null: it begins a new one. */
+    get chosen(): Announced | null {
+        return this.#admission?.chosen ?? null;
+    }
+
+    get wish(): Wish {
+        return this.#admission?.wish ?? ANY;
+    }
+
+    /** Of what "join" means. */
+    get intent(): Intent {
+        return (this.chosen ?? this.wish).intent;
+    }
+
+    choose(wish: Partial<Wish>): void {
+        if (!this.#admission || this.screen !== "lobby") return;
+        this.#admission.wish = { ...this.#admission.wish, ...wish };
+        this.#admission.prepare();
+        this.#followIntent();
+        this.changed();
     }
 
     async join(): Promise<void> {
         if (!this.client || !this.room || !this.config || !this.#admission || this.screen !== "lobby") return;
         const { client, room, config, media } = this;
-        const conference = new Conference({ client, room, config, media, admission: this.#admission, ignoreKeys: this.flags.noKeys, maxPairs: this.flags.maxPairs });
+        const conference = new Conference({ client, room, config, media, admission: this.#admission, ignoreKeys: this.flags.noKeys, maxPairs: this.flags.maxPairs, switchMs: this.flags.switchMs });
         this.conference = conference;
         this.left = false;
         conference.onchange = this.changed;
-        conference.onsuperseded = () => void this.rejoin(conference);
+        conference.onsuperseded = (wish) => void this.rejoin(conference, wish);
         this.#show("call");
         await conference.join();
     }
@@ -115,19 +142,19 @@ export class App {
     }
 
     /** After a failed call: back to the lobby with the same devices, or straight into the call again. */
-    async again(): Promise<void> {
+    async again(wish = this.wish): Promise<void> {
         const roomId = this.room?.roomId;
         if (!roomId) return this.#show("rooms");
         this.conference = null;
-        await this.openLobby(roomId);
+        await this.openLobby(roomId, wish);
         await this.join();
     }
 
     /** Out and in again, with the same devices: into the room's other conference, or back to a server that fell silent. */
-    async rejoin(conference: Conference): Promise<void> {
+    async rejoin(conference: Conference, wish = this.wish): Promise<void> {
         conference.onsuperseded = () => undefined;
         await conference.leave();
-        if (this.conference === conference) await this.again();
+        if (this.conference === conference) await this.again(wish);
     }
 
     backToRooms(): void {
@@ -165,10 +192,16 @@ export class App {
         this.client = client;
         const list = () => {
             this.rooms = listRooms(client, this.config?.focus ?? "");
+            this.#followIntent();
             this.changed();
         };
         list();
         watchRooms(client, list);
+    }
+
+    /** No camera is open before a conference for voice alone. */
+    #followIntent(): void {
+        if (this.screen === "lobby") void this.media.allowPictures(this.intent === "video");
     }
 
     async #roomArrived(roomId: string): Promise<void> {
@@ -182,7 +215,7 @@ export class App {
     }
 
     #goAway(): void {
-        this.conference?.sayGoodbye();
+        this.conference?.goAway();
         if (this.account) discardDevice(this.account);
     }
 }

@@ -2,7 +2,7 @@
 
 import { array, object, own, text } from "./protocol/check.ts";
 import { Trouble } from "./protocol/errors.ts";
-import { MAX_SLOT_PAIRS } from "./protocol/limits.ts";
+import { MAX_SLOT_PAIRS, SWITCH_MS } from "./protocol/limits.ts";
 import { readSurroundings, type Surroundings } from "./widget/api.ts";
 
 export type KeyTransportKind = "timeline" | "to-device";
@@ -15,6 +15,8 @@ export interface DemoPerson {
 export interface Config {
     /** Of config.json itself: other addresses of the focus are relative to it. */
     address: string;
+    /** The same for everybody else: what the operator says, or what is in public use; null: known to this machine alone. */
+    url: string | null;
     homeserver: string;
     focus: string;
     keyTransport: KeyTransportKind;
@@ -37,11 +39,17 @@ export function parseConfig(json: unknown, address: string): Config {
     if (!/^https?:\/\//.test(homeserver)) throw new Error("homeserver: not an http address");
     return {
         address,
+        url: publicAddress(own(config, "url"), address),
         homeserver: homeserver.replace(/\/+$/, ""),
         focus: text(own(config, "focus"), 255, "focus"),
         keyTransport: config.key_transport === "to-device" ? "to-device" : "timeline",
         demo: own(config, "demo") ? parseDemo(config.demo) : null,
     };
+}
+
+function publicAddress(told: unknown, address: string): string | null {
+    const known = typeof told === "string" ? told : address.startsWith("https:") ? new URL(".", address).href : "";
+    return /^https?:\/\/[^?#]*\/$/.test(known) ? known : null;
 }
 
 function parseDemo(json: unknown): Config["demo"] {
@@ -60,14 +68,15 @@ function parseDemo(json: unknown): Config["demo"] {
 }
 
 /**
- * `?demo=alice&join&nokeys&pairs=1`: who signs in by herself, whether she joins at once, whether she ignores all keys, and how many
- * others she can see at most. `?room=!id:server`: where a shared link leads.
+ * `?demo=alice&join&nokeys&pairs=1&switch=3000`: who signs in by herself, whether she joins at once, whether she ignores all keys, how many
+ * others she can see at most, and how soon, in ms, what she announces ends when she has vanished. `?room=!id:server`: where a shared link leads.
  */
 export interface Flags {
     demo: string | null;
     join: boolean;
     noKeys: boolean;
     maxPairs: number;
+    switchMs: number;
     room: string | null;
     /** Whose name and homeserver a widget's address brings along. */
     user: string;
@@ -78,12 +87,16 @@ export interface Flags {
 export function readFlags(search: string): Flags {
     const parameters = new URLSearchParams(search);
     const demo = parameters.get("demo");
-    const pairs = Number(parameters.get("pairs"));
+    const number = (name: string, otherwise: number) => {
+        const value = Number(parameters.get(name));
+        return demo !== null && Number.isInteger(value) && value >= 1 ? value : otherwise;
+    };
     return {
         demo,
         join: demo !== null && parameters.has("join"),
         noKeys: demo !== null && parameters.has("nokeys"),
-        maxPairs: demo !== null && Number.isInteger(pairs) && pairs >= 1 ? pairs : MAX_SLOT_PAIRS,
+        maxPairs: number("pairs", MAX_SLOT_PAIRS),
+        switchMs: number("switch", SWITCH_MS),
         room: parameters.get("room"),
         user: parameters.get("user")?.slice(0, 255) ?? "",
         widget: readSurroundings(parameters),

@@ -7,6 +7,7 @@ import type { Kind } from "./call/peer.ts";
 import type { Conference } from "./conference/conference.ts";
 import type { Shown, TileView } from "./conference/received.ts";
 import { counts } from "./guard.ts";
+import type { Conference as Announced } from "./protocol/events.ts";
 import type { Mutable, Spotlit } from "./protocol/moderation.ts";
 import type { PictureSource } from "./protocol/names.ts";
 import type { View } from "./viewing/spotlight.ts";
@@ -17,8 +18,8 @@ export function exposeForTests(app: App): void {
         focus: (member: number | null) => app.conference?.focus(member),
         pin: (member: number, source: PictureSource = "camera") => app.conference?.viewing.pin({ member, source }),
         view: (view: View) => app.conference?.viewing.setView(view),
-        mute: (kind: Kind, muted: boolean) => app.conference?.setMuted(kind, muted),
-        share: (on: boolean) => app.conference?.share(on),
+        mute: (kind: Kind, muted: boolean) => app.conference?.control.setMuted(kind, muted),
+        share: (on: boolean) => app.conference?.control.share(on),
         raise: (on: boolean) => app.conference?.gestures?.raise(on),
         react: (key: string) => app.conference?.gestures?.react(key),
         askToMute: (member: number, source: Mutable) => app.conference?.moderation?.askToMute(member, source),
@@ -53,6 +54,8 @@ function state(app: App): object {
         member: conference?.member ?? null,
         resumed: conference?.connections.resumed ?? 0,
         moving: conference?.connections.moving ?? false,
+        conference: conference?.announced ? { ...named(conference.announced), announcers: conference.announcers, elsewhere: conference.elsewhere?.conferenceId ?? null } : null,
+        conferences: app.running.map((one) => ({ ...named(one), chosen: app.chosen?.conferenceId === one.conferenceId })),
         media: { audio: app.media.tracks.audio !== null, video: app.media.tracks.video !== null, screen: conference?.own.sharing ?? false },
         roster: (conference?.roster.list ?? []).map((one) => ({
             member: one.member,
@@ -68,6 +71,10 @@ function state(app: App): object {
         keys: { held: conference?.worker.receiveKeys ?? 0, received: conference?.keys?.received ?? 0 },
         counters: counts(),
     };
+}
+
+function named({ conferenceId, creator, intent, members }: Announced): object {
+    return { id: conferenceId, creator, intent, members };
 }
 
 function viewingState(conference: Conference | null): object {

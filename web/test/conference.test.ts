@@ -3,7 +3,6 @@ import { describe, it } from "node:test";
 import { Roster } from "../src/conference/roster.ts";
 import { slotsToAdd, Slots } from "../src/conference/slots.ts";
 import { applyWanted, firstEncodings } from "../src/call/encodings.ts";
-import { chooseConference } from "../src/matrix/announce.ts";
 import type { WantedEncoding } from "../src/protocol/adaptation.ts";
 import type { Member } from "../src/protocol/messages.ts";
 import type { Rid } from "../src/protocol/names.ts";
@@ -89,24 +88,5 @@ describe("encodings", () => {
 
     it("of a screen keep the detail and let frames go", () => {
         assert.deepEqual(firstEncodings("screen").map(({ rid, scaleResolutionDownBy, maxFramerate }) => [rid, scaleResolutionDownBy, maxFramerate]), [["t", 2, 5], ["f", 1, 15]]);
-    });
-});
-
-describe("announcements", () => {
-    const announcement = (sender: string, created: number, more: object = {}, stateKey: string | undefined = sender) => ({
-        stateKey: stateKey as string | undefined,
-        sender,
-        at: 0,
-        content: { conference_id: `${created}`.padStart(22, "x"), focus: { user_id: "@sotto:x" }, created_ts: created, ...more },
-    });
-
-    it("the newest that has not ended counts, under its writer's own key only", () => {
-        const chosen = (...all: ReturnType<typeof announcement>[]) => chooseConference(all)?.createdTs ?? null;
-        assert.equal(chosen(), null);
-        assert.equal(chosen(announcement("@a:x", 5), announcement("@b:x", 7)), 7);
-        assert.equal(chosen(announcement("@a:x", 5), announcement("@b:x", 7, { ended: true })), 5);
-        assert.equal(chosen(announcement("@a:x", 5), announcement("@b:x", 9, {}, "@a:x"), announcement("@b:x", 8, {}, "")), 5);
-        assert.equal(chosen(announcement("@a:x", 5), announcement("@b:x", 7, { focus: "nonsense" })), 5);
-        assert.equal(chosen(announcement("@a:x", 5, { ended: true }), { ...announcement("@a:x", 6), stateKey: undefined }), 6);
     });
 });

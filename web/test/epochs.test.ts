@@ -25,7 +25,7 @@ function membership(rank = 0) {
         sendEvent: async (_room: string, type: string, content: Record<string, unknown>) => void events.push([type, content]),
     };
     const room = { roomId: "!r", getMember: (user: string) => ({ membership: user === "@gone:x" ? "leave" : "join" }), getLiveTimeline: () => ({ getState: () => ({ getStateEvents: () => ({}) }) }) };
-    const pass = { conference: { conferenceId: ID, creator: CREATOR, focus: "@f:x", createdTs: 1 }, ticket: ticket(0) };
+    const pass = { conference: { conferenceId: ID, creator: CREATOR, focus: "@f:x", url: null, intent: "video" as const, members: null, createdTs: 1 }, ticket: ticket(0) };
     const ports = { rank: () => rank, callId: () => "call", send: (message: object) => (said.push(message as (typeof said)[number]), true) };
     const epochs = new Epochs(client as never, room as never, pass, ports);
     const take = (one: Ticket, sender = CREATOR, senderKey: string | null = "key") =>

@@ -25,14 +25,23 @@ export class LocalMedia {
     readonly wanted: Record<Kind, boolean> = { audio: true, video: true };
     readonly chosen: Record<Kind, string | null> = { audio: null, video: null };
     readonly problem: Record<Kind, string | null> = { audio: null, video: null };
+    /** False: the camera stays closed, whatever is wanted. */
+    #pictures = true;
     /** Where others are heard; null: wherever the system says. */
     speaker: string | null = null;
     onchange: (kind: Kind) => void = () => undefined;
     onspeaker: () => void = () => undefined;
 
+    /** A conference may be for voice alone. What is wanted of the camera counts again after it. */
+    async allowPictures(allowed: boolean): Promise<void> {
+        if (this.#pictures === allowed) return;
+        this.#pictures = allowed;
+        if (allowed || this.tracks.video) await this.#ensure("video");
+    }
+
     /** Opens what is wanted: both at once, so that the browser asks once, then each for itself if that fails. */
     async open(): Promise<void> {
-        if (this.wanted.audio && this.wanted.video && !this.tracks.audio && !this.tracks.video) {
+        if (this.wanted.audio && this.wanted.video && this.#pictures && !this.tracks.audio && !this.tracks.video) {
             try {
                 const stream = await navigator.mediaDevices.getUserMedia({
                     audio: this.#constraints("audio"),
@@ -40,6 +49,8 @@ export class LocalMedia {
                 });
                 this.#adopt("audio", stream.getAudioTracks()[0] ?? null);
                 this.#adopt("video", stream.getVideoTracks()[0] ?? null);
+                // It may have been ruled out while the browser asked.
+                if (!this.#pictures) this.#adopt("video", null);
                 return;
             } catch {
                 // One of the two may be missing or refused: see which.
@@ -75,12 +86,12 @@ export class LocalMedia {
     }
 
     async #ensure(kind: Kind): Promise<void> {
-        if (!this.wanted[kind]) return this.#adopt(kind, null);
+        if (!this.#allowed(kind)) return this.#adopt(kind, null);
         if (this.tracks[kind]?.readyState === "live") return;
         try {
             const stream = await navigator.mediaDevices.getUserMedia({ [kind]: this.#constraints(kind) });
             const track = stream.getTracks()[0] ?? null;
-            if (this.wanted[kind]) this.#adopt(kind, track);
+            if (this.#allowed(kind)) this.#adopt(kind, track);
             else track?.stop();
         } catch (error) {
             count("media device");
@@ -88,6 +99,10 @@ export class LocalMedia {
             this.problem[kind] = describe(kind, error);
             this.#adopt(kind, null);
         }
+    }
+
+    #allowed(kind: Kind): boolean {
+        return this.wanted[kind] && (kind === "audio" || this.#pictures);
     }
 
     #adopt(kind: Kind, track: MediaStreamTrack | null): void {

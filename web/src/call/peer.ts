@@ -34,7 +34,10 @@ export interface Shape {
 /** Which sources are not sent now, or not with a picture or sound in them. */
 export type Muted = Record<"audio" | "camera", boolean>;
 
-export const FIRST_SHAPE: Shape = { pairs: FIRST_SLOT_PAIRS, loudest: 0, sources: ["audio", "camera"] };
+/** Of the invite. Without pictures there are no cameras, but pairs for whoever is heard. */
+export function firstShape(maxPairs: number, pictures = true): Shape {
+    return { pairs: Math.min(FIRST_SLOT_PAIRS, maxPairs), loudest: 0, sources: pictures ? ["audio", "camera"] : ["audio"] };
+}
 
 export class Peer {
     readonly pc: RTCPeerConnection;
@@ -51,7 +54,7 @@ export class Peer {
     /** One change of parameters or description after the other: each begins by reading what the last one left. */
     #queue: Promise<unknown> = Promise.resolve();
 
-    constructor(worker: MediaWorker, { pairs, loudest, sources }: Shape = FIRST_SHAPE) {
+    constructor(worker: MediaWorker, { pairs, loudest, sources }: Shape) {
         this.#worker = worker;
         this.lane = worker.nameLane();
         this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: [], ...connectionOptions } as RTCConfiguration);

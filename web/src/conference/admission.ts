@@ -1,10 +1,10 @@
-// The way into a conference: the one that runs in the room with a ticket for it, or a new one.
+// The way into a conference: one that runs in the room with a ticket for it, or a new one.
 
 import { RoomStateEvent, type MatrixClient, type Room } from "matrix-js-sdk";
 import { randomBytes, randomName } from "../bytes.ts";
-import { activeConference, announce, standing } from "../matrix/announce.ts";
+import { announce, runningConferences, standing } from "../matrix/announcements.ts";
 import { sendTicket, TicketBox } from "../matrix/tickets.ts";
-import type { Conference, Ticket } from "../protocol/events.ts";
+import { sameConference, terms, type Conference, type Intent, type Ticket } from "../protocol/events.ts";
 import { TICKET_ROUNDS } from "../protocol/limits.ts";
 import { prove, ticketKey } from "../ticket.ts";
 
@@ -13,47 +13,75 @@ export interface Pass {
     ticket: Ticket;
 }
 
+/** What a person wants: one of those that run (null: the active one), or a new one of these terms. */
+export interface Wish {
+    conference: Conference | null;
+    /** Begin one, whatever runs. */
+    another: boolean;
+    intent: Intent;
+    members: number | null;
+}
+
+export const ANY: Wish = { conference: null, another: false, intent: "video", members: null };
+
+export interface AdmissionOptions {
+    client: MatrixClient;
+    room: Room;
+    focus: string;
+    /** Of the focus, for everybody; null: not known. */
+    url: string | null;
+    canReadHistory: boolean;
+}
+
 /** An announcement that has not come back to us by now is not waited for, ms. */
 const ECHO_MS = 5000;
 
 export class Admission {
+    wish: Wish = ANY;
     readonly #client: MatrixClient;
     readonly #room: Room;
-    readonly #focus: string;
-    readonly #canReadHistory: boolean;
+    readonly #options: AdmissionOptions;
     /** Conferences that turned out to be over. */
     #dead = new Set<string>();
-    #box: { id: string; tickets: TicketBox } | null = null;
+    #box: { conference: Conference; tickets: TicketBox } | null = null;
     #own: Pass | null = null;
 
-    constructor(client: MatrixClient, room: Room, focus: string, canReadHistory: boolean) {
-        this.#client = client;
-        this.#room = room;
-        this.#focus = focus;
-        this.#canReadHistory = canReadHistory;
+    constructor(options: AdmissionOptions) {
+        this.#client = options.client;
+        this.#room = options.room;
+        this.#options = options;
     }
 
-    /** The conference that runs in the room, as far as we know it to be alive. */
-    get running(): Conference | null {
-        const conference = activeConference(this.#room);
-        return conference && !this.#dead.has(conference.conferenceId) && conference.focus === this.#focus ? conference : null;
+    /** The conferences that run in the room, as far as we know them to be alive; the active one first. */
+    get running(): Conference[] {
+        return runningConferences(this.#room).filter((one) => one.focus === this.#options.focus && !this.#dead.has(one.conferenceId));
+    }
+
+    /** The one that "join" means: what was chosen while it runs, otherwise the active one; null: a new one. */
+    get chosen(): Conference | null {
+        if (this.wish.another) return null;
+        const { running } = this;
+        return running.find((one) => sameConference(one, this.wish.conference)) ?? running[0] ?? null;
     }
 
     /** Begins to look for the ticket before the person has pressed "join". */
     prepare(): void {
-        const conference = this.running;
-        if (conference) void this.#tickets(conference).find(this.#canReadHistory).catch(() => undefined);
+        const conference = this.chosen;
+        if (conference) void this.#tickets(conference).find(this.#options.canReadHistory).catch(() => undefined);
     }
 
     /** A way in. `say` is told what is being done; `isOver` asks the focus whether it knows a conference. */
     async find(say: (status: string) => void, isOver: (conference: Conference) => Promise<boolean>): Promise<Pass> {
-        const conference = this.running;
+        // The room may not have shown us yet what we began.
+        if (this.#own && sameConference(this.#own.conference, this.wish.conference)) return this.#own;
+        const conference = this.chosen;
         if (!conference) return this.#start(say, isOver);
-        if (this.#own?.conference.conferenceId === conference.conferenceId) return this.#own;
+        // It is held to even if somebody begins another meanwhile.
+        this.wish = { ...this.wish, conference };
         say("Looking for the ticket to the running conference");
         let over = false;
         for (let round = 0; round < TICKET_ROUNDS && !over; round++) {
-            const search = this.#tickets(conference).find(this.#canReadHistory, async () => (over = await isOver(conference)));
+            const search = this.#tickets(conference).find(this.#options.canReadHistory, async () => (over = await isOver(conference)));
             const ticket = await this.#whileRunning(conference, search);
             if (ticket) return { conference, ticket };
             if (!this.#runs(conference)) return this.find(say, isOver);
@@ -62,11 +90,11 @@ export class Admission {
         }
         // Nobody inside answers, so nobody is inside.
         this.#dead.add(conference.conferenceId);
-        return this.#start(say, isOver);
+        return this.find(say, isOver);
     }
 
     ticketRefused(pass: Pass): void {
-        if (this.#box?.id === pass.conference.conferenceId) this.#box.tickets.refuse(pass.ticket);
+        if (this.#box && sameConference(this.#box.conference, pass.conference)) this.#box.tickets.refuse(pass.ticket);
         if (this.#own?.ticket === pass.ticket) this.#own = null;
     }
 
@@ -88,12 +116,14 @@ export class Admission {
     }
 
     async #start(say: (status: string) => void, isOver: (conference: Conference) => Promise<boolean>): Promise<Pass> {
-        say("Starting a conference in this room");
+        const { another, intent, members } = this.wish;
+        say(another ? "Starting another conference in this room" : "Starting a conference in this room");
+        const { focus, url } = this.#options;
         const creator = this.#client.getSafeUserId();
-        const createdTs = Math.max(Date.now(), (activeConference(this.#room)?.createdTs ?? 0) + 1);
-        const conference = { conferenceId: randomName(), creator, focus: this.#focus, createdTs };
+        const createdTs = Math.max(Date.now(), (runningConferences(this.#room)[0]?.createdTs ?? 0) + 1);
+        const conference: Conference = { conferenceId: randomName(), creator, focus, url, intent, members, createdTs };
         const ticket = { conferenceId: conference.conferenceId, creator, epoch: 0, secret: randomBytes(32) };
-        const others = this.#watchRivals(conference);
+        const others = another ? null : this.#watchRivals(conference);
         await announce(this.#client, this.#room.roomId, conference);
         const rival = await others;
         if (rival) {
@@ -103,11 +133,13 @@ export class Admission {
             return this.find(say, isOver);
         }
         await sendTicket(this.#client, this.#room, ticket);
+        // What is tried again after a failure is this one, and no third.
+        this.wish = { ...this.wish, conference, another: false };
         return (this.#own = { conference, ticket });
     }
 
     #runs(conference: Conference): boolean {
-        return this.running?.conferenceId === conference.conferenceId;
+        return this.running.some((one) => sameConference(one, conference));
     }
 
     /** What `search` finds; null as soon as the room has moved on to another conference. */
@@ -132,11 +164,11 @@ export class Admission {
             const finish = (before: Conference | null) => {
                 clearTimeout(timer);
                 this.#client.off(RoomStateEvent.Update, check);
-                resolve(before && !this.#dead.has(before.conferenceId) && before.focus === own.focus ? before : null);
+                resolve(before);
             };
             const check = () => {
                 const { arrived, before } = standing(this.#room, own);
-                if (arrived) finish(before);
+                if (arrived) finish(before.find((one) => !this.#dead.has(one.conferenceId) && one.focus === own.focus) ?? null);
             };
             const timer = setTimeout(() => finish(null), ECHO_MS);
             this.#client.on(RoomStateEvent.Update, check);
@@ -144,9 +176,9 @@ export class Admission {
     }
 
     #tickets(conference: Conference): TicketBox {
-        if (this.#box?.id !== conference.conferenceId) {
+        if (!this.#box || !sameConference(this.#box.conference, conference)) {
             this.#box?.tickets.close();
-            this.#box = { id: conference.conferenceId, tickets: new TicketBox(this.#client, this.#room, conference) };
+            this.#box = { conference, tickets: new TicketBox(this.#client, this.#room, conference) };
         }
         return this.#box.tickets;
     }
@@ -166,6 +198,6 @@ export async function joinContent(pass: Pass, userId: string, deviceId: string, 
         device_id: deviceId,
         ts,
         proof,
-        ...(creator === userId && !asking ? { open: { verifier: key.verifier, intent: "video" } } : {}),
+        ...(creator === userId && !asking ? { open: { verifier: key.verifier, ...terms(conference) } } : {}),
     };
 }

@@ -17,8 +17,8 @@ export interface AttendancePorts {
     keyTransport: KeyTransportKind;
     link(): RoomLink | null;
     connections(): Connections;
-    /** Somebody has left. */
-    left(): void;
+    /** Somebody has come or gone. */
+    moved(): void;
     changed(): void;
 }
 
@@ -58,10 +58,9 @@ export class Attendance {
         }
         // Olm needs the roster's devices; the timeline reaches everybody by itself.
         if (first && keyTransport !== "timeline") room?.keys.start(own);
-        if (left.length > 0) {
-            room?.epochs.memberLeft();
-            this.#ports.left();
-        }
+        if (left.length > 0) room?.epochs.memberLeft();
+        if (left.length + joined.length > 0) this.#ports.moved();
+        room?.announcement.announcing.look();
         this.viewing.refresh();
         void connections().current.negotiation.growFor(() => {
             const { others, screens } = this.#cast();

@@ -3,39 +3,33 @@
 
 import type { MatrixClient, Room } from "matrix-js-sdk";
 import type { LocalMedia } from "../call/localmedia.ts";
-import type { Kind } from "../call/peer.ts";
+import { firstShape, type Kind } from "../call/peer.ts";
 import type { Config } from "../config.ts";
 import { count } from "../guard.ts";
 import type { KeyExchange } from "../keys/exchange.ts";
-import { announce } from "../matrix/announce.ts";
 import { displayName } from "../matrix/rooms.ts";
 import type { Viewers } from "../protocol/adaptation.ts";
-import { explain, Trouble } from "../protocol/errors.ts";
-import { FIRST_SLOT_PAIRS } from "../protocol/limits.ts";
-import type { Mutable } from "../protocol/moderation.ts";
+import { Trouble } from "../protocol/errors.ts";
+import type { Conference as Announced } from "../protocol/events.ts";
 import type { Welcome } from "../protocol/messages.ts";
 import { MESSAGE, type Source } from "../protocol/names.ts";
 import { MediaWorker } from "../sframe/mediaworker.ts";
 import type { SenderReport } from "../sframe/port.ts";
-import type { Admission, Pass } from "./admission.ts";
+import { ANY, type Admission, type Pass, type Wish } from "./admission.ts";
 import { Attendance, NOBODY } from "./attendance.ts";
 import { Connections } from "./connections.ts";
 import { Entry, type Entered } from "./entry.ts";
 import type { Gestures } from "./gestures.ts";
 import type { Moderation } from "./moderation.ts";
+import { OwnControl } from "./owncontrol.ts";
 import { OwnSources } from "./ownsources.ts";
 import { QualityWatch } from "./quality.ts";
 import type { TileView } from "./received.ts";
+import { betterPlace } from "./rivals.ts";
 import { linkRoom, type RoomLink } from "./roomlink.ts";
 import { askForKey, linkWorker } from "./workerlink.ts";
 
 export type Phase = "idle" | "admission" | "calling" | "connecting" | "joined" | "left" | "failed";
-
-const ASKED: Record<Mutable, string> = {
-    audio: "asked you to be silent. Your microphone is off until you turn it on.",
-    camera: "asked you to turn your camera off. It is off until you turn it on.",
-    screen: "asked you to stop sharing. Your screen is not shared any more.",
-};
 
 export interface ConferenceOptions {
     client: MatrixClient;
@@ -45,6 +39,8 @@ export interface ConferenceOptions {
     admission: Admission;
     ignoreKeys: boolean;
     maxPairs: number;
+    /** Our announcement ends when the homeserver has not heard of us for so long, ms. */
+    switchMs: number;
 }
 
 export class Conference {
@@ -63,28 +59,34 @@ export class Conference {
     readonly attendance: Attendance;
     readonly quality: QualityWatch;
     readonly own: OwnSources;
+    readonly control: OwnControl;
+    /** We are alone, and the room has a newer conference. */
+    elsewhere: Announced | null = null;
     onchange: () => void = () => undefined;
     /** To be joined anew: the others are in another conference of the room, or the focus has forgotten this member. */
-    onsuperseded: () => void = () => undefined;
+    onsuperseded: (wish?: Wish) => void = () => undefined;
 
     readonly #options: ConferenceOptions;
     readonly #entry: Entry;
+    readonly #offersPictures: boolean;
     #entered: Entered | null = null;
     #link: RoomLink | null = null;
 
     constructor(options: ConferenceOptions) {
         this.#options = options;
-        const { client, config, admission, media } = options;
+        const { client, room, config, admission, media, maxPairs } = options;
+        this.#offersPictures = (admission.chosen ?? admission.wish).intent === "video";
+        const shape = firstShape(maxPairs, this.#offersPictures);
         const send = (message: object) => this.connections.send(message);
         this.attendance = new Attendance({
             member: () => this.member,
             keyTransport: config.keyTransport,
             link: () => this.#link,
             connections: () => this.connections,
-            left: () => this.#lookForAnother(),
+            moved: () => this.#lookAround(),
             changed: () => this.onchange(),
         });
-        this.connections = new Connections(this.worker, Math.min(FIRST_SLOT_PAIRS, options.maxPairs), options.maxPairs, config.address, {
+        this.connections = new Connections(this.worker, shape, maxPairs, config.address, {
             joined: (welcome) => this.#welcomed(welcome),
             resumed: (welcome) => {
                 this.#link?.epochs.welcomed(welcome);
@@ -105,7 +107,16 @@ export class Conference {
             sources: () => this.own.sources,
             moveTo: (peer) => this.own.moveTo(peer),
         });
-        this.own = new OwnSources(this.connections.peer, media, send);
+        this.own = new OwnSources(this.connections.peer, media, shape.sources, send);
+        this.control = new OwnControl({
+            media,
+            own: this.own,
+            negotiation: () => this.connections.current.negotiation,
+            joined: () => this.phase === "joined",
+            nameOf: (userId) => displayName(client, room.roomId, userId),
+            notify: (text) => this.#notify(text),
+            changed: () => this.onchange(),
+        });
         this.quality = new QualityWatch(() => this.connections.peers, () => this.onchange());
         this.#entry = new Entry({
             client,
@@ -144,6 +155,21 @@ export class Conference {
         return this.#link?.moderation ?? null;
     }
 
+    /** What is announced of it; null: not known yet which it is. */
+    get announced(): Announced | null {
+        return this.#entry.pass?.conference ?? null;
+    }
+
+    /** Cameras and screens may be shown. */
+    get pictures(): boolean {
+        return this.#offersPictures && this.announced?.intent !== "voice";
+    }
+
+    /** People in the room who announce it. */
+    get announcers(): string[] {
+        return this.#link?.announcement.announcers() ?? [];
+    }
+
     get gestures(): Gestures | null {
         return this.#link?.gestures ?? null;
     }
@@ -161,6 +187,7 @@ export class Conference {
             await welcome;
             this.#step("joined", "");
             this.quality.start();
+            this.#link?.announcement.announcing.look();
         } catch (error) {
             this.#fail(error instanceof Trouble ? error : new Trouble("internal", error instanceof Error ? error.message : String(error)));
         }
@@ -170,10 +197,6 @@ export class Conference {
     focus(member: number | null): void {
         const there = member !== null && this.roster.members.has(member) && member !== this.member;
         this.viewing.pin(there ? { member, source: "camera" } : null);
-    }
-
-    async setMuted(kind: Kind, muted: boolean): Promise<void> {
-        await this.#options.media.setOn(kind, !muted);
     }
 
     muted(kind: Kind): boolean {
@@ -190,66 +213,57 @@ export class Conference {
         return { seconds: since.length > 0 ? Math.round((Date.now() - Math.min(...since)) / 1000) : 0, asked: this.keys?.askedAgain(member) ?? false };
     }
 
-    async share(on: boolean): Promise<void> {
-        const { negotiation } = this.connections.current;
-        try {
-            if (!on) await this.own.stopSharing(negotiation);
-            else await this.own.share(negotiation, () => void this.share(false));
-        } catch (error) {
-            count(`screen share: ${error instanceof Error ? `${error.name}: ${error.message}` : "refused"}`);
-            const cause = error instanceof Trouble ? explain(error.code, error.message).cause : "This browser could not capture it.";
-            this.#notify(`The screen is not shared. ${cause}`);
-        }
-        this.onchange();
-    }
-
     /** The conference server is out of reach: joining again may help, waiting may too. */
     get stranded(): boolean {
         return this.phase === "joined" && this.connections.stranded;
     }
 
-    /** Says goodbye without waiting: for a page that goes away. */
-    sayGoodbye(): boolean {
-        return this.connections.send({ type: MESSAGE.hangup, content: { reason: "user_hangup" } });
+    /** Without waiting: for a page that goes away. */
+    goAway(): void {
+        this.#sayGoodbye();
+        if (this.phase === "joined") this.#link?.announcement.announcing.goAway();
     }
 
     async leave(): Promise<void> {
         if (this.phase === "left" || this.phase === "failed") return;
-        const { client, room } = this.#options;
-        const last = this.member !== null && this.roster.others(this.member).length === 0;
-        const mine = this.#entered?.pass.conference.creator === client.getUserId();
         const joined = this.phase === "joined";
         this.#step("left", "");
         this.#sayBye("user_hangup");
-        if (joined && last && mine) announce(client, room.roomId, null).catch(() => count("announcement not sent"));
+        // What others carry on is waited for, but not by whoever leaves.
+        if (joined) this.#withAnnouncement(({ announcing }) => announcing.leave());
         await this.#close();
     }
 
     /** Listens from before our own joining on, so that nothing is missed. */
     #linkRoom(pass: Pass): void {
         this.#link?.stop();
-        const { client, room, config, ignoreKeys } = this.#options;
+        this.#link?.announcement.stop();
+        const { client, room, config, media, ignoreKeys, switchMs } = this.#options;
+        void media.allowPictures(pass.conference.intent === "video");
         this.#link = linkRoom(
-            { client, room, keyTransport: config.keyTransport, ignoreKeys, worker: this.worker, roster: this.roster, pass },
+            { client, room, keyTransport: config.keyTransport, ignoreKeys, worker: this.worker, roster: this.roster, pass, switchMs },
             {
                 member: () => this.member,
                 joined: () => this.phase === "joined",
                 callId: () => this.#entered?.call.callId ?? "",
                 send: (message) => this.connections.send(message),
                 changed: () => this.onchange(),
-                asked: (source, by) => void this.#askedToMute(source, by),
+                asked: (source, by) => void this.control.asked(source, by),
                 focused: (spot) => this.viewing.putBefore(spot),
-                roomChanged: () => this.#lookForAnother(),
+                roomChanged: () => this.#lookAround(),
             },
         );
     }
 
-    /** Alone in here while the room has moved on to another conference: two were started at once. */
-    #lookForAnother(): void {
-        const running = this.#options.admission.running;
+    /** Alone in here while the room has moved on to another conference. */
+    #lookAround(): void {
         const own = this.#entered?.pass.conference;
-        if (this.phase !== "joined" || !running || !own || running.conferenceId === own.conferenceId) return;
-        if (running.createdTs > own.createdTs && this.roster.others(this.member ?? 0).length === 0) this.onsuperseded();
+        if (this.phase !== "joined" || !own) return;
+        const alone = this.roster.others(this.member ?? 0).length === 0;
+        const better = alone ? betterPlace(own, this.#options.admission.running) : null;
+        if (better?.atOnce) return this.onsuperseded(ANY);
+        this.elsewhere = better?.conference ?? null;
+        this.onchange();
     }
 
     #welcomed(welcome: Welcome): boolean {
@@ -260,15 +274,6 @@ export class Conference {
         // Muted or unmuted while the call was being set up.
         this.own.tellMuted();
         return true;
-    }
-
-    /** Obeyed, and said; turning it on again is this person's own affair. */
-    async #askedToMute(source: Mutable, by: string): Promise<void> {
-        const on = { audio: !this.muted("audio"), camera: !this.muted("video"), screen: this.own.sharing }[source];
-        if (this.phase !== "joined" || !on) return;
-        if (source === "screen") await this.share(false);
-        else await this.setMuted(source === "audio" ? "audio" : "video", true);
-        this.#notify(`${displayName(this.#options.client, this.#options.room.roomId, by)} ${ASKED[source]}`);
     }
 
     /** Media need no more than the worker, so the call goes on when the rest of the focus is silent. */
@@ -289,9 +294,19 @@ export class Conference {
         else if (state === "connected" && this.phase === "connecting") this.#step("connecting", "Connected. Waiting to be let in");
     }
 
+    #sayGoodbye(): boolean {
+        return this.connections.send({ type: MESSAGE.hangup, content: { reason: "user_hangup" } });
+    }
+
+    /** Ends to listen to the room's announcements after this. */
+    #withAnnouncement(finish: (link: RoomLink["announcement"]) => Promise<void> | void): void {
+        const link = this.#link?.announcement;
+        if (link) void Promise.resolve(finish(link)).catch(() => count("announcement not sent")).finally(() => link.stop());
+    }
+
     /** By the data channel where there is one, otherwise through the direct chat. */
     #sayBye(reason: string): void {
-        if (this.sayGoodbye()) return;
+        if (this.#sayGoodbye()) return;
         const said = this.#entered ? this.#entered.call.hangup(reason) : this.#entry.cancel();
         said.catch(() => count("call event not sent"));
     }
@@ -318,7 +333,9 @@ export class Conference {
         if (this.phase === "left" || this.phase === "failed") return;
         this.trouble = trouble;
         const { admission } = this.#options;
-        if (this.phase !== "joined" && this.#entry.pass) admission.withdraw(this.#entry.pass).catch(() => count("announcement not sent"));
+        const joined = this.phase === "joined";
+        this.#withAnnouncement(({ announcing }) => (joined ? announcing.stop() : announcing.giveUp()));
+        if (!joined && this.#entry.pass) admission.withdraw(this.#entry.pass).catch(() => count("announcement not sent"));
         this.#step("failed", "");
         this.connections.current.welcomed(trouble);
         this.#sayBye("unknown_error");

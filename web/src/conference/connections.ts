@@ -1,8 +1,7 @@
 // The connections of one membership: the one it talks over, for a while the one before, and the second one that is made when
 // the first is interrupted. What all of them show together is asked of here.
 
-import type { Peer } from "../call/peer.ts";
-import { FIRST_SHAPE } from "../call/peer.ts";
+import type { Peer, Shape } from "../call/peer.ts";
 import { digestAll, type PeerStats } from "../call/stats.ts";
 import { count } from "../guard.ts";
 import type { StreamMetadata } from "../matrix/focuscall.ts";
@@ -59,7 +58,7 @@ export class Connections {
     #path: { timer: ReturnType<typeof setTimeout> | undefined; broken: boolean; failedAt: number | null } = { timer: undefined, broken: false, failedAt: null };
     #closed = false;
 
-    constructor(worker: MediaWorker, firstPairs: number, maxPairs: number, address: string, ports: ConnectionsPorts) {
+    constructor(worker: MediaWorker, first: Shape, maxPairs: number, address: string, ports: ConnectionsPorts) {
         this.#worker = worker;
         this.#ports = ports;
         this.#maxPairs = maxPairs;
@@ -73,7 +72,7 @@ export class Connections {
             now: () => Date.now(),
             random: () => Math.random(),
         });
-        this.current = this.#make({ ...FIRST_SHAPE, pairs: firstPairs });
+        this.current = this.#make(first);
     }
 
     get peer(): Peer {
@@ -127,7 +126,7 @@ export class Connections {
         await Promise.all([this.current, this.#coming, this.#former?.connection].map((connection) => connection?.close()));
     }
 
-    #make(shape: typeof FIRST_SHAPE): Connection {
+    #make(shape: Shape): Connection {
         const { members, speakers, viewers, epoch, hangup, handled, metadata, missing } = this.#ports;
         const made = new Connection(
             {

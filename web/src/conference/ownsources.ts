@@ -12,14 +12,17 @@ export class OwnSources {
     #peer: Peer;
     readonly #media: LocalMedia;
     readonly #send: (message: object) => boolean;
+    /** Offered from the start. */
+    readonly #first: Source[];
     #screen: ScreenTracks | null = null;
     #choosing = false;
     /** The mute state as the focus was told last. */
     #told = "";
 
-    constructor(peer: Peer, media: LocalMedia, send: (message: object) => boolean) {
+    constructor(peer: Peer, media: LocalMedia, first: Source[], send: (message: object) => boolean) {
         this.#peer = peer;
         this.#media = media;
+        this.#first = first;
         this.#send = send;
     }
 
@@ -52,7 +55,7 @@ export class OwnSources {
 
     /** What another connection has to offer to send the same. */
     get sources(): Source[] {
-        return ["audio", "camera", ...(this.#screen ? (Object.keys(this.#screen) as (keyof ScreenTracks)[]) : [])];
+        return [...this.#first, ...(this.#screen ? (Object.keys(this.#screen) as (keyof ScreenTracks)[]) : [])];
     }
 
     /** From now on over another connection: what that one sends begins as the first one's ends. */

@@ -101,7 +101,7 @@ export class Received {
             member: member.member,
             userId: member.userId,
             deviceId: member.deviceId,
-            muted: { audio: member.audioMuted, video: member.videoMuted },
+            muted: { audio: member.audioMuted, video: member.videoMuted || !member.sources.includes("camera") },
             audio: this.#shown(member.member, "audio"),
             camera: this.#shown(member.member, "camera"),
             screen: shares ? this.#shown(member.member, "screen") : null,

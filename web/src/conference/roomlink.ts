@@ -9,6 +9,7 @@ import { serveTickets } from "../matrix/tickets.ts";
 import type { Mutable, Spotlit } from "../protocol/moderation.ts";
 import type { MediaWorker } from "../sframe/mediaworker.ts";
 import type { Pass } from "./admission.ts";
+import { linkAnnouncing, type AnnouncingLink } from "./announcinglink.ts";
 import { Epochs } from "./epochs.ts";
 import { linkGestures } from "./gesturelink.ts";
 import type { Gestures } from "./gestures.ts";
@@ -25,6 +26,8 @@ export interface RoomLinkOptions {
     worker: MediaWorker;
     roster: Roster;
     pass: Pass;
+    /** What we announce ends when the homeserver has not heard of us for so long, ms. */
+    switchMs: number;
 }
 
 export interface RoomLinkPorts {
@@ -50,6 +53,8 @@ export interface RoomLink {
     gestures: Gestures;
     epochs: Epochs;
     moderation: Moderation;
+    announcement: AnnouncingLink;
+    /** All but the announcement, which may outlast our leaving for a moment. */
     stop(): void;
 }
 
@@ -63,8 +68,15 @@ export function linkRoom(options: RoomLinkOptions, ports: RoomLinkPorts): RoomLi
     });
     // Who starts a conference answers for it from the start; others once they are in.
     const mine = pass.conference.creator === client.getUserId();
-    const rank = () => (ports.joined() ? roster.list.findIndex(({ member }) => member === ports.member()) : mine ? 0 : -1);
-    const epochs = new Epochs(client, room, pass, { rank: () => (ports.joined() ? rank() : -1), callId: () => ports.callId(), send: (message) => ports.send(message) });
+    const place = () => (ports.joined() ? roster.list.findIndex(({ member }) => member === ports.member()) : -1);
+    const rank = () => (ports.joined() || !mine ? place() : 0);
+    const announcement = linkAnnouncing(client, room, pass.conference, options.switchMs, {
+        others: () => roster.others(ports.member() ?? 0).map(({ userId }) => userId),
+        rank: place,
+        ours: () => rank() >= 0,
+    });
+    announcement.announcing.look();
+    const epochs = new Epochs(client, room, pass, { rank: place, callId: () => ports.callId(), send: (message) => ports.send(message) });
     const serve = serveTickets(client, room, pass.conference, () => epochs.ticket, rank);
     const unlisten = listen(client, room.roomId, (event) => {
         epochs.take(event);
@@ -81,5 +93,5 @@ export function linkRoom(options: RoomLinkOptions, ports: RoomLinkPorts): RoomLi
         unlisten();
         client.off(RoomStateEvent.Update, watch);
     };
-    return { keys: keys.keys, gestures: gestures.gestures, epochs, moderation: moderation.moderation, stop };
+    return { keys: keys.keys, gestures: gestures.gestures, epochs, moderation: moderation.moderation, announcement, stop };
 }

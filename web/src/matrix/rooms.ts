@@ -2,14 +2,16 @@
 
 import { EventTimeline, type MatrixClient, type Room } from "matrix-js-sdk";
 import { guard } from "../guard.ts";
-import { activeConference } from "./announce.ts";
+import type { Conference } from "../protocol/events.ts";
+import { runningConferences } from "./announcements.ts";
 
 export interface RoomSummary {
     roomId: string;
     name: string;
     encrypted: boolean;
     members: number;
-    conference: boolean;
+    /** Those that run, the active one first. */
+    conferences: Conference[];
 }
 
 /** Joined rooms, encrypted ones first, then by latest activity; direct chats with the focus are left out. */
@@ -28,7 +30,7 @@ export function summarise(room: Room): RoomSummary {
         name: room.name,
         encrypted: isEncrypted(room),
         members: room.getJoinedMemberCount(),
-        conference: activeConference(room) !== null,
+        conferences: runningConferences(room),
     };
 }
 

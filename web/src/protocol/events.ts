@@ -8,24 +8,61 @@ import { FIELD, SOURCES } from "./names.ts";
 
 const MAX_EPOCH = Number.MAX_SAFE_INTEGER;
 
+/** `voice`: nobody sends pictures. */
+export type Intent = "video" | "voice";
+
 export interface Conference {
     conferenceId: string;
     creator: string;
     focus: string;
+    /** Where config.json of the focus is, as far as the creator knew it. */
+    url: string | null;
+    intent: Intent;
+    /** So many devices at one time; null: as many as the focus takes. */
+    members: number | null;
     createdTs: number;
+}
+
+/** Ids alone are others' to choose: with its creator one names a conference for ever. */
+export function sameConference(a: Pick<Conference, "conferenceId" | "creator"> | null, b: Pick<Conference, "conferenceId" | "creator"> | null): boolean {
+    return a?.conferenceId === b?.conferenceId && a?.creator === b?.creator;
 }
 
 /** A conference as `sender` announces it; null when it says that the conference ended. */
 export function parseConference(content: unknown, sender: string): Conference | null {
     const event = object(content, "conference");
     if (Object.keys(event).length === 0 || event.ended === true) return null;
+    const focus = object(own(event, "focus"), "focus");
+    const limits = object(own(event, "limits") ?? {}, "limits");
+    const members = own(limits, "members") ?? null;
     return {
         conferenceId: conferenceId(event),
         // Somebody else may carry the announcement on.
         creator: event.creator === undefined ? sender : userId(event.creator, "creator"),
-        focus: userId(own(object(own(event, "focus"), "focus"), "user_id"), "focus"),
+        focus: userId(own(focus, "user_id"), "focus"),
+        url: own(focus, "url") === undefined ? null : webAddress(focus.url),
+        intent: event.intent === "voice" ? "voice" : "video",
+        members: members === null ? null : integer(members, 1, MAX_MEMBER_NUMBER, "members"),
         createdTs: integer(own(event, "created_ts"), 0, MAX_EPOCH, "created_ts"),
     };
+}
+
+/** As `sender` announces it; `creator` is said where that is somebody else. */
+export function conferenceContent(conference: Conference, sender: string): Json {
+    const { conferenceId, creator, focus, url, createdTs } = conference;
+    return {
+        conference_id: conferenceId,
+        focus: { user_id: focus, ...(url === null ? {} : { url }) },
+        ...terms(conference),
+        ...(creator === sender ? {} : { creator }),
+        created_ts: createdTs,
+        ended: false,
+    };
+}
+
+/** What a conference is held to; also said when it is opened. */
+export function terms({ intent, members }: Pick<Conference, "intent" | "members">): Json {
+    return { intent, ...(members === null ? {} : { limits: { members } }) };
 }
 
 export interface Ticket {
@@ -158,6 +195,12 @@ function userId(value: unknown, what: string): string {
     const id = text(value, 255, what);
     if (!id.startsWith("@") || !id.includes(":") || id.includes("\n")) throw new Malformed(`${what}: not a user id`);
     return id;
+}
+
+function webAddress(value: unknown): string {
+    const address = text(value, 2048, "url");
+    if (!/^https?:\/\/[^?#]*\/$/.test(address)) throw new Malformed("url: not a web address that ends with /");
+    return address;
 }
 
 function memberNumber(event: Json): number {

@@ -5,6 +5,8 @@ export const MAX_MESSAGE_CHARS = 65536;
 /** Members in one roster. Higher lets a faulty focus fill memory; the member number itself ends at 65535. */
 export const MAX_MEMBERS = 2000;
 export const MAX_MEMBER_NUMBER = 0xffff;
+/** What a person can limit a conference to. The focus has its own limit, 500 as a rule: more promises what it does not keep. */
+export const MAX_MEMBERS_WISHED = 500;
 /** Slot pairs in the invite. More make the first event larger (about 1.7 kB each), fewer cost an early re-offer. */
 export const FIRST_SLOT_PAIRS = 4;
 export const SLOT_PAIR_STEP = 4;
@@ -77,6 +79,17 @@ export const TICKET_RANK_MS = 3000;
 export const TICKET_PAUSE_MS = 2000;
 /** Between two new ticket epochs of ours, ms. Shorter: a crowd that leaves costs a timeline message each. Longer: who left is inside longer. */
 export const EPOCH_PAUSE_MS = 10000;
+
+/** The homeserver ends what a page announces that it has not heard of for so long, ms. Lower: a short outage of either ends an
+ * announcement; higher: a dead conference is shown for longer. */
+export const SWITCH_MS = 60000;
+/** An announcement whose announcer is gone is missed for this long, ms, and by rank longer, before it is carried on: one that is on its way is waited for. */
+export const CARRY_ON_MS = 1000;
+/** Whoever announces a conference and leaves it waits so long for somebody else to announce it, ms. */
+export const CARRIED_ON_MS = 5000;
+/** Two conferences of a room that were announced within this time, ms, were begun by people who did not know of each other. Lower: a
+ * slow homeserver keeps them apart; higher: whoever begins a second one at once is taken for one of them. */
+export const BEGUN_AT_ONCE_MS = 5000;
 
 /** Waiting for the focus to enter the direct-message room, for its answer, and for media and data channel, ms. */
 export const FOCUS_JOIN_MS = 20000;

@@ -18,6 +18,7 @@ export const EVENT = {
     candidates: "m.call.candidates",
     selectAnswer: "m.call.select_answer",
     reject: "m.call.reject",
+    negotiate: "m.call.negotiate",
     hangup: "m.call.hangup",
 } as const;
 
@@ -26,6 +27,9 @@ export const FIELD = {
     join: `${P}.join`,
     error: `${P}.error`,
 } as const;
+
+/** Delayed events (MSC4140), as homeservers name them. */
+export const DELAYED_EVENTS = "org.matrix.msc4140";
 
 /** Data channel: its label and its message types. */
 export const CHANNEL_LABEL = P;

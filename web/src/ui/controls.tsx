@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { App } from "../app.ts";
 import { canShareScreen } from "../call/screen.ts";
+import { ANY } from "../conference/admission.ts";
 import type { Conference } from "../conference/conference.ts";
 import { REACTIONS } from "../protocol/gestures.ts";
 import { Toggle } from "./devices.tsx";
@@ -16,7 +17,7 @@ interface ControlsProps {
 }
 
 export function Controls({ app, conference, details, onDetails }: ControlsProps) {
-    const { viewing, own, gestures } = conference;
+    const { viewing, own, gestures, pictures, elsewhere } = conference;
     const isRaised = () => conference.member !== null && (gestures?.hands.includes(conference.member) ?? false);
     const raised = isRaised();
     const speakerView = viewing.spotlight.view === "speaker";
@@ -25,6 +26,7 @@ export function Controls({ app, conference, details, onDetails }: ControlsProps)
         <footer class="controls">
             <p class="roomname">
                 <strong>{app.room?.name}</strong>
+                {!pictures && <span class="kind">Voice only</span>}
                 <span>
                     <Icon name="people" size={15} /> {conference.roster.members.size}
                     <span class="unseen"> people</span>
@@ -32,31 +34,38 @@ export function Controls({ app, conference, details, onDetails }: ControlsProps)
             </p>
             <div class="buttons" role="group" aria-label="Call">
                 <Toggle app={app} kind="audio" shortcut="m" />
-                <Toggle app={app} kind="video" shortcut="v" />
-                {canShareScreen && (
+                {pictures && <Toggle app={app} kind="video" shortcut="v" />}
+                {pictures && canShareScreen && (
                     <Round
                         icon={own.sharing ? "screenOff" : "screen"}
                         label={own.sharing ? "Stop sharing" : "Share screen"}
                         shortcut="s"
                         tone={own.sharing ? "on" : undefined}
-                        onClick={() => void conference.share(!own.sharing)}
+                        onClick={() => void conference.control.share(!own.sharing)}
                     />
                 )}
                 <Round icon="hand" label={raised ? "Lower hand" : "Raise hand"} shortcut="h" tone={raised ? "on" : undefined} onClick={() => void gestures?.raise(!isRaised())} />
                 <Reactions onPick={(key) => void gestures?.react(key)} />
-                <Round
-                    icon={speakerView ? "grid" : "speaker"}
-                    label={speakerView ? "Show everybody alike" : "Show who speaks large"}
-                    shortcut="g"
-                    onClick={() => viewing.setView(viewing.spotlight.view === "speaker" ? "grid" : "speaker")}
-                />
+                {pictures && (
+                    <Round
+                        icon={speakerView ? "grid" : "speaker"}
+                        label={speakerView ? "Show everybody alike" : "Show who speaks large"}
+                        shortcut="g"
+                        onClick={() => viewing.setView(viewing.spotlight.view === "speaker" ? "grid" : "speaker")}
+                    />
+                )}
                 <Round icon="info" label="Details" shortcut="d" pressed={details} tone={details ? "on" : undefined} onClick={onDetails} />
                 <Round icon="leave" label="Leave" tone="danger" onClick={() => void app.leave()} />
             </div>
             <div class="notice">
                 <p role="status" aria-live="polite">
-                    {notice || (own.sharing ? "You are sharing your screen" : "")}
+                    {notice || (own.sharing ? "You are sharing your screen" : elsewhere ? "A newer conference is running in this room" : "")}
                 </p>
+                {elsewhere && (
+                    <button class="quiet" onClick={() => void app.rejoin(conference, { ...ANY, conference: elsewhere })}>
+                        Go there
+                    </button>
+                )}
                 {conference.stranded && (
                     <button class="quiet" onClick={() => void app.rejoin(conference)}>
                         Join again

@@ -1,6 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { App } from "../app.ts";
 import type { Conference } from "../conference/conference.ts";
+import { beganBy } from "./choosing.tsx";
+import { about } from "./conferences.ts";
 import { Devices } from "./devices.tsx";
 import { Icon } from "./icons.tsx";
 import { CallNumber } from "./parts.tsx";
@@ -29,6 +31,10 @@ export function Details({ app, conference, close }: { app: App; conference: Conf
                 </button>
             </header>
             <section>
+                <h3>Conference</h3>
+                <p class="hint">{conferenceLine(app, conference)}</p>
+            </section>
+            <section>
                 <h3>Encryption</h3>
                 <p class="hint">{encryptionLine(conference)}</p>
             </section>
@@ -40,7 +46,7 @@ export function Details({ app, conference, close }: { app: App; conference: Conf
                         <p>
                             <strong>{row.name}</strong> <span class={`grade ${row.grade}`}>{row.words}</span>
                         </p>
-                        <p class="hint">{row.picture}</p>
+                        {row.picture && <p class="hint">{row.picture}</p>}
                         <p class="hint">{row.sound}</p>
                         <p class="hint">{row.encryption}</p>
                         <Moderate conference={conference} row={row} />
@@ -58,17 +64,21 @@ export function Details({ app, conference, close }: { app: App; conference: Conf
             </section>
             <section>
                 <h3>Devices</h3>
-                <Devices app={app} />
+                <Devices app={app} pictures={conference.pictures} />
             </section>
             <section>
                 <h3>More</h3>
                 <CallNumber callId={conference.callId} />
-                <Floating />
+                {conference.pictures && <Floating />}
                 <Share app={app} />
-                <Shortcuts />
+                <Shortcuts pictures={conference.pictures} />
             </section>
         </aside>
     );
+}
+
+function conferenceLine(app: App, { announced }: Conference): string {
+    return announced ? `${about(announced, Date.now())}, begun by ${beganBy(app, announced)}.` : "";
 }
 
 /** What a moderator of the room can ask for; nothing for others. */
@@ -153,7 +163,9 @@ const KEYS: [string, string][] = [
     ["Esc", "back"],
 ];
 
-function Shortcuts() {
+const OF_PICTURES = ["V", "S", "G", "P"];
+
+function Shortcuts({ pictures }: { pictures: boolean }) {
     const [on, setOn] = useState(shortcutsOn());
     return (
         <>
@@ -170,7 +182,7 @@ function Shortcuts() {
             </label>
             {on && (
                 <dl class="keys">
-                    {KEYS.map(([key, what]) => (
+                    {KEYS.filter(([key]) => pictures || !OF_PICTURES.includes(key)).map(([key, what]) => (
                         <div key={key}>
                             <dt>{key}</dt>
                             <dd>{what}</dd>

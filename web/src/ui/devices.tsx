@@ -22,11 +22,11 @@ export function Toggle({ app, kind, shortcut }: { app: App; kind: Kind; shortcut
 }
 
 /** Microphone, camera and, where the browser lets people choose, loudspeaker. */
-export function Devices({ app }: { app: App }) {
+export function Devices({ app, pictures }: { app: App; pictures: boolean }) {
     return (
         <>
             <DeviceChoice app={app} device="audio" label="Microphone" />
-            <DeviceChoice app={app} device="video" label="Camera" />
+            {pictures && <DeviceChoice app={app} device="video" label="Camera" />}
             {canChooseSpeaker && <DeviceChoice app={app} device="speaker" label="Loudspeaker" />}
         </>
     );

@@ -49,7 +49,7 @@ export function receivingRows(conference: Conference, name: (userId: string) => 
                     name: label,
                     grade: state.grade,
                     words: state.paused ? "Paused" : GRADES[state.grade] || "Good",
-                    picture: pictureText(shown, looked, source === "camera" && tile.muted.video, state.paused, quality(shown.receiver)),
+                    picture: conference.pictures ? pictureText(shown, looked, source === "camera" && tile.muted.video, state.paused, quality(shown.receiver)) : "",
                     sound: source === "camera" ? soundText(tile.audio, tile.muted.audio, quality(tile.audio.receiver)) : "",
                     encryption: lockOf(label, verdicts, conference.missing(tile)).text,
                 },

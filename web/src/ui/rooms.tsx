@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import type { App } from "../app.ts";
 import type { RoomSummary } from "../matrix/rooms.ts";
+import { badge } from "./conferences.ts";
 import { Icon } from "./icons.tsx";
 import { Avatar, Brand, Problem } from "./parts.tsx";
 
@@ -43,7 +44,7 @@ function RoomButton({ room, open }: { room: RoomSummary; open: () => void }) {
                     <Icon name={room.encrypted ? "lock" : "unlock"} size={13} /> {room.encrypted ? `Encrypted, ${people}` : "Not encrypted: no conference possible"}
                 </small>
             </span>
-            {room.conference && <span class="badge">Conference running</span>}
+            {room.conferences.length > 0 && <span class="badge">{badge(room.conferences)}</span>}
         </button>
     );
 }

@@ -53,7 +53,7 @@ export function Stage({ app, conference }: { app: App; conference: Conference })
                         large={i === large}
                         track={shown.track}
                         state={tileState(tile, spot.source, viewing.told(spot).height > 0, (receiver) => conference.quality.of(receiver))}
-                        muted={spot.source === "camera" ? tile.muted : { audio: false, video: false }}
+                        muted={spot.source === "camera" ? { ...tile.muted, video: conference.pictures && tile.muted.video } : { audio: false, video: false }}
                         lock={lockOf(name(tile), verdicts, conference.missing(tile))}
                         {...(spot.source === "camera" ? about(spot.member) : QUIET)}
                         watch={watch(key)}
@@ -71,7 +71,7 @@ export function Stage({ app, conference }: { app: App; conference: Conference })
                 large={false}
                 track={app.media.tracks.video}
                 state={{ visible: app.media.tracks.video !== null, paused: false, grade: "good" }}
-                muted={{ audio: conference.muted("audio"), video: conference.muted("video") }}
+                muted={{ audio: conference.muted("audio"), video: conference.pictures && conference.muted("video") }}
                 lock={ownLock(sealed, sending)}
                 {...about(conference.member ?? 0)}
             />

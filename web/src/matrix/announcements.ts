@@ -1,12 +1,12 @@
-// The announcement of a conference in its room: which one runs, and how to announce another.
+// Which conferences a room announces, and how this person announces one (docs/protocol.md 1).
 
 import { EventTimeline, type MatrixClient, MatrixError, type Room } from "matrix-js-sdk";
 import { count } from "../guard.ts";
-import { parseConference, type Conference } from "../protocol/events.ts";
+import { conferenceContent, parseConference, sameConference, type Conference } from "../protocol/events.ts";
 import { EVENT } from "../protocol/names.ts";
 import { politely } from "./send.ts";
 
-interface Announcement {
+export interface Announcement {
     stateKey: string | undefined;
     sender: string;
     content: unknown;
@@ -14,13 +14,25 @@ interface Announcement {
     at: number;
 }
 
-/** The announcement that counts: the newest that has not ended, of members who are still in the room. */
-export function activeConference(room: Room): Conference | null {
-    const present = (userId: string) => room.getMember(userId)?.membership === "join";
-    return chooseConference(announcements(room).filter(({ sender }) => present(sender)));
+/** Those of people in the room that have not ended, the newest, which is the active one, first; each conference once. */
+export function runningConferences(room: Room): Conference[] {
+    return living(inRoom(room, announcements(room)));
 }
 
-export function chooseConference(all: Announcement[]): Conference | null {
+/** People in the room who announce this one. */
+export function announcersOf(room: Room, conference: Conference): Set<string> {
+    const found = new Set<string>();
+    for (const [sender, one] of newestBySender(inRoom(room, announcements(room)))) if (sameConference(one, conference)) found.add(sender);
+    return found;
+}
+
+export function living(all: Announcement[]): Conference[] {
+    const sorted = [...newestBySender(all).values()].filter((one) => one !== null).sort((a, b) => b.createdTs - a.createdTs);
+    return sorted.filter((one, i) => sorted.findIndex((other) => sameConference(one, other)) === i);
+}
+
+/** A sender has one announcement at a time; null: it ended. */
+function newestBySender(all: Announcement[]): Map<string, Conference | null> {
     const bySender = new Map<string, Conference | null>();
     for (const { stateKey, sender, content } of all) {
         // Only a key equal to the writer's own id is safe from others (state_key is absent on timeline events).
@@ -34,23 +46,22 @@ export function chooseConference(all: Announcement[]): Conference | null {
             count("announcement malformed");
         }
     }
-    let newest: Conference | null = null;
-    for (const conference of bySender.values()) {
-        if (conference && (!newest || conference.createdTs > newest.createdTs)) newest = conference;
-    }
-    return newest;
+    return bySender;
 }
 
 /**
- * Whether `own` has come back to us, and the living conference of somebody else that the room's order of events puts
- * before it. Everyone sees the same order, so of several started at once all but the first give way.
+ * Whether `own` has come back to us, and the living conferences of others that the room's order of events puts before it, the
+ * newest first. Everyone sees the same order, so of several started at once all but the first give way.
  */
-export function standing(room: Room, own: Conference): { arrived: boolean; before: Conference | null } {
+export function standing(room: Room, own: Conference): { arrived: boolean; before: Conference[] } {
     const all = announcements(room);
     const ours = all.find(({ sender, content }) => sender === own.creator && (content as { conference_id?: unknown }).conference_id === own.conferenceId);
-    if (!ours) return { arrived: false, before: null };
-    const present = (userId: string) => room.getMember(userId)?.membership === "join";
-    return { arrived: true, before: chooseConference(all.filter(({ sender, at }) => sender !== own.creator && at < ours.at && present(sender))) };
+    if (!ours) return { arrived: false, before: [] };
+    return { arrived: true, before: living(inRoom(room, all).filter(({ sender, at }) => sender !== own.creator && at < ours.at)) };
+}
+
+function inRoom(room: Room, all: Announcement[]): Announcement[] {
+    return all.filter(({ sender }) => room.getMember(sender)?.membership === "join");
 }
 
 /** State events, then timeline events of the same type in their order (where power levels refused the state). */
@@ -66,10 +77,10 @@ function announcements(room: Room): Announcement[] {
     }));
 }
 
-/** Writes the announcement as state; as a timeline event where the room does not let this person. */
+/** Writes the announcement as state; as a timeline event where the room does not let this person. null: what they announced ends. */
 export async function announce(client: MatrixClient, roomId: string, conference: Conference | null): Promise<void> {
-    const content = conference ? announcementContent(conference) : { ended: true };
     const self = client.getSafeUserId();
+    const content = conference ? conferenceContent(conference, self) : ENDED;
     try {
         await politely(() => client.sendStateEvent(roomId, EVENT.conference, content, self));
     } catch (error) {
@@ -78,12 +89,4 @@ export async function announce(client: MatrixClient, roomId: string, conference:
     }
 }
 
-function announcementContent(conference: Conference): Record<string, unknown> {
-    return {
-        conference_id: conference.conferenceId,
-        focus: { user_id: conference.focus },
-        intent: "video",
-        created_ts: conference.createdTs,
-        ended: false,
-    };
-}
+export const ENDED = { ended: true };
