@@ -54,7 +54,7 @@ function state(app: App): object {
         member: conference?.member ?? null,
         resumed: conference?.connections.resumed ?? 0,
         moving: conference?.connections.moving ?? false,
-        conference: conference?.announced ? { ...named(conference.announced), announcers: conference.announcers, elsewhere: conference.elsewhere?.conferenceId ?? null } : null,
+        conference: announcedState(conference),
         conferences: app.running.map((one) => ({ ...named(one), chosen: app.chosen?.conferenceId === one.conferenceId })),
         media: { audio: app.media.tracks.audio !== null, video: app.media.tracks.video !== null, screen: conference?.own.sharing ?? false },
         roster: (conference?.roster.list ?? []).map((one) => ({
@@ -71,6 +71,13 @@ function state(app: App): object {
         keys: { held: conference?.worker.receiveKeys ?? 0, received: conference?.keys?.received ?? 0 },
         counters: counts(),
     };
+}
+
+function announcedState(conference: Conference | null): object | null {
+    const { announced, announcement, elsewhere } = conference ?? {};
+    return announced
+        ? { ...named(announced), announcers: announcement?.announcers() ?? [], secured: announcement?.announcing.secured ?? false, elsewhere: elsewhere?.conferenceId ?? null }
+        : null;
 }
 
 function named({ conferenceId, creator, intent, members }: Announced): object {

@@ -35,6 +35,11 @@ export class Announcing {
         this.#ports = ports;
     }
 
+    /** It would end without us. */
+    get secured(): boolean {
+        return this.#ports.deadman.set;
+    }
+
     /** The room's announcements or the roster have changed. */
     look(): void {
         this.#left?.();

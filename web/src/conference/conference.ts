@@ -165,9 +165,9 @@ export class Conference {
         return this.#offersPictures && this.announced?.intent !== "voice";
     }
 
-    /** People in the room who announce it. */
-    get announcers(): string[] {
-        return this.#link?.announcement.announcers() ?? [];
+    /** How it is announced. */
+    get announcement(): RoomLink["announcement"] | null {
+        return this.#link?.announcement ?? null;
     }
 
     get gestures(): Gestures | null {

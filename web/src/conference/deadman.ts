@@ -25,6 +25,11 @@ export class DeadManSwitch {
         return this.#armed;
     }
 
+    /** The homeserver has it. */
+    get set(): boolean {
+        return this.#id !== null;
+    }
+
     /** From now on it is put off again and again. */
     arm(): void {
         if (this.#armed) return;

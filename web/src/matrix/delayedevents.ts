@@ -42,12 +42,10 @@ export function delayedEnds(client: MatrixClient, roomId: string): DelayedEnds {
             await manage(id, "cancel");
         },
         bringOn(id) {
-            fetch(`${client.getHomeserverUrl()}${prefix}/delayed_events/${encodeURIComponent(id)}/send`, {
-                method: "POST",
-                headers: { Authorization: `Bearer ${client.getAccessToken()}`, "Content-Type": "application/json" },
-                body: "{}",
-                keepalive: true,
-            }).catch(() => count("announcement not ended"));
+            // Whoever has the id may, signed in or not: the page may be signing out at this very moment.
+            fetch(`${client.getHomeserverUrl()}${prefix}/delayed_events/${encodeURIComponent(id)}/send`, { method: "POST", keepalive: true }).catch(() =>
+                count("announcement not ended"),
+            );
         },
         async pending() {
             const answer: { delayed_events?: unknown } = await client.http.authedRequest(Method.Get, "/delayed_events", undefined, undefined, { prefix });
