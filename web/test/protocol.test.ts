@@ -72,7 +72,7 @@ describe("data channel messages", () => {
 describe("Matrix events", () => {
     it("an announcement counts for its sender, until it ended", () => {
         const content = { conference_id: ID, focus: { user_id: "@sotto:x" }, intent: "video", created_ts: 5, ended: false };
-        assert.deepEqual(parseConference(content, "@alice:x"), { conferenceId: ID, creator: "@alice:x", focus: "@sotto:x", createdTs: 5 });
+        assert.deepEqual(parseConference(content, "@alice:x"), { conferenceId: ID, creator: "@alice:x", focus: "@sotto:x", url: null, intent: "video", members: null, createdTs: 5 });
         assert.equal(parseConference({ ...content, creator: "@alice:x" }, "@bob:x")?.creator, "@alice:x");
         assert.equal(parseConference({ ...content, ended: true }, "@alice:x"), null);
         assert.equal(parseConference({}, "@alice:x"), null);
@@ -132,9 +132,9 @@ describe("settings", () => {
         for (const broken of [null, {}, { homeserver: "javascript:alert(1)", focus: "@f:x" }, { homeserver: "http://h" }]) assert.throws(() => parseConfig(broken, ""));
     });
 
-    it("nokeys, join and pairs count only for demo people", () => {
-        assert.deepEqual(readFlags("?demo=alice&join&nokeys&pairs=2"), { demo: "alice", join: true, noKeys: true, maxPairs: 2, room: null, user: "", widget: null });
-        assert.deepEqual(readFlags("?join&nokeys&pairs=2&room=!r%3Ax"), { demo: null, join: false, noKeys: false, maxPairs: 16, room: "!r:x", user: "", widget: null });
+    it("nokeys, join, pairs and switch count only for demo people", () => {
+        assert.deepEqual(readFlags("?demo=alice&join&nokeys&pairs=2&switch=3000"), { demo: "alice", join: true, noKeys: true, maxPairs: 2, switchMs: 3000, room: null, user: "", widget: null });
+        assert.deepEqual(readFlags("?join&nokeys&pairs=2&switch=3000&room=!r%3Ax"), { demo: null, join: false, noKeys: false, maxPairs: 16, switchMs: 60000, room: "!r:x", user: "", widget: null });
         assert.equal(readFlags("?demo=alice&pairs=-1").maxPairs, 16);
     });
 
