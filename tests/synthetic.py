@@ -29,6 +29,7 @@ from control.protocol.rows import (
 )
 from fastpath_ext.packet_crypto import make_ufrag
 from fastpath_ext.table import Table
+from tests.patience import PATIENCE_S
 
 LEVEL, MID, TRANSPORT_CC, RID, REPAIRED_RID = 1, 4, 5, 10, 11
 RIDS = ("t", "m", "f")
@@ -431,7 +432,7 @@ class Endpoint:
         self.socket.close()
 
 
-def pump(endpoints: Iterable[Endpoint], until: Callable[[], bool], timeout: float = 10.0) -> bool:
+def pump(endpoints: Iterable[Endpoint], until: Callable[[], bool], timeout: float = PATIENCE_S) -> bool:
     """Takes what arrives until `until()` holds; False after the time."""
     everyone: Sequence[Endpoint] = list(endpoints)
     deadline = time.monotonic() + timeout

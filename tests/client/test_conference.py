@@ -153,7 +153,7 @@ def test_keys_step_when_somebody_joins_and_change_when_somebody_leaves(where: Ho
             await sees(dave, alice)
             assert dave.conference.epoch == 1
             # Not a frame was lost over the change of keys, as they came before they were used.
-            assert bob.states(alice, "audio")[-1] == "decrypting"
+            await until(lambda: bob.states(alice, "audio")[-1:] == ["decrypting"], "it is said, too")
             assert carol.happened[-1] == Ended("left", "We left.")
 
     where.play(scenario())

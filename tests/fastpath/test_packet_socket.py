@@ -70,7 +70,12 @@ try:
     # More than the device takes: UDP makes fragments.
     ip("link", "set", "sotto0", "mtu", "1000")
     ip("-n", sys.argv[1], "link", "set", "sotto0", "mtu", "1000")
-    time.sleep(0.6)  # it looks for such changes four times a second
+    # It looks for such changes four times a second: at the latest in the turn after that.
+    for _ in range(2):
+        noticed, deadline = time.monotonic_ns() + 300_000_000, time.monotonic() + 60
+        while rig.meeting.table.heartbeat_ns < noticed:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
     before = by_udp()
     frames(5)
     assert by_udp() - before >= 20

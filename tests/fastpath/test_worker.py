@@ -17,6 +17,7 @@ import pytest
 from fastpath_ext.counters import Counters
 from fastpath_ext.uplink import MAX_MESSAGE, Kind, decode, encode
 from fastpath_ext.worker import Forwarder
+from tests.patience import PATIENCE_S
 from tests.synthetic import Endpoint, Meeting, pump
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ class Rig:
         self.meeting = self.build(count)
         self.sockets = [media_socket(host) for host in hosts]
         self.uplink, self.worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.uplink.settimeout(10)
+        self.uplink.settimeout(PATIENCE_S)
         self.packets: socket.socket | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.endpoints = [
@@ -90,12 +91,12 @@ class Rig:
     def publish(self) -> None:
         self.meeting.put()
         self.uplink.send(encode(Kind.DOWN_WAKE))
-        table, deadline = self.meeting.table, time.monotonic() + 10
+        table, deadline = self.meeting.table, time.monotonic() + PATIENCE_S
         while table.adopted != table.current:  # no event says so
             assert time.monotonic() < deadline
             time.sleep(0.0005)
 
-    def pump(self, until, timeout: float = 10.0) -> bool:
+    def pump(self, until, timeout: float = PATIENCE_S) -> bool:
         return pump(self.endpoints, until, timeout)
 
     @property
@@ -265,7 +266,9 @@ def test_kill_under_traffic() -> None:
                     rig.start()
             last = struct.pack("2I", life, 59)
             assert rig.pump(
-                lambda last=last: all(rig.got(n, 0, False)[-1].payload[:8] == last for n in (1, 2))
+                lambda last=last: all(
+                    [got.payload[:8] for got in rig.got(n, 0, False)[-1:]] == [last] for n in (1, 2)
+                )
             )
             assert [one.refused for one in rig.people] == [[], [], []], f"life {life}"
         for receiver in (1, 2):
