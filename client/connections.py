@@ -162,10 +162,13 @@ class Connections:
 
         first = self.link
         self._moved.clear()
-        begun = time.monotonic()
+        lasted = time.monotonic()
 
         def wanted() -> bool:
-            return not self._over and time.monotonic() - begun < limits.RESUME_S
+            nonlocal lasted
+            if first is not None and first.lasts:  # for half an hour, if need be
+                lasted = time.monotonic()
+            return not self._over and time.monotonic() - lasted < limits.RESUME_S
 
         try:
             await resume(address, ticket.token, self._entry, self._metadata(), attempt, wanted)

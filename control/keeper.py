@@ -80,16 +80,18 @@ class Keeper:
                 log.warning("nothing could be handed to the next supervisor: %s", error.strerror)
 
 
-def wait_for_end(pidfd: int) -> bool:
-    """Until the process has ended: True. False when we are told to end first (SIGTERM)."""
+def wait_for_end(pidfd: int, or_of: int = -1) -> bool:
+    """Until the process has ended: True. False when told to end first (SIGTERM), or when the other ended."""
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)  # it writes to the pipe
     poll = select.poll()
     poll.register(wake_reader, select.POLLIN)
     poll.register(pidfd, select.POLLIN)
+    if or_of >= 0:
+        poll.register(or_of, select.POLLIN)
     try:
-        return all(fd != wake_reader for fd, _events in poll.poll())
+        return all(fd == pidfd for fd, _events in poll.poll())
     finally:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -91,6 +91,8 @@ def control(handover: Handover) -> int:
     from control.config import Config
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if handover.predecessor_fd >= 0 and not stands_by(handover):
+        return 0
     folder = Path(handover.run_dir)
     silent = False
 
@@ -119,6 +121,23 @@ def control(handover: Handover) -> int:
         return uvloop.run(cancellable())
     except asyncio.CancelledError:
         return 0
+
+
+def stands_by(handover: Handover) -> bool:
+    """Waits for the end of the control process before this one.
+
+    False when this one is to end instead: told so (SIGTERM), or the supervisor is gone, which the next one's
+    own standby follows.
+    """
+    try:
+        supervisor = os.pidfd_open(handover.supervisor)
+    except ProcessLookupError:
+        return False
+    try:
+        return wait_for_end(handover.predecessor_fd, supervisor)
+    finally:
+        os.close(supervisor)
+        os.close(handover.predecessor_fd)
 
 
 async def only_one(path: Path) -> Lock:

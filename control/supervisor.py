@@ -27,6 +27,7 @@ from control.children import (
     open_packet_socket,
 )
 from control.config import Config
+from control.control_child import ControlChild
 from control.handover import EXIT_HOPELESS, Estate, Handover
 from control.keeper import take_over
 from control.processes import Process
@@ -106,11 +107,11 @@ class Supervisor:
             str(self._folder),
             orphan_s=orphan_s,
         )
-        self._control = Child("control", control_command, lambda: given)
+        self._control = ControlChild(control_command, given)
         self._adopt_control(left["control"] if left else None)
         if left:
             # The rest becomes the new program one after another, while calls go on.
-            self._control.send(signal.SIGHUP)
+            self._control.active.send(signal.SIGHUP)
             for worker in self._workers:
                 worker.dismiss_standby()
             self._renew = list(self._workers)
@@ -179,12 +180,13 @@ class Supervisor:
     def _adopt_control(self, pid: int | None) -> None:
         pid = pid or run_dir.holder(run_dir.control_lock(self._folder))
         if pid:
-            self._control.adopt(Process(pid))
+            self._control.active.adopt(Process(pid))
 
     # ---- going on ----
 
     def _children(self) -> list[Child]:
-        return [*(c for w in self._workers for c in (w.active, w.standby)), self._control]
+        workers = [child for worker in self._workers for child in (worker.active, worker.standby)]
+        return [*workers, self._control.active, self._control.standby]
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
@@ -194,19 +196,23 @@ class Supervisor:
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        for child in (*(worker.active for worker in self._workers), self._control):
+        for child in (*(worker.active for worker in self._workers), self._control.active):
             if child.process is None and child.start_at <= now:
                 log.info("%s started, process %d", child.name, child.start().pid)
         for worker in self._workers:
             # After the one at work has begun: it needs the core first.
             if worker.standby.process is None and worker.standby.start_at <= now and worker.turned:
                 log.info("%s started, process %d", worker.standby.name, worker.standby.start().pid)
+        if (begun := self._control.start_standby()) is not None:
+            log.info("%s started, process %d", self._control.standby.name, begun.pid)
 
     def _until_next(self) -> float:
         now = time.monotonic()
-        due = [max(child.start_at - now, 0.0) for child in self._children() if child.process is None]
-        due = [max(each, 0.02) for each in due]  # a standby waits for its worker's first turn
-        return min([LOOK_S, *due])
+        due = [c.start_at for c in self._children() if c.process is None and c is not self._control.standby]
+        if (standby_at := self._control.standby_due) is not None:
+            due.append(standby_at)
+        # At least: a standby waits for its worker's first turn.
+        return min([LOOK_S, *(max(each - now, 0.02) for each in due)])
 
     def _wait(self, timeout_s: float) -> None:
         """Until a process ends, a signal comes or the time is over."""
@@ -223,8 +229,12 @@ class Supervisor:
                 process = worker.active.process
                 log.info("%s started, process %d", worker.active.name, process.pid if process else 0)
             _reaped(worker.standby)
-        if _reaped(self._control) == (EXIT_HOPELESS,):
+        if (status := _reaped(self._control.active)) == (EXIT_HOPELESS,):
             self._hopeless = EXIT_HOPELESS
+        elif status is not None and self._control.promote():
+            process = self._control.active.process
+            log.info("%s started, process %d", self._control.active.name, process.pid if process else 0)
+        _reaped(self._control.standby)
 
     def _kill_hanging(self) -> None:
         if time.monotonic() - self._looked < LOOK_S:
@@ -245,8 +255,10 @@ class Supervisor:
         left = {
             "lock_fd": self._lock.fd,
             "workers": [worker.estate.to_values() for worker in self._workers],
-            "control": self._control.process.pid if self._control.process else 0,
+            "control": self._control.active.process.pid if self._control.active.process else 0,
         }
+        # It would begin as what it is, not as what is installed now.
+        self._control.dismiss_standby()
         fds = [self._lock.fd, *(fd for worker in self._workers for fd in worker.own.fds)]
         log.info("becoming the program that is installed now")
         try:
@@ -276,11 +288,11 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Control first, while the workers can still carry what it has to say; a second signal hurries."""
-        for worker in self._workers:
-            worker.standby.send(signal.SIGTERM)
-        standbys = [worker.standby for worker in self._workers]
+        standbys = [*(worker.standby for worker in self._workers), self._control.standby]
+        for standby in standbys:
+            standby.send(signal.SIGTERM)
         workers = [*standbys, *(worker.active for worker in self._workers)]
-        for group, patience_s in (([self._control], CONTROL_STOP_S), (workers, WORKER_STOP_S)):
+        for group, patience_s in (([self._control.active], CONTROL_STOP_S), (workers, WORKER_STOP_S)):
             # No standby is left that would take over from a worker told to end.
             self._await_end(standbys, WORKER_STOP_S, self._signals)
             signals = self._signals

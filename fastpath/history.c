@@ -53,11 +53,14 @@ void history_restart(struct history *history, uint32_t ssrc)
     history->ssrc = ssrc;
 }
 
-/* Room for `size` bytes in one piece: their position. What the ring's end is too short for stays unused. */
-static uint64_t slab_take(struct history_slab *slab, uint64_t size)
+/* Room for `size` bytes in one piece: their position. What the ring's end is too short for, or is not needed, stays as it is:
+ * positions of before the gap are good until they are written over, as everywhere. */
+static uint64_t slab_take(struct history_slab *slab, uint64_t size, uint64_t now_ns)
 {
-    uint64_t left = slab->capacity - (slab->head & (slab->capacity - 1));
-    if (left < size) slab->head += left;
+    uint64_t used = slab->head & (slab->capacity - 1);
+    bool enough = used >= HISTORY_LAP_BYTES && now_ns - slab->lap_ns >= HISTORY_LAP_NS;
+    if (enough || slab->capacity - used < size) slab->head += slab->capacity - used;
+    if (!(slab->head & (slab->capacity - 1))) slab->lap_ns = now_ns;
     uint64_t position = slab->head;
     slab->head += size;
     return position;
@@ -81,7 +84,7 @@ bool history_put(struct history_slab *slab, struct history *history, const struc
     if (slot->position && slot->index > packet->index) return false; /* later than any repair */
     uint64_t size = (sizeof(struct record) + packet->length + 15) / 16 * 16;
     if (!within_rate(history, size, packet->time_ns)) return false;
-    uint64_t position = slab_take(slab, size);
+    uint64_t position = slab_take(slab, size, packet->time_ns);
     uint8_t *at = slab->bytes + (position & (slab->capacity - 1));
     *(struct record *)(void *)at = (struct record){
         .index = packet->index,

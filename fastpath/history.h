@@ -23,6 +23,12 @@
 /* The ring of one worker. Higher: resident memory. Lower: all its conferences together are kept for less than a second from
    256 Mbit/s of ingress on, which at 20 viewers each is more than a core can send. */
 #define HISTORY_SLAB_BYTES (32u << 20)
+/* The ring begins anew before its end where so much was written in no less time: a worker with little to keep has little memory.
+   With four times the longest time that anything is kept, ingress may become four times as much at once and nothing of the last
+   second is written over. Higher: more memory of workers with little to do. Lower: where ingress grows at once, repairs of before
+   it are lost sooner. */
+#define HISTORY_LAP_BYTES (1u << 20)
+#define HISTORY_LAP_NS (4 * HISTORY_VIDEO_NS)
 /* What one encoding may put there in a second; beyond it its packets are not kept. Higher: one sender can push out the packets of
    all others. Lower: a screen share above 16 Mbit/s is repaired in part. */
 #define HISTORY_BYTES_PER_SECOND (2u << 20)
@@ -32,7 +38,8 @@
 struct history_slab {
     uint8_t *bytes; /* owned */
     uint64_t capacity;
-    uint64_t head; /* bytes ever written, gaps at the ring's end included */
+    uint64_t head;   /* bytes ever written, gaps at the ring's end included */
+    uint64_t lap_ns; /* when the ring was begun anew */
 };
 
 struct history_slot {

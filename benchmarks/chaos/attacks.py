@@ -2,11 +2,11 @@
 
 import os
 import signal
-import statistics
 import time
 from pathlib import Path
 
 from benchmarks.chaos import faults
+from benchmarks.chaos.rows import more
 from benchmarks.chaos.run import Run
 from control.io.measures import LATE, delayed
 from control.protocol.overload import Load, late_part
@@ -162,12 +162,8 @@ def slow_consumer(run: Run) -> None:
         with_it.append(run.people.report(seconds).p99_ms)
         run.people.tell("deaf", -1)
         run.people.report(0.3)  # what waited for it meanwhile is no delay of the server's
-    run.rows.add(
-        "slow_consumer_others_p99_ms",
-        max(0.0, statistics.median(with_it) - statistics.median(without)),
-        "ms",
-        f"p99 {sorted(with_it)} with it, {sorted(without)} without",
-    )
+    later, note = more(with_it, without)
+    run.rows.add("slow_consumer_others_p99_ms", later, "ms", f"p99 {note}")
 
 
 def consent(run: Run) -> None:

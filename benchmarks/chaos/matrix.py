@@ -5,89 +5,36 @@ comes back, and people come and go. Loss is counted in opened frames of sound, 5
 """
 
 import asyncio
-import itertools
 import os
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.chaos.exhaustion import exhausted, own_disk
 from benchmarks.chaos.rows import Rows
-from client.errors import Trouble
+from benchmarks.chaos.scene import Heard, Scene
+from benchmarks.chaos.server import ROOT
+from benchmarks.chaos.soak import soak
 from client.media.sources import Pattern
-from client.receiving import ReceivedFrame
 from control.demo.curious import look
-from control.demo.memory import Needle, descendants
-from tests.client.house import Guest, House, all_see_all, house
+from control.demo.memory import Needle
+from tests.client.house import all_see_all, house, until
 from tests.client.test_curious_server import keys_of
 
-ABSENT_S = 10.0, 180.0
-"""How long control is stopped, in a quick and in a full run; the goal is 30 minutes."""
+ABSENT_S = 10.0, 1800.0
+"""How long control is stopped, in a quick and in a full run."""
 DOWN_S = 8.0, 120.0
-SOAK_S = 600.0
-"""Of the full run. Shorter, and memory that is touched once looks like memory that grows."""
-
-
-@dataclass
-class Heard:
-    """Sound of one member as it arrives at another."""
-
-    arrived: list[float] = field(default_factory=list)
-
-    def take(self, frame: ReceivedFrame) -> None:
-        if frame.source == "audio":
-            self.arrived.append(frame.arrived)
-
-    def gap_ms(self, since: float) -> float:
-        times = [since, *(each for each in self.arrived if each >= since)]
-        return 1000 * max((b - a for a, b in itertools.pairwise(times)), default=0.0)
-
-
-@dataclass
-class Scene:
-    """What the steps share."""
-
-    where: House
-    guests: list[Guest]
-    heard: list[Heard]
-    rows: Rows
-    quick: bool
-
-    def opened(self, guest: Guest, other: Guest) -> int:
-        return guest.tile(other, "audio").opened
-
-    def process(self, role: str) -> int:
-        server = self.where.demo.server
-        assert server is not None
-        for pid in descendants(server.pid):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if words[-2:-1] == [role.encode()]:
-                return pid
-        raise AssertionError(f"no {role}")
-
-    async def lost(self, during: Awaitable[object]) -> tuple[int, int, float]:
-        """Frames of sound that one missed of the other, of how many, and the longest gap in ms."""
-        alice, bob = self.guests
-        since = time.monotonic()
-        before = [self.opened(alice, bob), self.opened(bob, alice)]
-        await during
-        spent = time.monotonic() - since
-        after = [self.opened(alice, bob), self.opened(bob, alice)]
-        got = sum(after) - sum(before)
-        due = round(2 * 50 * spent)
-        gap = max(each.gap_ms(since) for each in self.heard)
-        return max(0, due - got - 4), due, gap  # two of each are on the way, or waited at the beginning
 
 
 async def control_kills(scene: Scene) -> None:
-    """Killed while somebody calls: until the answer to the call is there."""
+    """Killed while somebody calls and the next one stands by: until the answer to the call is there."""
     lost, due, backs, kills = 0, 0, [], 2 if scene.quick else 10
     for _ in range(kills):
+        await scene.where.guarded()
         called, answered = asyncio.Event(), asyncio.Event()
-        asked: list[float] = []
 
         def say(text: str, called: asyncio.Event = called, answered: asyncio.Event = answered) -> None:
             if text.startswith("calling"):
@@ -98,8 +45,7 @@ async def control_kills(scene: Scene) -> None:
         joining = asyncio.create_task(scene.where.join("carol", None, say=say))
         await asyncio.wait_for(called.wait(), 30)
         began = time.monotonic()
-        asked.append(began)
-        os.kill(scene.process("control"), signal.SIGKILL)
+        scene.where.kill_control()
         missed, of, _ = await scene.lost(asyncio.wait_for(answered.wait(), 60))
         backs.append(time.monotonic() - began)
         lost, due = lost + missed, due + of
@@ -122,7 +68,8 @@ async def control_kills(scene: Scene) -> None:
 
 async def control_absent(scene: Scene) -> None:
     seconds = ABSENT_S[not scene.quick]
-    pid = scene.process("control")
+    pid = scene.where.control
+    before = [guest.conference._membership.connections.link for guest in scene.guests]
     os.kill(pid, signal.SIGSTOP)
     try:
         lost, due, gap = await scene.lost(asyncio.sleep(seconds))
@@ -131,6 +78,17 @@ async def control_absent(scene: Scene) -> None:
     note = f"of {due} frames; the real control stopped for {seconds:.0f} s (goal: 30 minutes)"
     note += f", longest gap {gap:.0f} ms"
     scene.rows.add("control_absent_lost", lost, "frames", note)
+    began = time.monotonic()
+
+    def moved() -> bool:
+        now = [guest.conference._membership.connections.link for guest in scene.guests]
+        return all(one is not other for one, other in zip(before, now, strict=True))
+
+    if seconds > 60:  # sooner their channels are still alive
+        after, of, gap = await scene.lost(until(moved, "both have come back", 120))
+        took = time.monotonic() - began
+        note = f"until both have new connections; {after} of {of} frames lost, longest gap {gap:.0f} ms"
+        scene.rows.add("absent_resumed_s", took, "s", note)
 
 
 async def homeserver_down(scene: Scene) -> None:
@@ -177,56 +135,11 @@ async def canary(scene: Scene) -> None:
     scene.rows.add("canary_hits", hits, "hits", note)
 
 
-async def soak(scene: Scene) -> None:
-    """One comes and goes all the time; memory of control and worker, extrapolated."""
-    if scene.quick:
-        scene.rows.absent("soak_rss_mib_per_h", "not measured in the quick run: it takes ten minutes")
-        return
-    seconds = SOAK_S
-    pids = {role: scene.process(role) for role in ("control", "worker")}
-    points: dict[str, list[tuple[float, float]]] = {role: [] for role in pids}
-    fds: dict[str, list[int]] = {role: [] for role in pids}
-    troubles: list[str] = []
-    began, rounds = time.monotonic(), 0
-    while time.monotonic() - began < seconds:
-        try:
-            guest = await asyncio.wait_for(scene.where.join("carol", None), 60)
-            await guest.conference.leave()
-            rounds += 1
-        except Trouble as trouble:  # of the room's post: the server has no part in it
-            troubles.append(trouble.code)
-        for role, pid in pids.items():
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()  # noqa: ASYNC240 - no disk
-            rss = int(next(line.split()[1] for line in text.splitlines() if line.startswith("Rss:"))) / 1024
-            points[role].append((time.monotonic() - began, rss))
-            fds[role].append(len(os.listdir(f"/proc/{pid}/fd")))
-    slopes = {role: 3600 * _slope(each[len(each) // 3 :]) for role, each in points.items()}
-    note = f"{rounds} joins in {seconds:.0f} s, extrapolated from the last two thirds: {_said(slopes)} MiB/h;"
-    note += f" descriptors {[(each[0], each[-1]) for each in fds.values()]}"
-    note += (
-        f"; {len(troubles)} joins did not come to be ({', '.join(sorted(set(troubles)))})" if troubles else ""
-    )
-    scene.rows.add("soak_rss_mib_per_h", max(0.0, *slopes.values()), "MiB/h", note)
-
-
-def _slope(points: list[tuple[float, float]]) -> float:
-    """Least squares."""
-    if len(points) < 2:
-        return 0.0
-    x0 = sum(x for x, _ in points) / len(points)
-    y0 = sum(y for _, y in points) / len(points)
-    spread = sum((x - x0) ** 2 for x, _ in points)
-    return sum((x - x0) * (y - y0) for x, y in points) / spread if spread else 0.0
-
-
-def _said(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.1f}" for name, value in values.items())
-
-
 STEPS: tuple[Callable[[Scene], Awaitable[None]], ...] = (
     canary,
     control_absent,
     homeserver_down,
+    exhausted,
     control_kills,
     soak,
 )
@@ -238,6 +151,7 @@ def run(rows: Rows, quick: bool, chosen: set[str]) -> None:
         return
     with (
         tempfile.TemporaryDirectory(prefix="sotto-chaos-matrix-") as folder,
+        own_disk(Path(folder)),
         house(Path(folder), ("alice", "bob", "carol")) as where,
     ):
 
@@ -253,7 +167,7 @@ def run(rows: Rows, quick: bool, chosen: set[str]) -> None:
                 await all_see_all(guests)
                 await asyncio.sleep(2)
                 for step in steps:
-                    await _guarded(step, Scene(where, guests[:2], heard, rows, quick))
+                    await _guarded(step, Scene(where, guests[:2], heard, rows, quick, ROOT / "build"))
 
         where.namespace.call(asyncio.run, scenario())
 

@@ -78,7 +78,7 @@ INVITE_LIFETIME_MS: Final = 60_000
 # higher: a change of network is noticed later.
 NETWORK_LOOK_S: Final = 1.0
 # A second connection, seconds: the first receives for so long beside it, so that pictures are there before it
-# goes, and attempts end after so long (consent is over by then).
+# goes; and once the first is gone, too, attempts end after so long.
 MOVE_S: Final = 2.0
 # A membership that is lost sooner than this after its call is not called for again, seconds. Lower: a focus
 # that takes calls and drops them is called without end.

@@ -159,6 +159,11 @@ class Link:
     def connected(self) -> bool:
         return self._up and self._dtls.state == "connected"
 
+    @property
+    def lasts(self) -> bool:
+        """Media goes on, whatever became of the data channel: aioice sees to consent."""
+        return bool(self._dtls.state == "connected")
+
     def say(self, message: str) -> bool:
         """A text over the data channel; False when there is none any more."""
         if self._channel is None or self._channel.readyState != "open":

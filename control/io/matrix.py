@@ -19,6 +19,7 @@ from nio import AsyncClient, MegolmEvent, RoomKeyEvent, SyncResponse
 from nio.api import Api
 
 from control.io.matrix_account import SyncPosition
+from control.io.matrix_forgetting import Forgetting
 from control.io.matrix_keys import claim_keys, query_keys
 from control.io.matrix_send import RoomSender
 from control.io.matrix_signing import DeviceSigning
@@ -98,6 +99,7 @@ class MatrixBot:
         """
         self._signing = signing
         self._client = client
+        self._forgetting = Forgetting(client)
         self._guests = guests
         self._position = position
         self._on_event = on_event
@@ -357,6 +359,7 @@ class MatrixBot:
             await query_keys(client, self._count)
             await claim_keys(client, self._count)
             await client.send_to_device_messages()
+            self._forgetting.look(time.monotonic())
         except (ClientError, TimeoutError, OSError) as error:
             self._count("matrix_request_failed")
             log.warning("a key request to the homeserver failed: %s", type(error).__name__)

@@ -22,6 +22,9 @@ from control.protocol.names import (
     TICKET_INVALID,
 )
 
+_FEW = 256
+"""Proofs that are remembered without a look at their age. Higher: memory. Lower: more looks."""
+
 
 class TicketError(ContentError):
     """A ticket does not admit its bearer."""
@@ -89,6 +92,7 @@ class Admission:
         self.epochs = Epochs(first)
         self.version = 0  # counts proofs
         self.seen: dict[tuple[str, str], int] = {}  # (user, call) -> Unix ms until when its ts is acceptable
+        self._look_at = _FEW  # so many are looked through for those that are too old
 
     def check(
         self, join: Join, user_id: str, call_id: str, wall_ms: int, persons: Mapping[int, str]
@@ -131,8 +135,9 @@ class Admission:
             raise TicketError(
                 TICKET_INVALID, "This ticket's proof was used before: join again with a new call.", "replayed"
             )
-        if len(self.seen) >= limits.TICKET_REPLAYS_MAX:
+        if len(self.seen) >= min(self._look_at, limits.TICKET_REPLAYS_MAX):
             self.seen = {each: until for each, until in self.seen.items() if until >= wall_ms}
+            self._look_at = max(2 * len(self.seen), _FEW)
         if len(self.seen) >= limits.TICKET_REPLAYS_MAX:
             raise TicketError(BUSY, "Too many people join at the moment: try again in a few minutes.", "busy")
         self.version += 1

@@ -12,6 +12,8 @@ import json
 import os
 import signal
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -32,6 +34,7 @@ from client.receiving import ReceivedFrame
 from client.statistics import Tile
 from control.demo.memory import descendants
 from control.demo.run import Demo
+from control.run_dir import control_lock, holder
 from tests.client.overheard import overhear
 from tests.e2e.namespace import Namespace
 from tests.patience import PATIENCE_S
@@ -113,11 +116,45 @@ class House:
 
     def kill_control(self) -> None:
         """The process that decides; workers and their packets go on."""
-        assert self.demo.server is not None
-        for pid in descendants(self.demo.server.pid):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"control" in words and b"control" in words[words.index(b"control") + 1 :]:
-                os.kill(pid, signal.SIGKILL)
+        os.kill(self.control, signal.SIGKILL)
+
+    @property
+    def control(self) -> int:
+        """The process that decides: not the one that stands by for it."""
+        pid = holder(control_lock(self.demo.folder / "data" / "run"))
+        assert pid, "no control is at work"
+        return pid
+
+    async def until_ready(self, ready: bool) -> None:
+        """Until the focus says that conferences can be joined, or that they cannot."""
+
+        def says() -> bool:
+            try:
+                with urllib.request.urlopen(f"{self.service}readyz", timeout=5) as answer:
+                    return bool(answer.status == 200)
+            except urllib.error.HTTPError:
+                return False
+
+        deadline = time.monotonic() + PATIENCE_S
+        while await asyncio.to_thread(says) is not ready:
+            assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: ready is {ready}"
+            await asyncio.sleep(0.1)
+
+    async def guarded(self) -> None:
+        """Until the next control process has nothing left to do but wait for the end of this one."""
+
+        def waits(pid: int) -> bool:
+            return "poll" in Path(f"/proc/{pid}/wchan").read_text()
+
+        def others() -> list[int]:
+            assert self.demo.server is not None
+            words = {
+                pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                for pid in descendants(self.demo.server.pid)
+            }
+            return [pid for pid, said in words.items() if said[-2:-1] == [b"control"] and pid != self.control]
+
+        await until(lambda: any(waits(pid) for pid in others()), "the next control process stands by")
 
     @property
     def people(self) -> dict[str, Any]:

@@ -20,11 +20,13 @@ PYTHON = sys.executable
 def serve(options: dict) -> int:
     # As from a terminal: what started the tests may have been told to ignore Ctrl-C, and that is inherited.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from control import control_child
     from control import supervisor as role
     from control.config import Config, HomeserverConfig, MediaConfig, ServerConfig
     from control.supervisor import Supervisor
 
     role.CONTROL_STOP_S = options["control_stop_s"]
+    control_child.STANDBY_AFTER_S = options["standby_after_s"]
     config = Config(
         homeserver=HomeserverConfig("http://127.0.0.1:1", "@sotto:example.org", Path("/nowhere")),
         server=ServerConfig(workers=options["workers"], data_dir=Path(options["data_dir"])),
@@ -71,12 +73,14 @@ async def _control() -> None:
     from control.handover import Handover
     from control.io.workers import WorkerLink
     from control.keeper import Orphanhood
-    from control.roles import end_as_orphan, only_one
+    from control.roles import end_as_orphan, only_one, stands_by
     from control.run_dir import control_lock
     from fastpath_ext.uplink import Kind
     from tests.fastpath.tables import transport_row
 
     handover = Handover.receive()
+    if handover.predecessor_fd >= 0 and not stands_by(handover):
+        return
     lock = await only_one(control_lock(Path(handover.run_dir)))
     links = [
         WorkerLink(w, lambda i, m: print(f"said {i} {Kind(m.kind).name} {m.a}", flush=True))
@@ -114,8 +118,9 @@ class Server:
         control: str = "",
         orphan_s: float = 10 * PATIENCE_S,
         control_stop_s: float = 10 * PATIENCE_S,
+        standby_after_s: float = 10 * PATIENCE_S,
     ) -> None:
-        """`orphan_s`, `control_stop_s`: as if for ever, where a test is not of them."""
+        """`orphan_s`, `control_stop_s`, `standby_after_s`: as if for ever, where a test is not of them."""
         options = {
             "workers": workers,
             "listen": listen,
@@ -123,6 +128,7 @@ class Server:
             "data_dir": str(data_dir),
             "orphan_s": orphan_s,
             "control_stop_s": control_stop_s,
+            "standby_after_s": standby_after_s,
         }
         self.process = subprocess.Popen(
             [PYTHON, __file__, "serve", json.dumps(options)],
@@ -168,9 +174,17 @@ class Server:
         for line in whole:
             self.lines.append(line.decode())
             if found := re.search(
-                r"^(control|worker \d+|standby \d+) started, process (\d+)$", self.lines[-1]
+                r"^(control|worker \d+|standby (?:\d+|control)) started, process (\d+)$", self.lines[-1]
             ):
                 self.pids[found[1]] = int(found[2])
+
+    def started(self, name: str, other_than: int = 0, timeout_s: float = PATIENCE_S) -> int:
+        """The process of that name, as soon as there is one, or another one."""
+        deadline = time.monotonic() + timeout_s
+        while self.pids.get(name, other_than) == other_than:
+            assert time.monotonic() < deadline, f"no {name} in\n" + "\n".join(self.lines)
+            self._read(0.1)
+        return self.pids[name]
 
     def standing_by(self) -> None:
         """Until every worker has its standby, and all keep the descriptors."""

@@ -185,6 +185,39 @@ def test_killed_control_costs_the_workers_nothing(start: StartServer):
     assert not any(alive(pid) for pid in (*before.values(), *server.pids.values()))
 
 
+def test_the_next_control_waits_for_the_end_of_the_first(start: StartServer):
+    server = start(workers=1, standby_after_s=0.0)
+    server.ready()
+    first, second = server.pids["control"], server.started("standby control")
+    os.kill(first, signal.SIGKILL)
+    server.wait_for("^control ended by SIGKILL")
+    server.wait_for(rf"^control started, process {second}$")
+    server.wait_for(r"^control ready, worker 0 has \[3\], generation [1-9]")
+    third = server.started("standby control", other_than=second)
+    # Without a supervisor the one at work goes on, and the one that waits for it does not stay.
+    server.process.kill()
+    server.process.wait()
+    until(lambda: not alive(third))
+    assert alive(second)
+    later = start(workers=1, standby_after_s=0.0)
+    later.started("standby control")
+    assert later.stop() == 0
+    until(lambda: not any(alive(pid) for pid in (second, *later.pids.values())))
+
+
+def test_an_upgrade_dismisses_the_control_that_stands_by(start: StartServer):
+    server = start(workers=1, standby_after_s=0.0)
+    server.ready()
+    server.standing_by()
+    first, second = server.pids["control"], server.started("standby control")
+    server.process.send_signal(signal.SIGUSR2)
+    server.wait_for("^becoming the program that is installed now")
+    assert server.started("control", other_than=first) != second
+    server.started("standby control", other_than=second)
+    until(lambda: not alive(first) and not alive(second))
+    assert server.stop() == 0
+
+
 def test_what_keeps_dying_is_started_ever_later(start: StartServer):
     server = start(workers=1, control="dead")  # not a role control knows: ends at once with a traceback
     began = time.monotonic()
@@ -352,7 +385,7 @@ def test_what_each_process_holds(start: StartServer):
         mapped = Path(f"/proc/{pid}/maps").read_text()
         held = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
         segments = [link for link in held if link.startswith("/memfd:sotto-")]
-        if name == "control":
+        if name in ("control", "standby control"):
             assert len(segments) >= 6
         else:
             assert len(segments) == 4, held

@@ -99,6 +99,31 @@ static void test_the_ring_wraps(void)
     for (int i = 0; i < 3; i++) history_close(&histories[i]);
 }
 
+/* 2 Mbit/s for a minute and then 8, in a ring of 32 MiB: two pieces of it are used, and what is asked for is there all the time. */
+static void test_little_to_keep_needs_little_memory(void)
+{
+    struct history_slab whole = slab;
+    CHECK_EQUAL(history_slab_open(&slab, HISTORY_SLAB_BYTES), 0);
+    struct history histories[4];
+    for (int i = 0; i < 4; i++) CHECK_EQUAL(history_open(&histories[i], false), 0);
+    uint64_t now = 7 * MS, most = 0, laps = 0;
+    for (uint64_t step = 0; step < 30000; step++) {
+        now += step < 15000 ? 4 * MS : MS;
+        CHECK(put(&histories[step % 4], step / 4 + 1, 1000, now));
+        uint64_t back = step < 15000 ? 248 : 996; /* steps in a little less than a second */
+        if (step < 15000 || step > 16000)
+            if (step > back) CHECK(find(&histories[(step - back) % 4], (step - back) / 4 + 1, now));
+        uint64_t used = slab.head & (slab.capacity - 1);
+        if (used > most) most = used;
+        laps = slab.head / slab.capacity;
+    }
+    CHECK(laps > 10);
+    CHECK(most < 5u << 20); /* what comes in four seconds of the higher rate */
+    for (int i = 0; i < 4; i++) history_close(&histories[i]);
+    history_slab_close(&slab);
+    slab = whole;
+}
+
 static void test_one_sender_cannot_push_out_the_others(void)
 {
     struct history_slab whole = slab;
@@ -126,6 +151,7 @@ int main(void)
     test_kept_for_a_second();
     test_too_long_is_not_kept();
     test_the_ring_wraps();
+    test_little_to_keep_needs_little_memory();
     test_one_sender_cannot_push_out_the_others();
     history_slab_close(&slab);
     history_slab_close(&slab);

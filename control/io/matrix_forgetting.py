@@ -1,0 +1,102 @@
+"""Keys of no use any more: of devices that were logged out, and those that newer ones of a device replaced.
+
+matrix-nio keeps every device, Olm session and room key that it ever met, in memory and in its database, and
+reads all of them at each start. Somebody who joins with a new device each time would cost 10 KiB for ever,
+and every start a little longer.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from nio import AsyncClient
+from nio.crypto import Olm, OlmDevice
+from nio.store.file_trustdb import Key
+from nio.store.models import DeviceKeys, Keys, MegolmInboundSessions, OlmSessions
+
+LOOK_S: Final = 60.0
+"""Between two looks. Higher: more is kept meanwhile. Lower: each walks over all that is kept."""
+GONE_S: Final = 180.0
+"""So long is a device remembered that its owner logged out: what it had sent before may still come. Lower:
+the last words of a call are unreadable. Higher: memory."""
+KEPT: Final = 4
+"""Olm sessions with one device, and keys of one device for one room: it uses the newest. Lower: messages that
+overtook each other are unreadable. Higher: memory of every device."""
+MESSAGES_KNOWN: Final = 10_000
+"""Encrypted events that are known if they come a second time, 0.5 KiB each. Calls that are repeated are known
+by their tickets besides."""
+
+
+class Forgetting:
+    """Of one logged-in client; `look` after each answer of the homeserver."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._gone: dict[tuple[str, str], float] = {}  # since when, by user and device
+        self._next = 0.0
+        if client.olm is not None:
+            cache = client.olm.message_index_store
+            client.olm.message_index_store = type(cache)(MESSAGES_KNOWN)
+
+    def look(self, now: float) -> int:
+        """At most every LOOK_S: how many keys were forgotten. Raises what the database raises."""
+        olm = self._client.olm
+        if olm is None or now < self._next:
+            return 0
+        self._next = now + LOOK_S
+        gone = {(each.user_id, each.id): each for each in olm.device_store if each.deleted}
+        self._gone = {which: self._gone.get(which, now) for which in gone}
+        return forget(olm, [gone[which] for which, since in self._gone.items() if now - since >= GONE_S])
+
+
+def forget(olm: Olm, gone: Iterable[OlmDevice]) -> int:
+    """These devices with all their keys, and of every other device all keys but the newest."""
+    devices = list(gone)
+    for device in devices:
+        del olm.device_store[device.user_id][device.id]
+    # Two devices with one key: nobody's but a liar's, and the other one is still there.
+    theirs = {each.curve25519 for each in devices} - {each.curve25519 for each in olm.device_store}
+    olm_sessions = [each.id for each in _old_sessions(olm, theirs)]
+    room_keys = [each.id for each in _old_room_keys(olm, theirs)]
+    if devices or olm_sessions or room_keys:
+        _erase(olm.store, devices, olm_sessions, room_keys)
+    return len(olm_sessions) + len(room_keys)
+
+
+def _old_sessions(olm: Olm, gone: set[str]) -> Iterator[Any]:
+    entries = olm.session_store._entries  # the newest first
+    for key in list(entries):
+        yield from entries[key] if key in gone else entries[key][KEPT:]
+        del entries[key][0 if key in gone else KEPT :]
+        if not entries[key]:
+            del entries[key]
+
+
+def _old_room_keys(olm: Olm, gone: set[str]) -> Iterator[Any]:
+    rooms = olm.inbound_group_store._entries
+    for room_id in list(rooms):
+        senders = rooms[room_id]
+        for key in list(senders):
+            of_one = senders[key]  # the newest last
+            for session_id in list(of_one)[: len(of_one) if key in gone else -KEPT]:
+                yield of_one.pop(session_id)
+            if not of_one:  # also of messages under keys that nobody ever sent
+                del senders[key]
+        if not senders:
+            del rooms[room_id]
+
+
+def _erase(store: Any, devices: list[OlmDevice], olm_sessions: list[str], room_keys: list[str]) -> None:
+    """From the database, in one step."""
+    with store.database.bind_ctx(store.models), store.database.atomic():
+        for device in devices:
+            rows = DeviceKeys.select().where(
+                (DeviceKeys.user_id == device.user_id) & (DeviceKeys.device_id == device.id)
+            )
+            Keys.delete().where(Keys.device.in_(rows)).execute()
+            DeviceKeys.delete().where(DeviceKeys.id.in_([row.id for row in rows])).execute()
+        for model, ids in ((OlmSessions, olm_sessions), (MegolmInboundSessions, room_keys)):
+            for first in range(0, len(ids), 500):  # SQLite takes a thousand values in one question
+                model.delete().where(model.session_id.in_(ids[first : first + 500])).execute()
+    if devices:
+        # matrix-nio asks about each new device and writes the answer into a file of all of them.
+        store.ignore_db.remove_many([Key.from_olmdevice(each) for each in devices])

@@ -1,0 +1,104 @@
+"""matrix-nio's stores, in memory and on disk, after devices came and went."""
+
+from pathlib import Path
+
+from nio import AsyncClient, AsyncClientConfig
+from nio.crypto import OlmDevice
+from nio.crypto.sessions import InboundGroupSession, OlmAccount, OutboundGroupSession, OutboundSession
+
+from control.io.matrix_forgetting import GONE_S, KEPT, LOOK_S, Forgetting
+
+BOT, ROOM = "@sotto:example.org", "!dm:example.org"
+
+
+def client(folder: Path) -> AsyncClient:
+    made = AsyncClient(
+        "http://127.0.0.1:1",
+        BOT,
+        store_path=str(folder),
+        config=AsyncClientConfig(encryption_enabled=True, store_sync_tokens=False, pickle_key="key"),
+    )
+    made.restore_login(BOT, "BOTDEVICE", "token")
+    return made
+
+
+def joins(bot: AsyncClient, number: int, room_keys: int = 2) -> OlmDevice:
+    """A new device of somebody, the Olm session with it, and its keys for the room."""
+    olm, account = bot.olm, OlmAccount()
+    device = OlmDevice("@alice:example.org", f"DEVICE{number}", account.identity_keys)
+    olm.device_store.add(device)
+    olm.store.save_device_keys({device.user_id: {device.id: device}})
+    olm.store.ignore_devices([device])
+    olm.account.generate_one_time_keys(1)
+    (one_time,) = olm.account.one_time_keys["curve25519"].values()
+    theirs = OutboundSession(account, olm.account.identity_keys["curve25519"], one_time)
+    message = theirs.encrypt("hello")
+    ours = olm._create_inbound_session(device.user_id, device.curve25519, message)
+    ours.decrypt(message)
+    olm.account.mark_keys_as_published()
+    olm.session_store.add(device.curve25519, ours)
+    olm.store.save_session(device.curve25519, ours)
+    for _ in range(room_keys):
+        sent = OutboundGroupSession()
+        got = InboundGroupSession(sent.session_key, device.ed25519, device.curve25519, ROOM)
+        olm.inbound_group_store.add(got)
+        olm.store.save_inbound_group_session(got)
+    return device
+
+
+def held(bot: AsyncClient) -> tuple[int, int, int, int]:
+    """Devices, Olm sessions, room keys, devices in the file beside the database."""
+    olm = bot.olm
+    stores = olm.device_store, olm.session_store, olm.inbound_group_store, olm.store.ignore_db
+    return tuple(len(list(each)) for each in stores)  # type: ignore[return-value]
+
+
+async def test_devices_that_were_logged_out_are_forgotten_with_their_keys(tmp_path: Path) -> None:
+    bot = client(tmp_path)
+    forgetting = Forgetting(bot)
+    stays = joins(bot, 0)
+    start = held(bot)
+    for number in range(1, 21):
+        joins(bot, number).deleted = True
+    assert held(bot) == (21, 21, 42, 21)
+    assert forgetting.look(1000.0) == 0
+    assert forgetting.look(1000.0 + GONE_S - 1) == 0  # what they had sent may still come
+    assert held(bot) == (21, 21, 42, 21)
+    assert forgetting.look(1000.0 + GONE_S + LOOK_S) == 20 * 3
+    assert held(bot) == start
+    assert bot.olm.device_store[stays.user_id] == {stays.id: stays}
+    await bot.close()
+    again = client(tmp_path)
+    assert held(again) == start  # on disk too
+    assert again.olm.session_store.get(stays.curve25519) is not None
+    await again.close()
+
+
+async def test_a_device_that_comes_back_meanwhile_keeps_its_keys(tmp_path: Path) -> None:
+    bot = client(tmp_path)
+    forgetting = Forgetting(bot)
+    device = joins(bot, 1)
+    device.deleted = True
+    forgetting.look(1000.0)
+    device.deleted = False
+    forgetting.look(1000.0 + LOOK_S)
+    device.deleted = True
+    assert forgetting.look(1000.0 + GONE_S + LOOK_S) == 0
+    assert held(bot)[0] == 1
+    await bot.close()
+
+
+async def test_of_a_device_the_newest_keys_are_kept(tmp_path: Path) -> None:
+    bot = client(tmp_path)
+    device = joins(bot, 1, room_keys=10)
+    newest = list(bot.olm.inbound_group_store[ROOM][device.curve25519])[-KEPT:]
+    # Somebody's messages under keys that nobody sent leave their names behind in matrix-nio.
+    assert bot.olm.inbound_group_store.get("!other:example.org", "nobody", "nothing") is None
+    assert Forgetting(bot).look(1000.0) == 10 - KEPT
+    assert list(bot.olm.inbound_group_store[ROOM][device.curve25519]) == newest
+    assert set(bot.olm.inbound_group_store._entries) == {ROOM}
+    await bot.close()
+    again = client(tmp_path)
+    assert held(again) == (1, 1, KEPT, 1)
+    assert list(again.olm.inbound_group_store[ROOM][device.curve25519]) == newest
+    await again.close()
