@@ -304,9 +304,10 @@ def test_an_upgrade_in_place_renews_every_process_and_loses_nothing(start: Start
         server.process.send_signal(signal.SIGUSR2)
         server.wait_for("^becoming the program that is installed now")
         server.wait_for("^2 workers taken over, 2 at work")
-        for index in (0, 1):
-            server.wait_for(f"^worker {index} is relieved")
-            server.wait_for(f"^worker {index} started")
+        # The second may be relieved before the first one's successor is heard of.
+        server.wait_for_all(
+            *(f"^worker {index} {what}" for index in (0, 1) for what in ("is relieved", "started"))
+        )
         until(lambda: not any(alive(pid) for pid in before.values()))
     assert server.ports == ports
     until(lambda: flood.read == flood.sent)
