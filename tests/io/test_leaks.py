@@ -41,7 +41,8 @@ async def comes_and_goes(where: World, number: int, stays: Member) -> None:
         member.dtls.ssl.shutdown()
         for datagram in member.dtls.take():
             member.send_datagram(datagram)
-    await stays.until(names.MEMBERS, lambda told: numbered in told["gone"])
+    (conference,) = where.runtime.focus.conferences.values()
+    await where.until(lambda: numbered not in conference.members)
     await where.until(lambda: len(where.worker.writer.table.transport_handles) == 1)
     member.state = "closed"
     await member.sctp.stop()
