@@ -15,11 +15,16 @@ from typing import NoReturn
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from control.demo.homeserver import Homeserver
 from control.demo.people import Account, HomeserverClient
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# What an example costs says how busy the machine is.
+settings.register_profile("sotto", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sotto")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+PORTS = range(20_000, 32_000)
+"""Below those that Linux gives outgoing connections (net.ipv4.ip_local_port_range), above services'."""
 POLL_S = 0.05
 """Between two looks at whether something is up. Lower takes from the core that starts it; higher waits."""
 
@@ -100,9 +103,13 @@ class Child:
 
 
 def free_port(address: str = "127.0.0.1", preferred: int = 0) -> int:
-    """A TCP port nobody listens on at `address`: `preferred` when that is free."""
+    """A TCP port nobody listens on at `address`: `preferred` when that is free.
+
+    Else one that no outgoing connection is given either, so that it is still free when it is bound.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    for port in (preferred, 0):
+    others = (PORTS.start + secrets.randbelow(len(PORTS)) for _ in range(100))
+    for port in (*([preferred] if preferred else []), *others, 0):
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

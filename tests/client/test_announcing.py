@@ -12,6 +12,7 @@ from client.matrix.homeserver import Homeserver
 from client.matrix.room import ConferenceRoom
 from client.protocol import limits
 from tests.client.house import Guest, House, coloured, house, until
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -60,7 +61,7 @@ def test_somebody_inside_carries_on_what_its_creator_announced(where: House) -> 
 def test_the_homeserver_ends_what_nobody_is_left_to_end(
     where: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "SWITCH_S", 2.5)
+    monkeypatch.setattr(limits, "SWITCH_S", 6.0)
     monkeypatch.setattr(limits, "SWITCH_AGAIN_S", 0.5)
 
     async def scenario() -> None:
@@ -72,11 +73,11 @@ def test_the_homeserver_ends_what_nobody_is_left_to_end(
         switch = alice.conference._room.announcements
         await until(lambda: switch._switch is not None, "a switch")
         first = switch._switch
-        assert not await server.until(lambda: not room.announcements.running, 3.5)  # put off and off
+        assert not await server.until(lambda: not room.announcements.running, 8)  # put off and off
         assert switch._switch == first
         for task in alice.conference._attendance._tasks:
             task.cancel()
-        assert await server.until(lambda: not room.announcements.running, 20)
+        assert await server.until(lambda: not room.announcements.running, PATIENCE_S)
         switch._switch = None
         await alice.conference.leave()
         room.close()

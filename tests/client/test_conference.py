@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
+from asyncio.subprocess import Process
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from client.protocol import limits, messages, names
 from client.protocol.messages import Subscription
 from client.transport import link
 from tests.client.house import (
+    LIMIT_S,
     Guest,
     House,
     all_see_all,
@@ -115,7 +118,10 @@ def test_who_is_wanted_large_sends_more_and_less_again(where: House) -> None:
             wish = Subscription(alice.number, "camera", 1280, 720)
             bob.conference.subscribe(wish)
             await until(lambda: bob.tile(alice).size == (1280, 720), "the full picture")
-            await until(lambda: bob.pictures[alice.number].width == 1280, "the full picture, decoded")
+            await until(
+                lambda: alice.number in bob.pictures and bob.pictures[alice.number].width == 1280,
+                "the full picture, decoded",
+            )
             assert any("f" in each.encodings for each in alice.happened if isinstance(each, Wanted))
             bob.conference.subscribe(Subscription(alice.number, "camera", 320, 180))
             await until(lambda: bob.tile(alice).size == (320, 180), "the thumbnail")
@@ -138,6 +144,7 @@ def test_keys_step_when_somebody_joins_and_change_when_somebody_leaves(where: Ho
             await all_see_all((alice, bob))
             carol = await where.enter(inside, "carol", coloured("green"))
             await all_see_all((alice, bob, carol))
+            await until(lambda: carol.number in alice.pictures, "carol's picture")
             assert colour_of(alice.pictures[carol.number]) == "green"
             inside.remove(carol)
             await carol.conference.leave()
@@ -226,6 +233,7 @@ def test_keys_from_device_to_device(where: House) -> None:
             await all_see_all(inside)
             carol = await where.enter(inside, "carol", coloured("green"))
             await all_see_all(inside)
+            await until(lambda: inside[0].number in carol.pictures, "alice's picture")
             assert colour_of(carol.pictures[inside[0].number]) == "red"
 
     where.play(scenario())
@@ -367,8 +375,13 @@ def test_a_membership_that_is_forgotten_is_called_for_again(
             connections.link._channel.close()
             await until(lambda: bob.number not in (0, number), "another number")
             await all_see_all((alice, bob))
-            assert number not in alice.conference.members
-            assert "resume_unknown" in [each.code for each in bob.happened if isinstance(each, Complaint)]
+            await until(lambda: number not in alice.conference.members, "the former number is gone")
+            await until(
+                lambda: (
+                    "resume_unknown" in [each.code for each in bob.happened if isinstance(each, Complaint)]
+                ),
+                "why is said",
+            )
             assert not [each for each in bob.happened if isinstance(each, Ended)]
 
     where.play(scenario())
@@ -403,10 +416,13 @@ def test_the_command(where: House, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text(who["password"] + "\n")
 
-    async def command(*more: str) -> tuple[int, str]:
+    async def start(*more: str) -> Process:
         url, room = where.demo.homeserver.url, where.people["room_id"]
         words = ["-m", "client", "join", room, "--homeserver", url, "--user", who["user_id"], *more]
-        process = await asyncio.create_subprocess_exec(sys.executable, *words, stderr=asyncio.subprocess.PIPE)
+        return await asyncio.create_subprocess_exec(sys.executable, *words, stderr=asyncio.subprocess.PIPE)
+
+    async def command(*more: str) -> tuple[int, str]:
+        process = await start(*more)
         _, said = await process.communicate()
         return process.returncode or 0, said.decode()
 
@@ -419,9 +435,23 @@ def test_the_command(where: House, tmp_path: Path) -> None:
         async with where.guests(("carol", coloured("red"))) as (carol,):
             tape = str(tmp_path / "tape.mkv")
             options = ("--password-file", str(password), "--send", "pattern", "--record", tape)
-            code, text = await command(*options, "--stats", "--for", "5")
-            assert code == 0, text
-            assert f"camera of {where.user('carol')}: decrypting" in text
+            process = await start(*options, "--stats", "--for", str(LIMIT_S))
+            assert process.stderr is not None
+            text = ""
+            while f"camera of {where.user('carol')}: decrypting" not in text:
+                line = (await process.stderr.readline()).decode()
+                assert line, text
+                text += line
+
+            def heard() -> int:
+                tiles = carol.conference.statistics.tiles.items()
+                return sum(tile.opened for (_, source), tile in tiles if names.SOURCES[source] == "audio")
+
+            before = heard()
+            await until(lambda: heard() > before + 100, "two seconds of sound")
+            process.send_signal(signal.SIGINT)
+            _, rest = await process.communicate()
+            assert process.returncode == 0, text + rest.decode()
             name = where.user("carol")[1:].partition(":")[0]
             assert recorded(tmp_path / f"tape-{carol.number}-{name}.mkv")
 

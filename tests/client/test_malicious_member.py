@@ -79,7 +79,7 @@ def test_keys_and_frames_in_the_name_of_others(where: House) -> None:
             sealer.use(BaseKey(0, 0, b"m" * 16))
             wrong = bob.conference.statistics.tiles[alice.number, 1]
             await until(lambda: wrong.refused.get(Verdict.WRONG_KEY, 0) > 3, "bob refuses frames and says so")
-            assert "wrong key" in bob.states(alice, "camera")
+            await until(lambda: "wrong key" in bob.states(alice, "camera"), "and says so")
             sealer._member, sealer._key = mallory.number, before
             sealer._counter += 10_000
             await until(lambda: bob.states(alice, "camera")[-1] == "decrypting", "alice's own still open")

@@ -1,8 +1,0 @@
-"""For the compiled core's tests: hypothesis without its deadline, which a busy machine would miss."""
-
-from __future__ import annotations
-
-from hypothesis import settings
-
-settings.register_profile("sotto", deadline=None)
-settings.load_profile("sotto")
