@@ -10,6 +10,8 @@ import { createInterface } from "node:readline";
 
 const puppeteer = createRequire(new URL("../../web/package.json", import.meta.url))("puppeteer-core").default;
 
+/** For a browser to start and a page to come: a second or two where the machine has time. */
+const START_MS = 120000;
 const browsers = new Map();
 const pages = new Map();
 let last = 0;
@@ -26,6 +28,7 @@ async function launch({ kind, fps, args = [] }) {
 function chromium(fps, args) {
     return {
         executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+        timeout: START_MS,
         handleSIGINT: false,
         args: [
             ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
@@ -46,6 +49,7 @@ function firefox(fps) {
     return {
         browser: "firefox",
         executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+        timeout: START_MS,
         handleSIGINT: false,
         extraPrefsFirefox: {
             "media.navigator.streams.fake": true,
@@ -70,7 +74,7 @@ async function open({ browser, url, script, width, height }) {
     page.on("pageerror", (error) => tell({ event: "console", page: number, text: `error: ${error?.stack ?? error}` }));
     if (width) await resize(page, width, height);
     if (script) await page.evaluateOnNewDocument(script);
-    await page.goto(url, { waitUntil: "domcontentloaded" });
+    await page.goto(url, { waitUntil: "domcontentloaded", timeout: START_MS });
     return { page: number };
 }
 

@@ -31,7 +31,7 @@ DRIVER = Path(__file__).with_name("browsers.mjs")
 WAIT_S = 60.0
 """For something to become true in a page: what takes a second or two where the machine has time. Lower fails
 on a loaded machine (20 s were seen); higher delays bad news."""
-STOP_S = 10.0
+STOP_S = 30.0
 CONSOLE_LINES = 40
 """Last lines a page wrote on its console, kept for the text of a failure."""
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from control.demo.process import Child, free_port
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 """Measured: 1.2 s on an idle core. Lower fails on a loaded machine; higher only delays bad news."""
 
 UNLIMITED = {"per_second": 100_000, "burst_count": 100_000}

@@ -16,7 +16,7 @@ import aiohttp
 from control.protocol.names import PREFIX
 
 ANNOUNCEMENT = f"{PREFIX}.conference"
-TIMEOUT = aiohttp.ClientTimeout(total=30)
+TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 # What a new room has without our line, since an override replaces the whole map (Synapse, room version 12).
 POWER_OF_EVENTS = {

@@ -28,7 +28,7 @@ from control.demo.process import Child, StartFailed, free_port
 
 PEOPLE = ("alice", "bob", "carol")
 BOT = "sotto"
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 """From starting the server to /readyz: a first sync and a few keys. Lower fails on a loaded machine."""
 WORKERS_AT_MOST = 4
 """A demo of three people: more workers are more processes to look at, fewer hide what several do."""

@@ -19,7 +19,7 @@ from control.demo.run import Demo
 
 PREFIX = "org.matrix.msc2359"
 CLIENT = "/_matrix/client/v3"
-ANSWER_S = 10.0
+ANSWER_S = 60.0
 
 # The page asks its server for names and passwords of demo people; this person answers in the server's place.
 INSTEAD = """(() => {

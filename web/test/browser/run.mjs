@@ -9,6 +9,8 @@ import puppeteer from "puppeteer-core";
 import { build, preview } from "vite";
 
 const browserName = process.argv[2] === "firefox" ? "firefox" : "chromium";
+/** For a browser to start and its page to come: a second or two where the machine has time. */
+const START_MS = 100000;
 const streams = process.argv.includes("--streams");
 const root = join(import.meta.dirname);
 const outDir = mkdtempSync(join(tmpdir(), "sotto-loopback-"));
@@ -18,11 +20,13 @@ const browser = await puppeteer.launch(
     browserName === "chromium"
         ? {
               executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+              timeout: START_MS,
               args: ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
           }
         : {
               browser: "firefox",
               executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+              timeout: START_MS,
               extraPrefsFirefox: {
                   "media.navigator.streams.fake": true,
                   "media.navigator.permission.disabled": true,
@@ -35,7 +39,7 @@ try {
     page.on("pageerror", (error) => console.error("page:", String(error)));
     if (streams) await page.evaluateOnNewDocument(() => delete globalThis.RTCRtpScriptTransform);
     const { port } = server.httpServer.address();
-    await page.goto(`http://127.0.0.1:${port}/loopback.html`);
+    await page.goto(`http://127.0.0.1:${port}/loopback.html`, { timeout: START_MS });
     const result = await page.evaluate(() => window.result);
     console.log(JSON.stringify(result, null, 1));
     assert.equal(result.withoutKey.packets, 0, "media left before there was a key");
