@@ -33,11 +33,13 @@ from control.io.matrix_account import (
 )
 from control.io.matrix_signing import DeviceSigning
 from control.io.measures import Measures
+from control.io.memory import Memory
 from control.io.operator import OperatorSocket
 from control.io.receivers import receiver_gauges
 from control.io.status_page import StatusPage
 from control.io.workers import WorkerLink
 from control.metrics import Counts, Gauge, SottoCollector, registry
+from control.moving import all_came, is_going_on
 from control.overview import explanations, overview
 from control.protocol import names
 from control.protocol.content import error_object
@@ -56,6 +58,8 @@ SYNC_STALE_S = 90.0
 HEARTBEAT_STALE_S = 2.0
 
 
+# Between two looks whether members of a former build are still awaited.
+AWAITED_LOOK_S = 0.2
 # Events that wait for the homeserver to answer at the start. Higher: memory. Lower: hangups are lost.
 UNSENT_MAX = 1000
 
@@ -63,9 +67,19 @@ UNSENT_MAX = 1000
 class App:
     """All parts of one control process."""
 
-    def __init__(self, config: Config, handover: Handover, silent: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        handover: Handover,
+        silent: Callable[[], bool],
+        resume: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._config = config
         self._silent = silent
+        self._resume_elsewhere = resume
+        self._folder = Path(handover.run_dir)
+        self._former = [Memory(fd) for fd in handover.former_fds]
+        self._awaiting: asyncio.Task[None] | None = None
         self._counts = Counts()
         self._links = [WorkerLink(given, self._uplink, self._freed, self._lost) for given in handover.workers]
         self._bot: MatrixBot | None = None
@@ -159,7 +173,8 @@ class App:
     def _go_on(self) -> None:
         """With the conferences of a former control process, before the homeserver answers."""
         kept = kept_login(self._config.homeserver.user_id, self._config.server.data_dir)
-        if kept is not None and any(link.memory is not None and link.memory.notes for link in self._links):
+        memories = [*self._former, *(link.memory for link in self._links if link.memory is not None)]
+        if kept is not None and any(memory.notes for memory in memories):
             self._start_conferences(kept.user_id, kept.device_id)
 
     def _start_bot(self, client: AsyncClient) -> MatrixBot:
@@ -200,8 +215,20 @@ class App:
             resume_url=urljoin(self._config.server.public_url, names.RESUME_PATH),
             memories=[link.memory for link in self._links],
             observe=self._counts.observe,
+            former=self._former,
         )
+        for memory in self._former:
+            memory.close()
+        self._former = []
+        if is_going_on(self._folder):
+            self._awaiting = asyncio.get_running_loop().create_task(self._await_all(self._runtime.focus))
         self._measures = Measures(self._links, self._config.server.data_dir, self._runtime.handle)
+
+    async def _await_all(self, focus: Focus) -> None:
+        """The supervisor ends the former build when nobody is on its lines any more."""
+        while focus.awaited:  # noqa: ASYNC110 - there are many ways to come, and it is asked for minutes at most
+            await asyncio.sleep(AWAITED_LOOK_S)
+        all_came(self._folder)
 
     def _send_matrix(
         self, room_id: str, event_type: str, content: dict[str, Any], delivered: Callable[[], None]
@@ -219,8 +246,11 @@ class App:
         """
         if self._measures is not None:
             self._measures.close()
+        if self._awaiting is not None:
+            self._awaiting.cancel()
         if self._runtime is not None:
-            await self._runtime.stop(silent=self._fault or self._silent())
+            resume = self._resume_elsewhere()
+            await self._runtime.stop(silent=self._fault or self._silent(), resume=resume)
         if self._bot is not None:
             await self._bot.stop()
         await self._http.stop()
@@ -308,6 +338,11 @@ def _secret(path: Path | None) -> str | None:
     return path.read_text().strip() if path is not None else None
 
 
-async def run(config: Config, handover: Handover, silent: Callable[[], bool]) -> int:
-    """The control process, from the supervisor's hands. `silent` says at the end whether members are told."""
-    return await App(config, handover, silent).run()
+async def run(
+    config: Config, handover: Handover, silent: Callable[[], bool], resume: Callable[[], bool]
+) -> int:
+    """The control process, from the supervisor's hands.
+
+    At the end `silent` says whether members are told, and `resume` whether they are asked to come to another.
+    """
+    return await App(config, handover, silent, resume).run()

@@ -79,6 +79,10 @@ class MediaConfig:
     """Addresses to bind. "::" is every address, IPv6 and IPv4."""
     port: int = 40000
     """UDP port of the first worker, the next one is the second's and so on. 0: any free ones."""
+    upgrade_port: int = 0
+    """UDP port of the first worker of a build that another one's calls move over to, where `sotto upgrade`
+    meets another layout; the next such upgrade goes back to `port`. 0: the ports right behind those of
+    `port`."""
     advertise: tuple[str, ...] = ()
     """Addresses told to clients, where a NAT or a floating address stands before this machine.
     Default: those of `listen`, or all of the machine's own."""
@@ -295,6 +299,10 @@ def _check(config: Config, where: Any) -> None:
         refuse("server", "workers", "workers must be between 0 (one per core) and 1024")
     if media.port < 0 or media.port + max(server.workers - 1, 0) > 65535:
         refuse("media", "port", "port must be between 0 and 65535, with room for one per worker")
+    if media.upgrade_port:
+        apart = abs(media.upgrade_port - media.port) >= max(server.workers, 1)
+        if not 0 < media.upgrade_port <= 65535 - max(server.workers - 1, 0) or not apart:
+            refuse("media", "upgrade_port", "upgrade_port needs room for all workers, apart from port")
     if client.key_transport not in ("timeline", "to-device"):
         refuse("client", "key_transport", 'key_transport must be "timeline" or "to-device"')
     for origin in client.embed_in:

@@ -7,7 +7,7 @@ descriptors and has looked into none of them: it reads no table, no account and 
 import dataclasses
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from control.children import Child
 from control.handover import Handover
@@ -21,8 +21,8 @@ core. Higher: two deaths in a row cost the second one's callers the imports."""
 class ControlChild:
     """At most one of the two is at work: what both would write is behind one lock (roles.only_one)."""
 
-    def __init__(self, command: Sequence[str], handover: Handover) -> None:
-        self.active = Child("control", command, lambda: handover)
+    def __init__(self, command: Sequence[str], handover: Callable[[], Handover]) -> None:
+        self.active = Child("control", command, handover)
         self.standby = Child("standby control", command, self._standing_by)
         self._handover = handover
 
@@ -56,4 +56,4 @@ class ControlChild:
 
     def _standing_by(self) -> Handover:
         assert self.active.process is not None
-        return dataclasses.replace(self._handover, predecessor_fd=self.active.process.pidfd)
+        return dataclasses.replace(self._handover(), predecessor_fd=self.active.process.pidfd)

@@ -81,12 +81,15 @@ class Handover:
     """[media].hold_us, for workers; None: as the worker does it by itself."""
     packet_fd: int = -1
     """A packet socket that all workers send by; -1: none."""
+    former_fds: tuple[int, ...] = ()
+    """For control: what was noted by that of a server with other tables, which goes on until its members have
+    come over (moving.py)."""
 
     @property
     def fds(self) -> tuple[int, ...]:
         """Descriptors to pass on."""
         own = tuple(fd for worker in self.workers for fd in worker.fds)
-        return (*own, *(fd for fd in (self.predecessor_fd, self.packet_fd) if fd >= 0))
+        return (*own, *self.former_fds, *(fd for fd in (self.predecessor_fd, self.packet_fd) if fd >= 0))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -95,7 +98,7 @@ class Handover:
     def from_json(cls, text: str) -> Self:
         values: dict[str, Any] = json.loads(text)
         workers = tuple(WorkerHandover.from_values(worker) for worker in values.pop("workers"))
-        return cls(workers=workers, **values)
+        return cls(workers=workers, **{**values, "former_fds": tuple(values.get("former_fds", ()))})
 
     @classmethod
     def receive(cls, environment: MutableMapping[str, str] = os.environ) -> Self:

@@ -13,6 +13,7 @@ from typing import Any
 
 from control.io.receivers import members_of
 from control.io.workers import WorkerLink
+from control.layout import layout
 from control.metrics import Counts
 from control.protocol.conference import Conference
 from control.protocol.explain import MemberFacts, SourceFacts, explain, explain_past
@@ -34,10 +35,12 @@ def overview(
         "time": time.monotonic(),
         "version": version("sotto"),
         "table_layout": LAYOUT_VERSION,
+        "layout": layout(),
         "control": os.getpid(),
         "ready": not_ready is None,
         "not_ready": not_ready,
         "draining": focus.draining if focus else False,
+        "awaited": focus.awaited if focus else 0,
         "conferences": [_conference(conference, links) for conference in conferences if conference.members],
         "workers": [_worker(link) for link in links],
         "counts": counts.totals(),
@@ -115,6 +118,7 @@ def _member(member: Member, link: WorkerLink, now_ns: int) -> dict[str, Any]:
 def _worker(link: WorkerLink) -> dict[str, Any]:
     return {
         "index": link.index,
+        "ports": link.ports,
         "heartbeat_age_s": time.monotonic() - link.table.heartbeat_ns / 1e9,
         "starts": link.table.workers_started,
         "transports": members_of(link.table),

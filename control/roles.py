@@ -94,10 +94,9 @@ def control(handover: Handover) -> int:
     if handover.predecessor_fd >= 0 and not stands_by(handover):
         return 0
     folder = Path(handover.run_dir)
-    silent = False
+    silent = resume = False
 
     async def cancellable() -> int:
-        nonlocal silent
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
 
@@ -106,13 +105,20 @@ def control(handover: Handover) -> int:
             silent = True
             task.cancel()
 
+        def send_over() -> None:
+            nonlocal resume
+            resume = True
+            leave_silently()
+
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
         # Another control process follows: nobody is told, nobody loses media.
         loop.add_signal_handler(signal.SIGHUP, leave_silently)
+        # One of a server with other tables follows: members are asked to go there.
+        loop.add_signal_handler(signal.SIGUSR1, send_over)
         lock = await only_one(control_lock(folder))
         orphan = loop.create_task(end_as_orphan(Orphanhood(handover), leave_silently))
         try:
-            return await run(Config.from_json(handover.config), handover, lambda: silent) or 0
+            return await run(Config.from_json(handover.config), handover, lambda: silent, lambda: resume) or 0
         finally:
             orphan.cancel()
             lock.close()

@@ -6,6 +6,7 @@ from the workers (keeper.py); told to (SIGUSR2), it becomes the program that is 
 others.
 """
 
+import dataclasses
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from control import run_dir
+from control import moving, run_dir
 from control.children import (
     Child,
     Rings,
@@ -30,6 +31,7 @@ from control.config import Config
 from control.control_child import ControlChild
 from control.handover import EXIT_HOPELESS, Estate, Handover
 from control.keeper import take_over
+from control.layout import layout
 from control.processes import Process
 
 log = logging.getLogger(__name__)
@@ -81,20 +83,22 @@ class Supervisor:
             packet_fd=self._packet.fileno() if self._packet else -1,
         )
         self._workers: list[WorkerChild] = []
+        self._leaving = moving.Leaving.found(self._folder)
+        self._ask: tuple[Process, signal.Signals] | None = None
+        self._asked = 0.0
         self._renew: list[WorkerChild] = []
         self._signals = 0
         self._upgrade = False
         self._hopeless = 0
         self._looked = 0.0
         try:
-            estates = [Estate.from_values(o) for o in left["workers"]] if left else take_over(self._folder)
-            for fd in (fd for one in estates for fd in one.worker.fds):
-                os.set_inheritable(fd, False)  # as they came through exec every child would have them all
-            if estates:
-                self._workers = [inherited_worker(one, worker_command, self._base) for one in estates]
-                log.info(
-                    "%d workers taken over, %d at work", len(estates), sum(e.active != 0 for e in estates)
-                )
+            found = left["workers"] if left else [one.to_values() for one in take_over(self._folder)]
+            told = left.get("layout") if left else None
+            moves = bool(found) and not moving.is_ours(found, told)
+            if moves:
+                self._move(config, worker_command, found)
+            elif found:
+                self._go_on(found, worker_command)
             else:
                 self._begin(config, worker_command)
         except BaseException:
@@ -107,9 +111,14 @@ class Supervisor:
             str(self._folder),
             orphan_s=orphan_s,
         )
-        self._control = ControlChild(control_command, given)
+        self._control = ControlChild(control_command, lambda: self._for_control(given))
         self._adopt_control(left["control"] if left else None)
-        if left:
+        if moves and self._control.active.process is not None:
+            # It asks the members over and ends, once there is somewhere to go. SIGUSR1 would kill one of a
+            # build that does not say its layout.
+            number = signal.SIGUSR1 if told is not None else signal.SIGHUP
+            self._ask = self._control.active.process, number
+        elif left and not moves:
             # The rest becomes the new program one after another, while calls go on.
             self._control.active.send(signal.SIGHUP)
             for worker in self._workers:
@@ -142,6 +151,7 @@ class Supervisor:
                 self._reap()
                 self._kill_hanging()
                 self._renew_next()
+                self._move_on()
             self._stop()
             return self._hopeless
         finally:
@@ -165,6 +175,34 @@ class Supervisor:
                 f"{self._folder.parent} is in use by a running server, process {other}: stop it, or replace"
                 " it by what is installed now with `sotto upgrade`"
             ) from None
+
+    def _go_on(self, found: Sequence[Mapping[str, Any]], worker_command: Sequence[str]) -> None:
+        estates = [Estate.from_values(dict(each)) for each in found]
+        for fd in (fd for one in estates for fd in one.worker.fds):
+            os.set_inheritable(fd, False)  # as they came through exec every child would have them all
+        self._workers = [inherited_worker(one, worker_command, self._base) for one in estates]
+        log.info("%d workers taken over, %d at work", len(estates), sum(e.active != 0 for e in estates))
+
+    def _move(
+        self, config: Config, worker_command: Sequence[str], found: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Begins beside a build whose tables are of another layout."""
+        remains = moving.Remains.read(found)
+        count = config.server.workers or len(os.sched_getaffinity(0))
+        port = moving.first_port(config.media, count, remains.ports)
+        self._begin(
+            dataclasses.replace(config, media=dataclasses.replace(config.media, port=port)), worker_command
+        )
+        self._leaving = moving.Leaving.begin(self._folder, remains, self._leaving)
+        log.info(
+            "the running build has another layout: calls move over, from UDP ports %s to %s",
+            " ".join(map(str, sorted(remains.ports))),
+            " ".join(str(port) for sockets in self.media_ports for _host, port in sockets),
+        )
+
+    def _for_control(self, given: Handover) -> Handover:
+        notes = self._leaving.notes if self._leaving is not None else ()
+        return dataclasses.replace(given, former_fds=notes)
 
     def _begin(self, config: Config, worker_command: Sequence[str]) -> None:
         cpus = sorted(os.sched_getaffinity(0))
@@ -256,6 +294,7 @@ class Supervisor:
             "lock_fd": self._lock.fd,
             "workers": [worker.estate.to_values() for worker in self._workers],
             "control": self._control.active.process.pid if self._control.active.process else 0,
+            "layout": layout(),
         }
         # It would begin as what it is, not as what is installed now.
         self._control.dismiss_standby()
@@ -283,6 +322,22 @@ class Supervisor:
         self._renew.pop(0)
         log.info("%s is relieved", worker.active.name)
         worker.active.send(signal.SIGTERM)
+
+    def _move_on(self) -> None:
+        """Asks the former control to send its members over; ends what they left."""
+        if self._ask is not None and all(worker.turned for worker in self._workers):
+            former, number = self._ask
+            if self._control.active.process is not former:
+                self._ask = None  # gone, and followed already
+            elif not self._asked:
+                former.send(number)
+                self._asked = time.monotonic()
+            elif time.monotonic() - self._asked > CONTROL_STOP_S:
+                former.send(signal.SIGKILL)
+        if self._leaving is not None and self._leaving.is_over():
+            self._leaving.end()
+            self._leaving = None
+            log.info("the former build has ended")
 
     # ---- the end ----
 
@@ -318,6 +373,9 @@ class Supervisor:
                     child.reap()
 
     def _kill_all(self) -> None:
+        if self._leaving is not None:
+            self._leaving.end()
+            self._leaving = None
         for child in reversed(self._children()):
             if child.process is not None:
                 child.send(signal.SIGKILL)
@@ -328,6 +386,8 @@ class Supervisor:
     def _close(self) -> None:
         for worker in self._workers:
             worker.close()
+        if self._leaving is not None:
+            self._leaving.close()
         if self._packet:
             self._packet.close()
         self._lock.close()

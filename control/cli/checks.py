@@ -158,22 +158,21 @@ def _sync(case: Case) -> Iterator[Result]:
 
 
 def _layout(case: Case) -> Iterator[Result]:
-    from fastpath_ext.table import LAYOUT_VERSION
+    from control.layout import layout
 
     try:
-        running = case.server.get("/status")["table_layout"]
+        running = case.server.get("/status").get("layout", "of an older form")
     except Failure:
         return
-    if running != LAYOUT_VERSION:
+    if running != layout():
         yield Result(
-            "error",
-            f"the running server has table layout {running}, what is installed has {LAYOUT_VERSION}: it"
-            f" cannot be"
-            " upgraded in place",
-            "sotto drain, then stop and start it.",
+            "warning",
+            f"the running server has layout {running}, what is installed has {layout()}: `sotto upgrade`"
+            " moves its calls to other UDP ports",
+            "open the ports of [media].upgrade_port in the firewall before it.",
         )
     else:
-        yield Result("ok", f"table layout {LAYOUT_VERSION}: `sotto upgrade` can renew the running server")
+        yield Result("ok", f"layout {layout()}: `sotto upgrade` renews the running server in place")
 
 
 def _kernel(case: Case) -> Iterator[Result]:

@@ -27,6 +27,7 @@ EXAMPLES: Final = {
     "server.denied_users": '["@mallory:example.org"]',
     "media.listen": '["192.0.2.10"]',
     "media.port": "50000",
+    "media.upgrade_port": "50100",
     "media.advertise": '["203.0.113.5"]',
     "media.thumbnail_bps": "100000",
     "media.middle_bps": "400000",

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from rich.console import Console
 
 from control.cli.asking import Server
 from control.cli.main import AS_JSON, CONFIG, Failure, load_or_exit
+from control.config import Config
+from control.io.sockets import BindError, bind_media
+from control.moving import first_port
 
 LOOK_S = 0.5
-UPGRADE_S = 60.0
-"""All processes of a large machine are renewed within this; 2 workers take about 2 s."""
+UPGRADE_S = 180.0
+"""All processes of a large machine are renewed within this; 2 workers take about 2 s. Members who never come
+over are waited for 120 s."""
 
 
 @click.command()
@@ -63,10 +68,12 @@ def _say(told: dict[str, Any], as_json: bool) -> None:
 def upgrade(path: Path) -> None:
     """Renew the running server with what is installed now: supervisor, control and each worker in its turn.
 
-    Calls go on: sockets, tables and keys stay. A build with another table layout is refused (exit status 1):
-    stop and start the server in a quiet hour, or drain it first.
+    Calls go on: sockets, tables and keys stay. To a build with another layout (`sotto version`) they move
+    over: it begins on UDP ports of its own ([media].upgrade_port), members connect there beside what they
+    have, and the former build ends.
     """
-    server = Server(load_or_exit(path))
+    config = load_or_exit(path)
+    server = Server(config)
     running = server.supervisor
     if not running:
         raise Failure(f"no server runs with the data folder {server.folder.parent}", os.EX_UNAVAILABLE)
@@ -76,28 +83,58 @@ def upgrade(path: Path) -> None:
     )
     if installed.returncode:
         raise Failure(f"what is installed does not start:\n{installed.stderr.strip()}")
-    layout = json.loads(installed.stdout)["table_layout"]
-    if layout != before["table_layout"]:
-        raise Failure(
-            f"the running server has table layout {before['table_layout']}, what is installed has {layout}:"
-            " `sotto drain`, then stop and start it"
-        )
+    told = json.loads(installed.stdout)
+    # Builds from before there was "layout" say the tables' alone.
+    name = "layout" if "layout" in before else "table_layout"
+    if told[name] != before[name]:
+        _find_ports(config, before)
+        moved = f"renewed from layout {before[name]} to {told[name]}"
+        _await(running, server, lambda now: _has_moved(before, now), moved)
+    else:
+        _await(running, server, lambda now: _is_renewed(before, now), "renewed")
+
+
+def _find_ports(config: Config, before: dict[str, Any]) -> None:
+    """Failure where the other build would have none: once it has begun there is no way back."""
+    count = config.server.workers or len(os.sched_getaffinity(0))
+    taken = {port for worker in before["workers"] for port in worker.get("ports", ())}
+    try:
+        first = first_port(config.media, count, taken)
+        for index in range(count):
+            for bound in bind_media(config.media.listen, first + index if first else 0):
+                bound.close()
+    except BindError as error:
+        raise Failure(f"what is installed has another layout and needs ports of its own: {error}") from None
+
+
+def _is_renewed(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """How far it is; "" when it is done."""
+    starts = [worker["starts"] for worker in before["workers"]]
+    renewed = [late["starts"] > early for early, late in zip(starts, now["workers"], strict=False)]
+    if all(renewed) and now["control"] != before["control"] and now["ready"]:
+        return ""
+    return f"{sum(renewed)} of {len(renewed)} workers renewed"
+
+
+def _has_moved(before: dict[str, Any], now: dict[str, Any]) -> str:
+    if now["control"] == before["control"] or not now["ready"]:
+        return "the other build begins"
+    return f"{now['awaited']} members have not come over yet" if now["awaited"] else ""
+
+
+def _await(running: int, server: Server, missing: Callable[[dict[str, Any]], str], done: str) -> None:
     os.kill(running, signal.SIGUSR2)
     began = time.monotonic()
     with Console(stderr=True).status("renewing") as spinner:
         while True:
             if time.monotonic() - began > UPGRADE_S:
-                raise Failure("the server was not renewed within a minute: see its log")
+                raise Failure(f"the server was not renewed within {UPGRADE_S:.0f} s: see its log")
             time.sleep(LOOK_S)
             try:
                 now = server.get("/status")
             except Failure:
                 continue
-            renewed = [
-                late["starts"] > early["starts"]
-                for early, late in zip(before["workers"], now["workers"], strict=True)
-            ]
-            spinner.update(f"{sum(renewed)} of {len(renewed)} workers renewed")
-            if all(renewed) and now["control"] != before["control"] and now["ready"]:
+            if not (text := missing(now)):
                 break
-    click.echo(f"renewed in {time.monotonic() - began:.1f} s: version {now['version']}")
+            spinner.update(text)
+    click.echo(f"{done} in {time.monotonic() - began:.1f} s: version {now['version']}")

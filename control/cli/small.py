@@ -16,16 +16,18 @@ from control.cli.main import AS_JSON, Failure
 def version(as_json: bool) -> None:
     """Which build this is, and what it would agree with.
 
-    Servers of one table layout can be upgraded in place.
+    Servers of one layout are upgraded in place, others move their calls over.
     """
     from importlib.metadata import version as version_of
 
+    from control.layout import layout
     from fastpath_ext.packet_crypto import crypto_choose
     from fastpath_ext.table import LAYOUT_VERSION
 
     told = {
         "sotto": version_of("sotto"),
         "table_layout": LAYOUT_VERSION,
+        "layout": layout(),
         "crypto": crypto_choose(),
         "python": platform.python_version(),
         "kernel": platform.release(),

@@ -162,6 +162,15 @@ class DataChannels:
         under_way = (*self._sctp._outbound_queue, *self._sctp._sent_queue)
         return queued + sum(len(chunk.user_data) for chunk in under_way)
 
+    def close(self, label: str) -> bool:
+        """Asks the member to close a channel (RFC 6525 reset of its stream); what was sent before arrives
+        before. False when there is none; otherwise on_close follows, with CLOSED if the member does so."""
+        channel = self._channels.get(label)
+        if self._ended or channel is None or channel.readyState != "open":
+            return False
+        channel.close()
+        return True
+
     async def stop(self, silent: bool) -> None:
         """End everything, unless silent with an SCTP ABORT. A stopping control is silent: members resume."""
         self._ended = True

@@ -24,6 +24,7 @@ from control.protocol.content import error_object
 from control.protocol.dtls import DtlsIdentity
 from control.protocol.events import (
     AnswerDelivered,
+    CloseChannel,
     CloseTransport,
     CountMetric,
     Effect,
@@ -56,6 +57,11 @@ _STATUS: Final = {
     names.FULL: 503,
     names.SHUTTING_DOWN: 503,
 }
+# Seconds for members to answer that their channel is closed. Higher: whoever follows begins later. Lower: who
+# lost the datagram notices by missing pings.
+_CLOSE_S: Final = 0.5
+# Key of the note that the former server's notes were taken over.
+FORMER_TAKEN: Final = "former"
 # Seconds. Higher: a deadline is met later. Lower: a fault at a deadline keeps the processor busy.
 _TIMER_FLOOR = 0.001
 
@@ -86,11 +92,13 @@ class ConferenceRuntime:
         resume_url: str = RESUME_PATH,
         memories: Sequence[Memory | None] = (),
         observe: Callable[[str, str, float], None] = lambda name, label, value: None,
+        former: Sequence[Memory] = (),
     ) -> None:
         """`user_id` and `party_id` are the bot's; `places` and `workers` are by worker number.
 
         `send_matrix(room, type, content, delivered)` queues an event; `count(name, label)` counts.
-        `memories`, by worker: what a former control process noted is gone on with.
+        `memories`, by worker: what a former control process noted is gone on with. `former`: memories of a
+        server with other tables, whose members are awaited.
         """
         config = FocusConfig(
             user_id,
@@ -114,9 +122,12 @@ class ConferenceRuntime:
         self._due: float | None = None
         self._memories = tuple(memories)
         self._noting: asyncio.Handle | None = None
+        taken = any(memory is not None and FORMER_TAKEN in memory.notes for memory in self._memories)
         for worker, memory in enumerate(self._memories):
             if memory is not None and memory.notes:
                 self._read_back(worker, memory)
+        if former and not taken:
+            self._read_former(former)
         self._schedule()
 
     def matrix_event(self, event: MatrixCallEvent) -> None:
@@ -174,9 +185,14 @@ class ConferenceRuntime:
             self._busy = False
         self._schedule()
 
-    async def stop(self, silent: bool) -> None:
-        """Ends the process's part; silent: members keep their media, otherwise all are told to leave."""
-        self.handle(Shutdown(silent))
+    async def stop(self, silent: bool, resume: bool = False) -> None:
+        """Ends the process's part; silent: members keep their media, otherwise all are told to leave.
+
+        Resume: they are asked to bring second connections, to whoever follows.
+        """
+        self.handle(Shutdown(silent, resume))
+        if resume:
+            await self._datagrams.channels_closed(_CLOSE_S)
         if self._timer is not None:
             self._timer.cancel()
         if self._noting is not None:
@@ -218,6 +234,18 @@ class ConferenceRuntime:
             self._perform_all(effects)
 
         self._guarded("read_back", work)
+
+    def _read_former(self, former: Sequence[Memory]) -> None:
+        def work() -> None:
+            effects = self.focus.read_former([memory.notes for memory in former], self._loop.time())
+            self._note()
+            for memory in self._memories[:1]:
+                if memory is not None:
+                    # Behind what was read: whoever follows this process goes on from its own notes.
+                    memory.note([(FORMER_TAKEN, True)])
+            self._perform_all(effects)
+
+        self._guarded("read_former", work)
 
     def _note_soon(self) -> None:
         """All that one turn of the loop changed is noted at its end, and before it is in the table."""
@@ -273,6 +301,8 @@ class ConferenceRuntime:
                 self._datagrams.open(effect)
             case CloseTransport():
                 self._datagrams.close(effect)
+            case CloseChannel():
+                self._datagrams.close_channel(effect.transport)
             case CountMetric():
                 self._count(effect.name, effect.label)
 

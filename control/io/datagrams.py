@@ -4,6 +4,7 @@ Performs only. A datagram of a transport that was not opened is dropped: nothing
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -58,6 +59,18 @@ class Datagrams:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
+    def close_channel(self, transport: TransportId) -> None:
+        """Of a member that is to bring a second connection."""
+        peer = self._peers.get(transport)
+        if peer is not None:
+            peer.close_channel()
+
+    async def channels_closed(self, patience_s: float) -> None:
+        """Until all members have answered that, or long enough; a lost datagram is repeated meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await asyncio.gather(*(peer.channel_closed.wait() for peer in self._peers.values()))
+
     def receive_untrusted(self, transport: TransportId, datagram: bytes) -> None:
         """A DTLS datagram from an address of the transport that passed an authenticated check."""
         peer = self._peers.get(transport)
@@ -100,6 +113,8 @@ class _Peer:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self.channel_closed = asyncio.Event()
+        self.channel_closed.set()  # none is open yet
 
     def receive_untrusted(self, datagram: bytes) -> None:
         self._dtls.receive_untrusted(datagram, self._loop.time())
@@ -113,8 +128,13 @@ class _Peer:
             return True
         return self._channels.send(names.CHANNEL_LABEL, serialise(message_type, content))
 
+    def close_channel(self) -> None:
+        if self._channels is not None and self._channels.close(names.CHANNEL_LABEL):
+            self.channel_closed.clear()
+
     async def close(self, silent: bool) -> None:
         self._closed = True
+        self.channel_closed.set()
         if self._timer is not None:
             self._timer.cancel()
         if self._channels is not None:
@@ -195,5 +215,6 @@ class _Peer:
             self._count("channel_messages_refused", "binary")
 
     def _gone(self, label: str, reason: str) -> None:
+        self.channel_closed.set()
         if label == names.CHANNEL_LABEL:
             self._on_event(ChannelClosed(self._transport))

@@ -92,6 +92,11 @@ class WorkerLink:
             self._given.joined,
         )
 
+    @property
+    def ports(self) -> list[int]:
+        """UDP ports of its sockets."""
+        return sorted({bound.port for bound in self._given.sockets})
+
     def claim(self, routes: PublishRoutes) -> None:
         """These rows, of a former control process, are of members that go on: their consent is watched."""
         transports = {handle: row.incarnation for handle, row in routes.transports.items()}

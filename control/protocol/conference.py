@@ -75,6 +75,8 @@ class Conference:
         self.grace: dict[int, float] = {}  # until when members have to prove the current epoch
         self.settings = settings
         self.next_member = 1
+        self.gathering = False  # its members come from a former server (gathering.py)
+        self.together_at: float | None = None
         self.spread = Spread(every, rows)
         self.staging = Staging(self.members, self.speakers, self.spread, number, settings.rates)
 
@@ -209,15 +211,28 @@ class Conference:
 
     def channel_opened(self, member: Member, now: float) -> list[Effect]:
         """From here on everybody sees the member."""
-        if not member.call.advance(Step.CHANNEL_OPENED, now):
-            return [CountMetric("events_ignored", "channel")]
-        member.present = True
-        self.arrivals += 1
-        member.version += 1
-        member.ping_at = now + limits.PING_INTERVAL
-        member.told.reset()
-        member.deals.reset()
-        return self.refresh(now) + self._declined(member, names.INVITE)
+        return self.channels_opened([member], now)
+
+    def channels_opened(self, members: Sequence[Member], now: float) -> list[Effect]:
+        """The same of several at once: each is told of all."""
+        effects: list[Effect] = []
+        opened: list[Member] = []
+        for member in members:
+            if not member.call.advance(Step.CHANNEL_OPENED, now):
+                effects.append(CountMetric("events_ignored", "channel"))
+                continue
+            opened.append(member)
+            member.present = True
+            self.arrivals += 1
+            member.version += 1
+            member.ping_at = now + limits.PING_INTERVAL
+            member.told.reset()
+            member.deals.reset()
+        if opened:
+            effects += self.refresh(now)
+        for member in opened:
+            effects += self._declined(member, names.INVITE)
+        return effects
 
     def channel_closed(self, member: Member, now: float) -> list[Effect]:
         """No leave: media may go on, and consent decides."""
@@ -277,11 +292,13 @@ class Conference:
         if (due := self.staging.due) is not None:
             times.append(due)
         times += self.grace.values()
+        times += [at for at in (self.together_at,) if at is not None]
         for member in self.members.values():
             if (deadline := member.call.deadline) is not None:
                 times.append(deadline)
             if (ping_at := member.ping_at) is not None:
                 times.append(ping_at)
+            times += [at for at in (member.awaited_until,) if at is not None]
             times += [each.deadline for each in (member.coming,) if each is not None]
             times += [each.until for each in (member.former,) if each is not None]
             if (due := member.told.due) is not None and member.channel_open:

@@ -227,9 +227,13 @@ class RowsFreed:
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """This process stops. Silent: members keep their media; otherwise everybody is told to leave."""
+    """This process stops. Silent: members keep their media; otherwise everybody is told to leave.
+
+    Resume: their channels are closed, so that they bring second connections to whoever follows at once.
+    """
 
     silent: bool
+    resume: bool = False
 
 
 Event = (
@@ -283,6 +287,13 @@ class CloseTransport:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseChannel:
+    """Close our data channel of a transport and nothing else: the member brings a second connection."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
 class SendChannel:
     """Send one message over the data channel."""
 
@@ -312,4 +323,6 @@ class CountMetric:
     label: str = ""
 
 
-Effect = SendMatrix | OpenTransport | CloseTransport | SendChannel | PublishRoutes | CountMetric
+Effect = (
+    SendMatrix | OpenTransport | CloseTransport | CloseChannel | SendChannel | PublishRoutes | CountMetric
+)

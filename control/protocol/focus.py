@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from control.protocol import names, proving
+from control.protocol import gathering, names, proving
 from control.protocol.admission import TicketError
 from control.protocol.allocation import Randomness, WorkerPlace
 from control.protocol.call import State
@@ -28,6 +28,7 @@ from control.protocol.events import (
     ChannelClosed,
     ChannelMessage,
     ChannelOpened,
+    CloseChannel,
     CloseTransport,
     ConsentExpired,
     CountMetric,
@@ -57,8 +58,8 @@ from control.protocol.member import Member
 from control.protocol.overload import Load, Scarcity, Shed, Supplies
 from control.protocol.rates import Rates
 from control.protocol.reading import parse_matrix_untrusted, parse_resume_untrusted
-from control.protocol.remembering import Note, Notes, read_back
-from control.protocol.resumption import handle_other, resume
+from control.protocol.remembering import Note, Notes, read_back, read_former
+from control.protocol.resumption import gathered, handle_other, resume
 from control.protocol.resumption import handle_timeout as resume_timeout
 from control.protocol.sdp import Fingerprint, SdpError
 from control.protocol.sdp_agreement import Features
@@ -152,7 +153,7 @@ class Focus:
             self._book_phase(found[1], event, now)
             if not isinstance(event, MediaEvent):
                 self._take_note(*found)
-                effects += proving.settle(found[0], now)
+                effects += _settle(found[0], now)
             if isinstance(event, MediaEvent) and not isinstance(event, Speaking | Dominant):
                 self._unasked.add(found[0])
             else:
@@ -167,8 +168,28 @@ class Focus:
         Before anything else is handled. Members' media goes on; they bring new connections for the rest.
         """
         found, useless, effects = read_back(notes, self._rows, self._rows[worker], self._settings, now)
-        effects += [CountMetric("notes_useless")] * useless
         self._notes[worker].take_over(notes)
+        return self._go_on(found, useless, effects, now)
+
+    def read_former(self, every: Sequence[Mapping[str, Any]], now: float) -> list[Effect]:
+        """The same for those of a server with other tables, by its workers: their members' media is still
+        there, and they bring new connections for all of it (gathering.py)."""
+        effects: list[Effect] = []
+        for index, notes in enumerate(every):
+            rows = self._rows[index % len(self._rows)]
+            found, useless, others = read_former(notes, self._rows, rows, self._settings, now)
+            effects += self._go_on(found, useless, others, now)
+        return effects
+
+    @property
+    def awaited(self) -> int:
+        """How many members of a former server have not come over yet."""
+        return sum(len(gathering.awaited(conference.members)) for conference in self.conferences.values())
+
+    def _go_on(
+        self, found: list[Conference], useless: int, effects: list[Effect], now: float
+    ) -> list[Effect]:
+        effects += [CountMetric("notes_useless")] * useless
         for conference in found:
             self.conferences[conference.creator, conference.conference_id] = conference
             self._invites.last_number = max(self._invites.last_number, conference.number)
@@ -177,7 +198,7 @@ class Focus:
                 self._by_call[call.room_id, call.user_id, call.call_id] = conference, member
                 self._take_note(conference, member)
             effects += conference.refresh(now)
-            effects += proving.settle(conference, now)
+            effects += _settle(conference, now)
             self._touch(conference)
         return effects
 
@@ -213,8 +234,9 @@ class Focus:
             effects += conference.handle_timeout(now)
             for member in list(conference.members.values()):
                 effects += resume_timeout(conference, member, now)
+            effects += gathering.give_up(conference, now)
             effects += proving.handle_timeout(conference, now)
-            effects += proving.settle(conference, now)
+            effects += _settle(conference, now)
             self._touch(conference)
             if conference.forgotten(now):
                 del self.conferences[key], self._due[conference]
@@ -235,7 +257,7 @@ class Focus:
         found = self._by_call.get((event.room_id, event.sender, content.call_id))
         if found is not None:
             effects = self._call_event(*found, content, now)
-            effects += proving.settle(found[0], now)
+            effects += _settle(found[0], now)
             self._touch(found[0])
             return effects
         if not isinstance(content, Invite):
@@ -262,7 +284,7 @@ class Focus:
         self._by_answer[event.room_id, invite.call_id] = conference, member
         where = f"conference {conference.number}, member {member.number}"
         self.book.answered(invite.call_id, event.sender, event.age_ms, where, now)
-        effects += proving.settle(conference, now)
+        effects += _settle(conference, now)
         self._touch(conference)
         return effects
 
@@ -320,6 +342,10 @@ class Focus:
     def _shutdown(self, event: Shutdown, now: float) -> list[Effect]:
         self._stopping = True
         effects: list[Effect] = []
+        if event.resume:
+            for member in (each for c in self.conferences.values() for each in c.members.values()):
+                if member.channel_open:
+                    effects.append(CloseChannel(member.transport.id))
         if not event.silent:
             everybody = [(c, member) for c in self.conferences.values() for member in c.members.values()]
             for conference, member in everybody:
@@ -391,6 +417,11 @@ class Focus:
                     if self._by_answer.get((call.room_id, call.call_id)) == found:
                         del self._by_answer[call.room_id, call.call_id]
         return list(effects)
+
+
+def _settle(conference: Conference, now: float) -> list[Effect]:
+    """What may have come to its end by what just happened."""
+    return proving.settle(conference, now) + gathered(conference, now)
 
 
 def _transport_event(

@@ -156,6 +156,12 @@ RESUME_TIMEOUT: Final = 30.0
 # moved. Higher: a member is sent everything twice for longer. Lower: a picture is missed by a client that
 # waits for the first key frame on a bad network.
 RESUME_OVERLAP: Final = 10.0
+# Members whose media is carried by a server with other tables are waited for so long, as that server goes on
+# so long (control/moving.py). Higher: who is gone stays in the roster. Lower: who is slow has to call again.
+AWAITED_TIMEOUT: Final = 120.0
+# From the first of them whose second connection stands until all move together. Higher: clients give up,
+# after 15 s. Lower: whoever needs several attempts is not seen while the others are there already.
+GATHER_TIMEOUT: Final = 8.0
 # Attempts of one member to resume, at once and per second; each costs up to 15 ms. Higher: whoever holds a
 # token keeps a core busy. Lower: a client that finds its network step by step is turned away.
 RESUME_BURST: Final = 5

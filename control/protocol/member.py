@@ -60,13 +60,14 @@ class Told:
         self.due = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Coming:
     """A second connection that is being made (resumption.py)."""
 
     transport: Transport
     metadata: Metadata
     deadline: float
+    opened: bool = False  # its channel is open, and it waits for others (gathering.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Member:
     coming: Coming | None = None
     former: Former | None = None
     lost: bool = False  # its connection is gone while a second one is being made
+    awaited_until: float | None = None  # its connection is a former server's; until then it may come
     present: bool = False  # in the roster: the data channel has been open
     version: int = 0  # counts changes that others see on their slots, and of its own slots
     assigned: int = -1  # the version for which its slot pairs were assigned

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 from control.protocol import limits, names
 from control.protocol.admission import Admission
-from control.protocol.allocation import Rows
+from control.protocol.allocation import FullError, Rows
 from control.protocol.budget import Budget
 from control.protocol.call import Call
 from control.protocol.conference import Conference, Settings
 from control.protocol.epochs import Epochs
 from control.protocol.events import CountMetric, Effect
+from control.protocol.gathering import stand_in
 from control.protocol.member import Member
 from control.protocol.plain import from_plain, to_plain
 from control.protocol.slots import Occupant
@@ -70,6 +71,7 @@ class _Member:
     pairs: tuple[tuple[int, Occupant], ...]
     wishes: tuple[_Said, ...]
     tokens: tuple[bytes, ...] = field(repr=False)
+    awaited: bool = False  # of a server before this one, and not come over yet
 
 
 class Notes:
@@ -127,6 +129,7 @@ def _items(conference: Conference) -> Iterable[tuple[str, object, Callable[[], A
                 tuple(member.muted),
                 tuple(member.pairs.items()),
                 member.tokens.hashes,
+                member.awaited_until is None,
             ),
             lambda member=member: _member(member),  # type: ignore[misc]
         )
@@ -187,6 +190,7 @@ def _member(member: Member) -> Any:
             tuple(member.pairs.items()),
             tuple(_Said(*track, wish) for track, wish in member.wishes.all()),
             member.tokens.hashes,
+            member.awaited_until is not None,
         )
     )
 
@@ -216,8 +220,41 @@ def read_back(
             number, _, member = key[1:].partition(".")
             held = from_plain(HeldTransport, notes[f"t{number}.{member}"])
             own = every[held.worker] if 0 <= held.worker < len(every) else rows
-            _read_member(found[int(number)], int(member), value, held, own, now)
+            conference = found[int(number)]
+            transport = Transport.of_before(own, settings.randomness, held)
+            _read_member(conference, int(member), value, transport, now)
+            conference.spread.take_over(transport, held.elsewhere)
         except (KeyError, TypeError, ValueError, AttributeError):
+            useless += 1
+    return list(found.values()), useless, effects
+
+
+def read_former(
+    notes: Mapping[str, Any], every: Sequence[Rows], rows: Rows, settings: Settings, now: float
+) -> tuple[list[Conference], int, list[Effect]]:
+    """As `read_back`, of a server with other tables: what it noted of rows means nothing here, and is not
+    read. Its members are awaited, each with a stand-in for its connection."""
+    found: dict[int, Conference] = {}
+    useless = 0
+    effects: list[Effect] = []
+    for key, value in sorted(notes.items()):  # "c" before "m"
+        number, _, member = key[1:].partition(".")
+        try:
+            if key.startswith("c"):
+                found[int(number)] = _read_conference(int(number), value, every, rows, settings, now)
+                found[int(number)].gathering = True
+            elif key.startswith("j"):
+                effects += _call_again(from_plain(_Joining, value), settings)
+            elif key.startswith("m"):
+                conference = found[int(number)]
+                transport = stand_in(rows, settings.randomness)
+                try:
+                    read = _read_member(conference, int(member), value, transport, now)
+                except BaseException:
+                    transport.release()
+                    raise
+                read.awaited_until = now + limits.AWAITED_TIMEOUT
+        except (KeyError, TypeError, ValueError, AttributeError, FullError):
             useless += 1
     return list(found.values()), useless, effects
 
@@ -254,10 +291,9 @@ def _read_member(
     conference: Conference,
     number: int,
     value: Any,
-    held: HeldTransport,
-    rows: Rows,
+    transport: Transport,
     now: float,
-) -> None:
+) -> Member:
     settings = conference.settings
     read: _Member = from_plain(_Member, value)
     call = Call.of_before(read.room_id, read.user_id, read.call_id, read.party_id, settings.party_id)
@@ -265,7 +301,7 @@ def _read_member(
         number=number,
         device_id=read.device_id,
         call=call,
-        transport=Transport.of_before(rows, settings.randomness, held),
+        transport=transport,
         messages=Budget(limits.MESSAGES_PER_SECOND, limits.MESSAGE_BURST, now),
         negotiations=Budget(limits.NEGOTIATES_PER_SECOND, limits.NEGOTIATE_BURST, now),
         resumes=Budget(limits.RESUMES_PER_SECOND, limits.RESUME_BURST, now),
@@ -277,6 +313,9 @@ def _read_member(
     for said in read.wishes:
         member.wishes.put((said.member, said.source), said.wish)
     member.assigned = member.version  # as it was noted, even where it would be assigned otherwise today
-    conference.spread.take_over(member.transport, held.elsewhere)
+    if read.awaited:
+        member.awaited_until = now + limits.AWAITED_TIMEOUT
+        conference.gathering = True
     conference.members[number] = member
     conference.empty_since = None
+    return member

@@ -4,7 +4,9 @@ The same for whatever interrupted it: a dead channel, another network, control's
 3.3). The others see one member all the time; what changes are the rows its sources and slots stand in.
 """
 
-from control.protocol import limits, names
+from collections.abc import Sequence
+
+from control.protocol import gathering, limits, names
 from control.protocol.allocation import FullError
 from control.protocol.budget import Verdict
 from control.protocol.checked import ContentError
@@ -41,11 +43,15 @@ def resume(
     settings = conference.settings
     offer, agreement = agree_untrusted(sdp, metadata, conference.features)
     try:
-        transport = Transport(conference.spread.of(member), settings.randomness, agreement)
+        if member.awaited_until is None:
+            rows = conference.spread.of(member)
+        else:
+            rows = conference.spread.place(conference.members)
+        transport = Transport(rows, settings.randomness, agreement)
     except FullError:
         message = "The focus has no room for a second connection: try again later."
         raise ContentError(names.FULL, message) from None
-    if transport.id.worker == member.transport.id.worker:
+    if member.awaited_until is None and transport.id.worker == member.transport.id.worker:
         transport.follows = member.transport.row.handle
     # An attempt that is presented again takes the place of the one before.
     effects: list[Effect] = []
@@ -72,7 +78,7 @@ def handle_other(
             member.version += 1
             return conference.refresh(now)
         if isinstance(event, ChannelOpened) and coming.transport.keys is not None:
-            return _move(conference, member, coming, now)
+            return [] if gathering.opened(conference, member, now) else _move(conference, [member], now)
         if isinstance(event, _LOST):
             return give_up(conference, member, now)
     elif former is not None and transport == former.transport.id and isinstance(event, _LOST):
@@ -108,24 +114,37 @@ def handle_timeout(conference: Conference, member: Member, now: float) -> list[E
     return effects
 
 
-def _move(conference: Conference, member: Member, coming: Coming, now: float) -> list[Effect]:
-    """The new connection's channel is open: sources and slots are there now; the first goes on a while."""
+def _move(conference: Conference, members: Sequence[Member], now: float) -> list[Effect]:
+    """The new connections' channels are open: sources and slots are there now; the first go on a while."""
     effects: list[Effect] = []
-    if member.former is not None:
-        effects += settle(conference, member, now)
-    member.former = None if member.lost else Former(member.transport, now + limits.RESUME_OVERLAP)
-    before = member.transport
-    member.transport, member.coming = coming.transport, None
-    member.mute(coming.metadata)
-    # The worker says anew of the new source who speaks.
-    if conference.speakers.silent_since(member.number) is None:
-        conference.speakers.speaks(member.number, False, now)
-    member.forget_closed()
-    member.heard = {}
-    member.losses = {}
-    effects += [CountMetric("resumes_ended", "moved"), *conference.channel_opened(member, now)]
-    if member.lost:
-        member.lost = False
-        effects.append(CloseTransport(before.id, silent=True))
-        before.release()
+    gone: list[Transport] = []
+    for member in members:
+        coming = member.coming
+        assert coming is not None
+        if member.former is not None:
+            effects += settle(conference, member, now)
+        before, left = member.transport, member.lost or member.awaited_until is not None
+        member.lost, member.awaited_until = False, None
+        if left:
+            gone.append(before)
+        member.former = None if left else Former(before, now + limits.RESUME_OVERLAP)
+        member.transport, member.coming = coming.transport, None
+        member.mute(coming.metadata)
+        # The worker says anew of the new source who speaks.
+        if conference.speakers.silent_since(member.number) is None:
+            conference.speakers.speaks(member.number, False, now)
+        member.forget_closed()
+        member.heard = {}
+        member.losses = {}
+        effects.append(CountMetric("resumes_ended", "moved"))
+    effects += conference.channels_opened(members, now)
+    for transport in gone:
+        effects.append(CloseTransport(transport.id, silent=True))
+        transport.release()
     return effects
+
+
+def gathered(conference: Conference, now: float) -> list[Effect]:
+    """After anything that may have been what members of a former server waited for."""
+    ready = gathering.ready(conference, now)
+    return _move(conference, ready, now) if ready else []

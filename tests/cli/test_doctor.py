@@ -18,6 +18,7 @@ from control.cli import checks
 from control.cli.checks import CHECKS, Case, Result
 from control.config import ClientConfig, Config, HomeserverConfig, MediaConfig, ServerConfig
 from control.io.operator import OperatorSocket
+from control.layout import layout
 from control.run_dir import prepare
 from tests.cli.operator import sotto
 from tests.conftest import Synapse
@@ -200,7 +201,7 @@ class TestOfARunningServer:
 
     @pytest.fixture
     async def told(self, config: Config) -> Iterator[dict[str, Any]]:
-        told: dict[str, Any] = {"ready": True, "not_ready": None, "table_layout": 3, "counts": {}}
+        told: dict[str, Any] = {"ready": True, "not_ready": None, "layout": layout(), "counts": {}}
         server = OperatorSocket(
             prepare(config.server.data_dir / "run"), lambda: told, lambda _: [], lambda _: None
         )
@@ -226,10 +227,11 @@ class TestOfARunningServer:
         assert "override_ratelimit" in result.fix
 
     async def test_another_layout(self, config: Config, told: dict[str, Any]):
-        told["table_layout"] = 99
-        result = await self._found("layout", config, "error")
-        assert "table layout 99" in result.text
-        assert "sotto drain" in result.fix
+        assert "in place" in (await self._found("layout", config, "ok")).text
+        told["layout"] = "99.1"
+        result = await self._found("layout", config, "warning")
+        assert "layout 99.1" in result.text
+        assert "firewall" in result.fix
 
 
 def test_the_page_without_tls(config: Config, tmp_path: Path):

@@ -15,12 +15,13 @@ from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
+FORM = "FORM_OF_THIS_BUILD"
 
 
 def serve(options: dict) -> int:
     # As from a terminal: what started the tests may have been told to ignore Ctrl-C, and that is inherited.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from control import control_child
+    from control import control_child, layout, moving
     from control import supervisor as role
     from control.config import Config, HomeserverConfig, MediaConfig, ServerConfig
     from control.supervisor import Supervisor
@@ -33,12 +34,15 @@ def serve(options: dict) -> int:
         media=MediaConfig(listen=tuple(options["listen"]), port=0),
     )
     logging.basicConfig(level="INFO", format="%(message)s")
+    layout.FORM = int(os.environ.get(FORM, options["form"]))
+    moving.LINGER_S = 0.2
     worker = [PYTHON, "-m", "control", "worker"]
     control = [PYTHON, __file__, "control", options.get("control", "")]
     left = os.environ.pop("SOTTO_LEFT", None)
 
     def become(what_is_left: str) -> None:
-        os.execve(PYTHON, [PYTHON, *sys.argv], {**os.environ, "SOTTO_LEFT": what_is_left})
+        again = {**os.environ, "SOTTO_LEFT": what_is_left, FORM: str(options["next_form"])}
+        os.execve(PYTHON, [PYTHON, *sys.argv], again)
 
     supervisor = Supervisor(
         config,
@@ -87,9 +91,10 @@ async def _control() -> None:
         for w in handover.workers
     ]
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     orphan = asyncio.create_task(end_as_orphan(Orphanhood(handover), stopped.set))
+    print(f"control begins, notes of {len(handover.former_fds)} former workers", flush=True)
     for link in links:
         link.start()
         found = link.table.transport_handles
@@ -119,8 +124,13 @@ class Server:
         orphan_s: float = 10 * PATIENCE_S,
         control_stop_s: float = 10 * PATIENCE_S,
         standby_after_s: float = 10 * PATIENCE_S,
+        form: int = 1,
+        next_form: int = 1,
     ) -> None:
-        """`orphan_s`, `control_stop_s`, `standby_after_s`: as if for ever, where a test is not of them."""
+        """`orphan_s`, `control_stop_s`, `standby_after_s`: as if for ever, where a test is not of them.
+
+        `form` of its layout, and that of what it becomes.
+        """
         options = {
             "workers": workers,
             "listen": listen,
@@ -129,6 +139,8 @@ class Server:
             "orphan_s": orphan_s,
             "control_stop_s": control_stop_s,
             "standby_after_s": standby_after_s,
+            "form": form,
+            "next_form": next_form,
         }
         self.process = subprocess.Popen(
             [PYTHON, __file__, "serve", json.dumps(options)],

@@ -14,6 +14,7 @@ import pytest
 
 from control.config import Config, MediaConfig, ServerConfig
 from control.io.sockets import BindError, bind_media
+from control.moving import first_port
 from control.supervisor import Supervisor
 from fastpath_ext.counters import Counters
 from tests.io.processes import Server, alive
@@ -333,6 +334,96 @@ def test_after_an_upgrade_a_killed_supervisor_is_succeeded_too(start: StartServe
     assert second.ports == first.ports
     assert "1 workers taken over, 1 at work" in second.lines
     assert second.stop() == 0
+
+
+def moved(start: StartServer) -> tuple[Server, dict[str, int], list[int]]:
+    """A server that became one with another layout, once its new control has begun; processes and ports that
+    it had before."""
+    server = start(next_form=2)
+    server.ready()
+    server.standing_by()
+    before = dict(server.pids)
+    ports = [port for sockets in server.ports for _host, port in sockets]
+    server.process.send_signal(signal.SIGUSR2)
+    server.wait_for("^becoming the program that is installed now")
+    said = server.wait_for("calls move over, from UDP ports ([0-9 ]+) to ([0-9 ]+)$")
+    assert sorted(map(int, said[1].split())) == sorted(ports)
+    assert not set(map(int, said[2].split())) & set(ports)
+    server.wait_for("^control ended with status 0")
+    server.wait_for("^control begins, notes of 2 former workers")
+    return server, before, ports
+
+
+def all_came(folder: Path) -> None:
+    """As control says it."""
+    (folder / "run/moved").touch()
+
+
+def test_another_layout_begins_beside_the_former_and_ends_it_when_all_have_come(
+    start: StartServer, tmp_path: Path
+):
+    server, before, ports = moved(start)
+    former = [before[name] for name in ("worker 0", "worker 1", "standby 0", "standby 1")]
+    # They go on by themselves, with their ports and nobody's help: one that dies has its standby.
+    counters = counters_of(before["worker 0"])
+    os.kill(before["worker 0"], signal.SIGKILL)
+    received = counters.values()["rx_datagrams"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"\x80 nobody knows this address", ("127.0.0.1", ports[0]))
+    until(lambda: counters.values()["rx_datagrams"] == received + 1)
+    assert all(alive(pid) for pid in former[1:])
+    all_came(tmp_path)
+    server.wait_for("^the former build has ended")
+    until(lambda: not any(alive(pid) for pid in former))
+    assert all(is_free(port) for port in ports)
+    assert not (tmp_path / "run/moving.json").exists()
+    # What goes on is a server like any other.
+    until(lambda: len(list((tmp_path / "run").glob("keeper-*.sock"))) == 4)
+    os.kill(server.pids["worker 0"], signal.SIGKILL)
+    server.wait_for("^worker 0 ended by SIGKILL")
+    server.wait_for("^worker 0 started")
+    os.kill(server.pids["control"], signal.SIGKILL)
+    server.wait_for("^control begins, notes of 0 former workers")
+    assert server.stop() == 0
+    assert not any(alive(pid) for pid in server.pids.values())
+
+
+def test_a_supervisor_killed_while_calls_move_over_is_succeeded(start: StartServer, tmp_path: Path):
+    first, before, ports = moved(start)
+    until(lambda: len(list((tmp_path / "run").glob("keeper-*.sock"))) == 4)
+    first.process.kill()
+    first.process.wait()
+    second = start(form=2)
+    assert "2 workers taken over, 2 at work" in second.lines
+    assert not {port for sockets in second.ports for _host, port in sockets} & set(ports)
+    assert all(alive(before[name]) for name in ("worker 0", "worker 1"))
+    all_came(tmp_path)
+    second.wait_for("^the former build has ended")
+    until(lambda: all(is_free(port) for port in ports))
+    assert second.stop() == 0
+    assert not any(alive(pid) for pid in (*before.values(), *first.pids.values(), *second.pids.values()))
+
+
+def test_a_server_that_is_stopped_while_calls_move_over_leaves_nothing(start: StartServer, tmp_path: Path):
+    server, before, ports = moved(start)
+    assert server.stop() == 0
+    assert not any(alive(pid) for pid in (*before.values(), *server.pids.values()))
+    assert all(is_free(port) for port in ports)
+    assert not (tmp_path / "run/moving.json").exists()
+
+
+def test_ports_of_a_build_beside_another():
+    media = MediaConfig(port=40000)
+    assert first_port(media, 2, {40000, 40001}) == 40002
+    assert first_port(media, 2, {40002, 40003}) == 40000  # and back
+    assert first_port(media, 4, {40000, 40001}) == 40004
+    assert first_port(media, 2, {40000, 40001, 40002, 40003}) == 40004  # it had more workers
+    apart = MediaConfig(port=40000, upgrade_port=50000)
+    assert first_port(apart, 2, {40000, 40001}) == 50000
+    assert first_port(apart, 2, {50000, 50001}) == 40000
+    assert first_port(MediaConfig(port=0), 2, {1234}) == 0
+    with pytest.raises(BindError):
+        first_port(MediaConfig(port=65534), 2, {65534, 65535})
 
 
 def test_a_keeper_that_is_slow_is_waited_for(start: StartServer):
