@@ -86,6 +86,8 @@ def test_handed_over_unchanged(write):
         (MINIMAL + "[media]\nport = '5000'\n", 6, "whole number"),
         (MINIMAL + "[media]\nport = true\n", 6, "whole number"),
         (MINIMAL + "[media]\nport = 65535\n[server]\nworkers = 2\n", 6, "room for one per worker"),
+        (MINIMAL + "[media]\nupgrade_port = 40001\n[server]\nworkers = 2\n", 6, "apart from port"),
+        (MINIMAL + "[media]\nupgrade_port = 70000\n", 6, "room for all workers"),
         (MINIMAL + "[media]\nlisten = []\n", 6, "at least one"),
         (MINIMAL + "[media]\nlisten = ['::', '127.0.0.1']\n", 6, "list it alone"),
         (MINIMAL + "[media]\nlisten = ['0.0.0.0', '127.0.0.1']\n", 6, "every IPv4"),

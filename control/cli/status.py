@@ -88,6 +88,8 @@ def screen(before: Overview, now: Overview) -> Group:
     )
     if now["draining"]:
         state += Text("  draining", style="yellow")
+    if now["awaited"]:
+        state += Text(f"  {now['awaited']} have to come over from the former build", style="yellow")
     head = Text(f"{len(now['conferences'])} conferences, {people} people   ") + state
     parts: list[Text | Table] = [head, _workers(before, now, seconds)]
     if people:

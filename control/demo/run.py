@@ -40,7 +40,8 @@ class Demo:
     `address`: where the homeserver and the web page listen (loopback, or an address in a test's namespace).
     `media_address`: where media go; the machine's own address unless told, because Firefox
     does not connect to a server on a loopback address.
-    `key_transport`: "timeline" or "to-device". `say` is told about progress, one line at a time.
+    `key_transport`: "timeline" or "to-device". `program`: a copy of this one that the server runs.
+    `say` is told about progress, one line at a time.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Demo:
         media_address: str | None = None,
         key_transport: str = "timeline",
         workers: int | None = None,
+        program: Path | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.folder = folder.resolve()
@@ -62,6 +64,7 @@ class Demo:
         self.urls: dict[str, str] = {}
         self._people = list(people)
         self._key_transport = key_transport
+        self._program = program
         self._workers = workers or min(WORKERS_AT_MOST, os.cpu_count() or 1)
         self._say = say
         self._lock: TextIO | None = None
@@ -201,6 +204,7 @@ class Demo:
             "Sotto",
             [*first, sys.executable, "-m", "control", "serve", "--config", str(self.folder / "sotto.toml")],
             self.folder / "sotto.log",
+            cwd=self._program,
         )
         try:
             server.wait_until_http(f"http://{self._host()}:{port}/readyz", READY_TIMEOUT_S)

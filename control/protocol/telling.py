@@ -75,7 +75,10 @@ def tell(member: Member, scene: Scene, view: View, now: float) -> list[Effect]:
     if told.send_pace.may_say(send != told.send, now):
         told.send = send
         messages.append((names.SEND, send))
-    layers = member.deals.changes(view.shown, scene.muted, now) if known else {}
+    if known:
+        layers = member.deals.changes(view.shown, scene.muted, now)
+    else:
+        layers, member.deals.due = {}, None
     if told.layers_pace.may_say(bool(layers), now):
         member.deals.say(layers)
         messages.append((names.LAYERS, {"slots": layers}))

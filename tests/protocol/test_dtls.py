@@ -389,8 +389,8 @@ def garbage(length: int) -> list[bytes]:
 
 
 LENGTHS = [
-    *range(120),
-    *range(120, 2100, 97),
+    *range(1501),
+    *range(1501, 2100, 97),
     limits.DTLS_MAX_DATAGRAM,
     limits.DTLS_MAX_DATAGRAM + 1,
     65507,

@@ -191,6 +191,19 @@ static void test_lengths_and_chance(void)
         free(copy);
         if (i % 100 == 0) sweep(&known, bytes, length);
     }
+    for (size_t length = 0; length <= 1500; length++) { /* longer than any extension, too: chance, and a sound one with a tail */
+        uint8_t bytes[1500];
+        for (int sound = 0; sound < 2; sound++) {
+            random_fill(&state, bytes, sizeof bytes);
+            if (sound) memcpy(bytes, writer.bytes, size_of(&writer));
+            uint8_t *copy = exact_copy(bytes, length);
+            static struct dependency_state moving;
+            int result = dependency_read_untrusted(&moving, copy, length, &frame);
+            CHECK(result == 0 || result == -EBADMSG || result == -ENODATA);
+            if (length < 3 || length > 255) CHECK_EQUAL(result, -EBADMSG);
+            free(copy);
+        }
+    }
     uint8_t most[256] = {0xff, 0, 0, 0x80};
     CHECK_EQUAL(dependency_read_untrusted(&none, most, 256, &frame), -EBADMSG); /* no extension is so long */
 }
