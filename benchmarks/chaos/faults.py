@@ -53,6 +53,29 @@ def worker_kills(run: Run) -> None:
     )  # fmt: skip
 
 
+def many_kills(run: Run) -> None:
+    """One after the other, as soon as somebody stands by: what index_repeats rests on."""
+    if run.quick:
+        return
+    chance, worst, began = random.Random(7), 0, time.monotonic()
+    while run.kills < run.many:
+        run.server.until_guarded()
+        time.sleep(chance.random() * 0.05)
+        killed = run.server.worker
+        os.kill(killed, signal.SIGKILL)
+        run.kills += 1
+        while run.server.worker == killed:
+            run.server._read(0.02)
+        run.server.wait_for("^worker 0 ended by SIGKILL")
+        if run.kills % 20 == 0:
+            seen = run.people.report(0)
+            worst = max(worst, seen.duplicates)
+            assert seen.received, "no media after a kill"
+    run.quiet()
+    took = time.monotonic() - began
+    run.rows.add("many_kills_duplicates", worst, "packets", f"most in 20 kills; {run.kills} in {took:.0f} s")
+
+
 def worker_stops(run: Run) -> None:
     """SIGSTOP: the supervisor kills it, the standby goes on."""
     run.server.until_guarded()
@@ -267,4 +290,5 @@ STEPS = (
     clock_jumps,
     torn_tables,
     by_tests,
+    many_kills,
 )

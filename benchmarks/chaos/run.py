@@ -25,6 +25,8 @@ class Run:
     gone_at_ns: int = 0
     kills: int = 0
     """Of workers."""
+    many: int = 1000
+    """Kills by the end of many_kills."""
     former: list[ChaosServer] = field(default_factory=list)
 
     def settle(self) -> None:

@@ -29,7 +29,7 @@
 
 enum {
     MOST = 64,
-    NUMBERS = 1 << 22,
+    NUMBERS = 1 << 25, /* of a source: an hour at 9,000 a second; pages come as they are used */
     JUDGED_NS = 500000000,
     KEPT = 4096,
     STRANGERS = 16,

@@ -21,9 +21,9 @@ the last words of a call are unreadable. Higher: memory."""
 KEPT: Final = 4
 """Olm sessions with one device, and keys of one device for one room: it uses the newest. Lower: messages that
 overtook each other are unreadable. Higher: memory of every device."""
-MESSAGES_KNOWN: Final = 10_000
-"""Encrypted events that are known if they come a second time, 0.5 KiB each. Calls that are repeated are known
-by their tickets besides."""
+MESSAGES_KNOWN: Final = 1000
+"""Encrypted events that are known if they come a second time, 0.5 KiB each; a call has about five. Lower: of
+a call that a homeserver repeats only the ticket's proof says so, which is taken once and soon too old."""
 
 
 class Forgetting:
