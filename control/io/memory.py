@@ -10,6 +10,7 @@ of two areas, and one index makes that one current.
     note           u32 length, u32 CRC-32 of generation, length and JSON; JSON [key, value], null = gone
 """
 
+import errno
 import json
 import logging
 import os
@@ -61,7 +62,10 @@ class Memory:
         os.close(self._fd)
 
     def note(self, changes: Iterable[tuple[str, Any]]) -> None:
-        """Each: a key and what holds of it now, None = it is gone."""
+        """Each: a key and what holds of it now, None = it is gone.
+
+        OSError where there is no memory: what holds then is written as soon as there is some again.
+        """
         made = bytearray()
         for key, value in changes:
             text = json.dumps([key, value], separators=(",", ":")).encode()
@@ -75,8 +79,9 @@ class Memory:
         if self._generation == 0 or self._at + len(made) > min(AREA, max(_SLACK, 4 * self._live)):
             self._write_anew()
         else:
-            os.pwrite(self._fd, made, self._area + self._at)
-            self._at += len(made)
+            at, self._at = self._at, AREA  # unless all of it is there, everything is written anew next time
+            self._write(made, self._area + at)
+            self._at = at + len(made)
 
     @property
     def _area(self) -> int:
@@ -86,6 +91,7 @@ class Memory:
         return _HEAD.pack(len(text), _sum(self._generation, text)) + text
 
     def _write_anew(self) -> None:
+        former, self._at = self._generation, AREA
         self._generation += 1
         made = b"".join(self._framed(text) for text in self._texts.values())
         if len(made) > AREA // 2:
@@ -93,9 +99,17 @@ class Memory:
             self.full = True
             self._generation += 1  # of an area in which nothing of this generation stands
             made = b""
-        os.pwrite(self._fd, made, self._area)
+        try:
+            self._write(made, self._area)
+            os.pwrite(self._fd, struct.pack("<Q", self._generation), 8)
+        except OSError:
+            self._generation = former  # its area is the one that counts
+            raise
         self._at = len(made)
-        os.pwrite(self._fd, struct.pack("<Q", self._generation), 8)
+
+    def _write(self, made: bytes | bytearray, at: int) -> None:
+        if os.pwrite(self._fd, made, at) != len(made):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _read(self) -> None:
         """Until the first that is not whole: the tail of what was written in the area before, or torn."""

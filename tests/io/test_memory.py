@@ -32,6 +32,28 @@ def reopened(fd: int) -> Memory:
     return Memory(os.dup(fd))
 
 
+def test_where_memory_ran_out_everything_is_written_when_it_is_there_again(monkeypatch) -> None:
+    fd = make_memory()
+    first = reopened(fd)
+    first.note([("a", 1)])
+    left = 0
+
+    def pwrite(to: int, data: bytes, at: int) -> int:
+        return os.write_at(to, data[:left], at) if len(data) > 8 else os.write_at(to, data, at)
+
+    monkeypatch.setattr(os, "write_at", os.pwrite, raising=False)
+    for left in (0, 3, 12):  # nothing, and pieces of a note
+        with monkeypatch.context() as short:
+            short.setattr(os, "pwrite", pwrite)
+            for number in range(3):
+                with pytest.raises(OSError, match="No space left"):
+                    first.note([("b", left), (f"c{number}", left)])
+        assert reopened(fd).notes.items() >= {"a": 1}.items()
+    first.note([("d", 4)])
+    assert reopened(fd).notes == {"a": 1, "b": 12, "c0": 12, "c1": 12, "c2": 12, "d": 4}
+    assert not first.full
+
+
 def test_what_was_noted_last_comes_back() -> None:
     fd = make_memory()
     first = reopened(fd)
