@@ -1,7 +1,8 @@
 """Rows of the real thing: a real Synapse, the whole server as `sotto serve` starts it, clients in Python.
 
 Two people send pictures and sound to each other, encrypted, while control is killed, the homeserver goes and
-comes back, and people come and go. Loss is counted in opened frames of sound, 50 a second of each.
+comes back, and people come and go. Loss is counted in frames of sound, of 50 a second of each: those that
+one sealed, less those that the other opened.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.chaos.exhaustion import exhausted, own_disk
 from benchmarks.chaos.rows import Rows
-from benchmarks.chaos.scene import Heard, Scene
+from benchmarks.chaos.scene import Heard, Said, Scene
 from benchmarks.chaos.server import ROOT
 from benchmarks.chaos.soak import soak
 from client.media.sources import Pattern
@@ -161,13 +162,13 @@ def run(rows: Rows, quick: bool, chosen: set[str]) -> None:
             async with where.guests(
                 ("alice", picture), ("bob", Pattern(320, 180, 10, 880)), service=where.service
             ) as guests:
-                heard = [Heard(), Heard()]
+                heard, said = [Heard(), Heard()], [Said(guest) for guest in guests]
                 for guest, ears in zip(guests, heard, strict=True):
                     guest.conference.add_sink(ears.take)
                 await all_see_all(guests)
                 await asyncio.sleep(2)
                 for step in steps:
-                    await _guarded(step, Scene(where, guests[:2], heard, rows, quick, ROOT / "build"))
+                    await _guarded(step, Scene(where, guests[:2], heard, said, rows, quick, ROOT / "build"))
 
         where.namespace.call(asyncio.run, scenario())
 
