@@ -30,7 +30,7 @@ test: browsers build web c-test fuzz-quick ## every test
 c-test: setup ## the C core's own tests, under the address and undefined-behaviour sanitizers
 	@tools/c-test.sh
 
-wheel: build web ## one file that installs on any machine with Python 3.11 or newer: dist/sotto-*.whl
+wheel: build web ## one file that installs on any machine with Python 3.11 or newer: dist/sotto-*.whl (and the sources, .tar.gz)
 	@tools/wheel.sh
 
 install-check: browsers wheel ## docs/operations.md's steps with that file on a bare Debian under systemd, and a call (root)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One wheel for every Python from 3.11 on, with the compiled core, the libraries it needs and the browser client
-# inside, into dist/. It runs on systems whose C library is at least as new as this one's needs (auditwheel says it
+# The source distribution, and one wheel for every Python from 3.11 on, with the compiled core, the libraries it
+# needs and the browser client inside, into dist/. It runs on systems whose C library is at least as new as this one's needs (auditwheel says it
 # in the file's name).
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -18,7 +18,8 @@ step "Putting libraries and their licences into it"
 PATH=$VENV/bin:$PATH quietly auditwheel.log "$VENV/bin/python" -m auditwheel repair --strip -w build/wheel build/wheel/bare/*.whl
 quietly licences.log "$VENV/bin/python" tools/licences.py build/wheel/*.whl
 mkdir -p dist
-rm -f dist/sotto-*.whl
+rm -f dist/sotto-*
 mv build/wheel/*.whl dist/
+quietly sdist.log "$VENV/bin/python" setup.py -q sdist -d dist
 took
-ls -sh dist/*.whl
+ls -sh dist/sotto-*

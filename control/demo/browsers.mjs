@@ -87,13 +87,13 @@ async function resize(page, width, height) {
     }
 }
 
-async function evaluate({ page, expression }) {
-    return await pageOf(page).evaluate(expression);
+async function evaluate({ page, frame, expression }) {
+    return await frameOf(page, frame).evaluate(expression);
 }
 
 /** Looks within the page until `expression` is true, then gives its value. As one expression: the page's policy forbids eval. */
-async function wait({ page, expression, timeout_ms }) {
-    return await pageOf(page).evaluate(`(async () => {
+async function wait({ page, frame, expression, timeout_ms }) {
+    return await frameOf(page, frame).evaluate(`(async () => {
         const end = performance.now() + ${timeout_ms};
         for (;;) {
             const value = await (${expression});
@@ -150,6 +150,15 @@ function pageOf(number) {
     const page = pages.get(number);
     if (!page) throw new Error("this page is gone");
     return page;
+}
+
+/** The page itself, or the frame in it whose address begins so. */
+function frameOf(number, address) {
+    const page = pageOf(number);
+    if (!address) return page;
+    const frame = page.frames().find((one) => one.url().startsWith(address));
+    if (!frame) throw new Error(`no frame of ${address}: ${page.frames().map((one) => one.url())}`);
+    return frame;
 }
 
 function tell(message) {

@@ -170,19 +170,30 @@ class Browser:
 class Page:
     """One page, that is one person."""
 
-    def __init__(self, browsers: Browsers, number: int) -> None:
+    def __init__(self, browsers: Browsers, number: int, frame: str = "") -> None:
         self._browsers = browsers
         self._number = number
+        self._frame = frame
+
+    def frame(self, address: str) -> Page:
+        """The frame in it whose address begins like this; it need not be there yet."""
+        return Page(self._browsers, self._number, address)
 
     async def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression, awaited if it is a promise."""
-        return await self._browsers.request("evaluate", page=self._number, expression=expression)
+        return await self._browsers.request(
+            "evaluate", page=self._number, frame=self._frame, expression=expression
+        )
 
     async def wait(self, expression: str, timeout_s: float = WAIT_S) -> Any:
         """Until the expression is true; its value. What the page knew and wrote is in the error's text."""
         try:
             return await self._browsers.request(
-                "wait", page=self._number, expression=expression, timeout_ms=round(timeout_s * 1000)
+                "wait",
+                page=self._number,
+                frame=self._frame,
+                expression=expression,
+                timeout_ms=round(timeout_s * 1000),
             )
         except BrowserFailed as failed:
             raise BrowserFailed(f"{failed}\nwaited for: {expression}\n{await self._describe()}") from None

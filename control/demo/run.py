@@ -41,6 +41,7 @@ class Demo:
     `media_address`: where media go; the machine's own address unless told, because Firefox
     does not connect to a server on a loopback address.
     `key_transport`: "timeline" or "to-device". `program`: a copy of this one that the server runs.
+    `embed_in`: whose pages may show the page in a frame.
     `say` is told about progress, one line at a time.
     """
 
@@ -54,6 +55,7 @@ class Demo:
         key_transport: str = "timeline",
         workers: int | None = None,
         program: Path | None = None,
+        embed_in: Sequence[str] = (),
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.folder = folder.resolve()
@@ -65,6 +67,7 @@ class Demo:
         self._people = list(people)
         self._key_transport = key_transport
         self._program = program
+        self._embed_in = list(embed_in)
         self._workers = workers or min(WORKERS_AT_MOST, os.cpu_count() or 1)
         self._say = say
         self._lock: TextIO | None = None
@@ -189,7 +192,11 @@ class Demo:
                         "metrics": "open",  # the check's browsers read it from their own network
                     },
                     "media": {"listen": [self.media_address], "port": 0, "advertise": [self.media_address]},
-                    "client": {"web_dir": str(web), "key_transport": self._key_transport},
+                    "client": {
+                        "web_dir": str(web),
+                        "key_transport": self._key_transport,
+                        "embed_in": self._embed_in,
+                    },
                     "demo": {"people": "people.json"},
                 }
             )

@@ -100,9 +100,14 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, people: Sequence[str], key_transport: str = "timeline") -> Iterator[Stage]:
+def stage(
+    folder: Path, people: Sequence[str], key_transport: str = "timeline", embed_in: Sequence[str] = ()
+) -> Iterator[Stage]:
     with Namespace(ADDRESS) as namespace:
-        demo = Demo(folder, people=people, media_address=ADDRESS, key_transport=key_transport, workers=2)
+        demo = Demo(
+            folder, people=people, media_address=ADDRESS, key_transport=key_transport, workers=2,
+            embed_in=embed_in,
+        )  # fmt: skip
         namespace.call(demo.start)
         try:
             with Browsers(namespace.spawn) as browsers:

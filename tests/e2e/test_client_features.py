@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from control.demo.browsers import Browser, Page
+from control.demo.browsers import Browser
 from control.demo.participants import Participant
+from tests.e2e.hands import hide, press, violations
 from tests.e2e.stage import Stage, stage
 from tests.e2e.watching import IN_FULL_S
 
@@ -19,7 +19,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytes
 
 NAMES = ("alice", "bob", "carol")
 LOBBY = "dave"
-AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 DARK = ("--blink-settings=preferredColorScheme=0",)
 
 
@@ -239,33 +238,3 @@ async def test_all_still_goes_well(call: Call) -> None:
     state = await call.people["alice"].state()
     assert state["phase"] == "joined"
     assert not any("refused" in name or "malformed" in name for name in state["counters"]), state["counters"]
-
-
-async def press(page: Page, key: str) -> None:
-    event = f"new KeyboardEvent('keydown', {{ key: {key!r}, bubbles: true }})"
-    await page.evaluate(f"document.activeElement.dispatchEvent({event})")
-
-
-async def hide(page: Page, *, hidden: bool) -> None:
-    """As if another tab were in front."""
-    value = json.dumps(hidden)
-    await page.evaluate(
-        f"Object.defineProperty(document, 'hidden', {{ value: {value}, configurable: true }}),"
-        "document.dispatchEvent(new Event('visibilitychange'))"
-    )
-
-
-async def violations(page: Page) -> list[str]:
-    """Rules of WCAG 2 A and AA and good practice that the page breaks, with where."""
-    if not await page.evaluate("Boolean(window.axe)"):
-        await page.evaluate(AXE.read_text() + "\n;0")
-    # What is about to appear has colours of its own, which are nobody's to read.
-    await page.wait(
-        """document.getAnimations().every(({ effect, playState }) =>
-            playState !== "running" || effect.getComputedTiming().iterations === Infinity)"""
-    )
-    found = await page.evaluate(
-        """axe.run({ exclude: ["video"] }, { resultTypes: ["violations"] }).then(({ violations }) =>
-            violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120))}`))"""
-    )
-    return list(found)

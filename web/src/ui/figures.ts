@@ -82,10 +82,12 @@ export function sendingRows(conference: Conference): { key: string; name: string
     const found = rows.map((row) => {
         const layer = LAYERS[row.rid as keyof typeof LAYERS] ?? String(row.rid);
         const limited = row.qualityLimitationReason;
-        const why = limited === "cpu" ? ", held back by this device" : limited === "bandwidth" ? ", held back by your network" : "";
-        const size = row.frameHeight ? `${row.frameWidth}×${row.frameHeight}, ${Math.round(Number(row.framesPerSecond ?? 0))} frames/s, ` : "";
-        const target = row.targetBitrate ? `${Math.round(Number(row.targetBitrate) / 1000)} kbit/s` : "";
-        const text = row.active === false ? "off: nobody needs it now" : `${size}${target}${why}` || "on";
+        const parts = [
+            row.frameHeight ? `${row.frameWidth}×${row.frameHeight}, ${Math.round(Number(row.framesPerSecond ?? 0))} frames/s` : "",
+            row.targetBitrate ? `${Math.round(Number(row.targetBitrate) / 1000)} kbit/s` : "", // Firefox does not tell
+            limited === "cpu" ? "held back by this device" : limited === "bandwidth" ? "held back by your network" : "",
+        ];
+        const text = row.active === false ? "off: nobody needs it now" : parts.filter(Boolean).join(", ") || "on";
         return { key: `${row.source}/${row.rid}`, name: `${row.source === "screen" ? "Screen" : "Camera"}, ${layer}:`, text };
     });
     const path = reading?.stats.transport ?? {};
