@@ -15,6 +15,7 @@ import pytest
 
 from control.demo.browsers import Browser, Page
 from control.demo.participants import Participant
+from tests.cli.operator import sotto
 from tests.e2e.hands import hide, press, violations
 from tests.e2e.stage import WINDOW, Stage, stage
 
@@ -276,6 +277,23 @@ async def test_a_widget_that_may_not_use_the_camera_says_so(call: Call) -> None:
     around, inside = await host(call, call.chromium, "autoplay")
     await inside.wait("document.querySelector('.preview').innerText.includes('may not use the camera')")
     await around.close()
+
+
+async def test_the_operators_page_shows_the_call(call: Call, tmp_path: Path) -> None:
+    config = call.stage.demo.folder / "sotto.toml"
+    address = sotto("status", "--page", "--config", config).stdout.strip()
+    page = await call.chromium.open(address, size=(1100, 800))
+    await page.wait("document.getElementById('state').textContent === 'ready'")
+    assert "token" not in await page.evaluate("location.href")
+    await page.wait("document.querySelectorAll('#members tr').length === 2")
+    await page.wait("/[1-9].* in, .*[1-9].* out/.test(document.getElementById('bits').textContent)")
+    await page.wait(
+        """["bits-in", "bits-out", "load-line"].every((id) =>
+            document.getElementById(id).getAttribute("d")?.split("L").length >= 4)"""
+    )
+    assert await violations(page) == []
+    await page.screenshot(tmp_path / "status.png")
+    await page.close()
 
 
 async def test_all_still_goes_well(call: Call) -> None:
