@@ -24,6 +24,7 @@ DISK_MIN: Final = 64 << 20
 BUFFER_MIN: Final = 2 << 20
 """Bytes of a UDP socket's buffer below which a busy worker loses packets while it is elsewhere for 50 ms."""
 FILES_MIN: Final = 4096
+FILES_FIX: Final = "LimitNOFILE=65536 in the service's unit; --ulimit nofile=65536 for a container."
 UDP_SEGMENT: Final = 103
 
 
@@ -225,7 +226,7 @@ def _files(case: Case) -> Iterator[Result]:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < FILES_MIN:
-        yield Result("warning", f"at most {hard} open files", "LimitNOFILE=65536 in the service's unit.")
+        yield Result("warning", f"at most {hard} open files", FILES_FIX)
     else:
         yield Result("ok", f"open files: {soft}")
     folder = case.config.server.data_dir
