@@ -16,7 +16,7 @@ const browsers = new Map();
 const pages = new Map();
 let last = 0;
 
-const operations = { launch, open, evaluate, wait, screenshot, size, close, shut, kill, fetch: fetchText };
+const operations = { launch, open, evaluate, wait, screenshot, size, key: pressKey, close, shut, kill, fetch: fetchText };
 
 async function launch({ kind, fps, args = [] }) {
     const browser = await puppeteer.launch(kind === "firefox" ? firefox(fps) : chromium(fps, args));
@@ -106,6 +106,11 @@ async function wait({ page, frame, expression, timeout_ms }) {
 
 async function screenshot({ page, path }) {
     await pageOf(page).screenshot({ path });
+}
+
+/** As a person does: the page may do afterwards what it may only when somebody asked for it. */
+async function pressKey({ page, key }) {
+    await pageOf(page).keyboard.press(key);
 }
 
 async function size({ page, width, height }) {

@@ -198,6 +198,10 @@ class Page:
         except BrowserFailed as failed:
             raise BrowserFailed(f"{failed}\nwaited for: {expression}\n{await self._describe()}") from None
 
+    async def key(self, name: str) -> None:
+        """A key as a person presses it, on what has the focus."""
+        await self._browsers.request("key", page=self._number, key=name)
+
     async def screenshot(self, path: Path, size: tuple[int, int] | None = None) -> None:
         """A PNG of the page; `size` is the window's from then on."""
         if size is not None:

@@ -235,6 +235,9 @@ def _sender(
                 f"Section {section.mid} sent the source {before.source} and cannot become another."
             )
         source = before.source
+        if section.direction == "inactive" and not section.rids:
+            # Firefox leaves the layers out while it sends none, and names them again when it does.
+            section = replace(section, rids=before.rids)
     chosen = _codec(section, features)
     if chosen is None:
         raise unsupported(f"Section {section.mid} sends {section.kind} without {CODECS[section.kind][0]}.")

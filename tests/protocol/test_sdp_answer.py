@@ -197,6 +197,20 @@ def test_a_loudest_slot_is_in_sync_with_nothing() -> None:
     ]  # fmt: skip
 
 
+def test_layers_that_an_inactive_section_leaves_out_are_answered_all_the_same() -> None:
+    """Firefox offers them again only if it was told that they still are."""
+    first = parse_offer_untrusted(offer_text("chromium_offer"))
+    before = negotiate(first, {}, Features())
+    text = re.sub(r"a=(rid:[tmf] send|simulcast:).*\r\n", "", offer_text("chromium_offer"))
+    head, audio, camera, *rest = re.split(r"(?=^m=)", text, flags=re.MULTILINE)
+    offer = parse_offer_untrusted(head + audio + camera.replace("a=sendonly", "a=inactive") + "".join(rest))
+    again = negotiate(offer, {}, Features(), before)
+    ssrcs = {slot.mid: SlotSsrc(n) for n, slot in enumerate(again.slots)}
+    lines = write_answer(offer, again, TRANSPORT, ssrcs, "focus").split("\r\n")
+    assert "a=simulcast:recv t;m;f" in lines
+    assert "a=rid:f recv" in lines
+
+
 def test_tmmbr_is_agreed_to_where_video_is_sent() -> None:
     text = re.sub(
         r"(a=rtcp-fb:96 ccm fir\r\n)", r"\1a=rtcp-fb:96 ccm tmmbr\r\n", offer_text("chromium_offer")

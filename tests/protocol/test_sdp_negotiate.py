@@ -347,6 +347,20 @@ def test_a_section_may_pause_and_close_and_its_pair_be_given_again() -> None:
     ]  # fmt: skip
 
 
+def test_a_section_that_sends_nothing_may_leave_its_layers_out_and_name_them_again() -> None:
+    """As Firefox does when a screen is not shared any more."""
+    first = agree(BASE)
+    paused = section(BASE, 1, "a=sendonly", "a=inactive")
+    paused = re.sub(r"a=(rid:[tmf] send|simulcast:).*\r\n", "", paused)
+    assert "simulcast" not in paused
+    second = agree(paused, first)
+    assert (second.senders[1].active, second.senders[1].rids) == (False, ("t", "m", "f"))
+    third = agree(BASE, second)
+    assert (third.senders[1].active, third.senders[1].rids) == (True, ("t", "m", "f"))
+    with pytest.raises(SdpError, match="changes its simulcast layers"):
+        agree(re.sub(r"a=(rid:[tmf] send|simulcast:).*\r\n", "", BASE), first)
+
+
 def test_an_inactive_section_waits_for_its_role() -> None:
     first = agree(section(BASE, 9, "a=recvonly", "a=inactive"))
     assert first.idle == ("9",)
