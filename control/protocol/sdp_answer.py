@@ -173,7 +173,7 @@ def _sender(section: Section, sender: SenderSection) -> list[str]:
     lines = _media(section, sender, "recvonly")
     if sender.kind == "video" and sender.extension_ids.transport_cc is not None:
         lines.append(f"a=fmtp:{sender.payload_type} x-google-start-bitrate={limits.START_BITRATE // 1000}")
-    # Named also where an inactive offer left them out: browsers that read none have one encoding from then on.
+    # Named also where an inactive offer left them out: who reads none there has one encoding from then on.
     lines += [f"a=rid:{rid} recv" for rid in sender.rids]
     if section.simulcast or (sender.rids and not section.rids):
         lines.append(f"a=simulcast:recv {';'.join(sender.rids)}")
