@@ -15,6 +15,7 @@ from rich.console import Console
 
 from control.cli.asking import Server
 from control.cli.main import AS_JSON, CONFIG, Failure, load_or_exit
+from control.cli.status import counted
 from control.config import Config
 from control.io.sockets import BindError, bind_media
 from control.moving import first_port
@@ -44,10 +45,14 @@ def drain(path: Path, off: bool, wait: bool, as_json: bool) -> None:
     with console.status("") as spinner:
         while told["conferences"]:
             people = sum(len(each["members"]) for each in told["conferences"])
-            spinner.update(f"{len(told['conferences'])} conferences with {people} people go on")
+            spinner.update(f"still there: {_named(len(told['conferences']), people)}")
             time.sleep(LOOK_S)
             told = server.get("/status")
     _say(told, as_json)
+
+
+def _named(conferences: int, people: int) -> str:
+    return f"{counted(conferences, 'conference')} with {counted(people, 'person')}"
 
 
 def _say(told: dict[str, Any], as_json: bool) -> None:
@@ -58,7 +63,7 @@ def _say(told: dict[str, Any], as_json: bool) -> None:
     elif not told["draining"]:
         click.echo("new conferences are taken")
     elif people:
-        click.echo(f"draining: {len(told['conferences'])} conferences with {people} people go on")
+        click.echo(f"draining; still there: {_named(len(told['conferences']), people)}")
     else:
         click.echo("empty: the server can be stopped")
 

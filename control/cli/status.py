@@ -90,7 +90,7 @@ def screen(before: Overview, now: Overview) -> Group:
         state += Text("  draining", style="yellow")
     if now["awaited"]:
         state += Text(f"  {now['awaited']} have to come over from the former build", style="yellow")
-    head = Text(f"{len(now['conferences'])} conferences, {people} people   ") + state
+    head = Text(f"{counted(len(now['conferences']), 'conference')}, {counted(people, 'person')}   ") + state
     parts: list[Text | Table] = [head, _workers(before, now, seconds)]
     if people:
         parts.append(_conferences(before, now, seconds))
@@ -98,6 +98,11 @@ def screen(before: Overview, now: Overview) -> Group:
     if drops:
         parts.append(drops)
     return Group(*parts)
+
+
+def counted(number: int, what: str) -> str:
+    """As people say it."""
+    return f"{number} {what if number == 1 else {'person': 'people'}.get(what, what + 's')}"
 
 
 def _workers(before: Overview, now: Overview, seconds: float) -> Table:

@@ -104,7 +104,7 @@ export function Tile(props: TileProps) {
                 </p>
             )}{" "}
             {reaction && (
-                <span class="reaction" aria-hidden="true">
+                <span class={shownReaction(reaction) === reaction ? "reaction" : "reaction word"} aria-hidden="true">
                     {shownReaction(reaction)}
                 </span>
             )}{" "}
