@@ -83,7 +83,9 @@ def _serve(inside: Inside, pipe: Connection, profile: str) -> None:
     import uvloop
 
     from benchmarks.quality.server import Server
+    from control import collector
 
+    collector.settle()
     seen = cProfile.Profile(time.process_time)
 
     async def serve() -> None:

@@ -87,6 +87,7 @@ def control(handover: Handover) -> int:
 
     import uvloop
 
+    from control import collector
     from control.app import run
     from control.config import Config
 
@@ -116,6 +117,7 @@ def control(handover: Handover) -> int:
         # One of a server with other tables follows: members are asked to go there.
         loop.add_signal_handler(signal.SIGUSR1, send_over)
         lock = await only_one(control_lock(folder))
+        collector.settle()
         orphan = loop.create_task(end_as_orphan(Orphanhood(handover), leave_silently))
         try:
             return await run(Config.from_json(handover.config), handover, lambda: silent, lambda: resume) or 0

@@ -1,93 +1,24 @@
 """One member's data channels: SCTP and DCEP (RFC 8831, 8832) by aiortc over the packets of our DTLS.
 
-Within it nothing waits: the coroutines of aiortc's SCTP only ever await the sending of a packet, which here
-is a plain call, so each is run to its end on the spot. Order is kept and no task is needed for receiving.
+Order is kept and no task is needed for receiving; what is sent leaves at the end of the loop's turn.
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Final
 
-from control.io.sctp_library import RTCSctpCapabilities, RTCSctpTransport
+from control.io.sctp import SCTP_PORT, BoundedSctp, Dtls, run
+from control.io.sctp_library import RTCSctpCapabilities
 from control.protocol import limits
 from control.protocol.sctp_guard import is_sound_untrusted
 
-SCTP_PORT: Final = 5000
 # Why a channel ended, as on_close is told.
 CLOSED: Final = "closed"  # by the member
 ABORTED: Final = "aborted"  # the member's SCTP gave up, or ours did
 SLOW_READER: Final = "slow_reader"
 TOO_LARGE: Final = "too_large"
-
-
-class _Dtls:
-    """What RTCSctpTransport uses of an RTCDtlsTransport."""
-
-    _role = "server"  # decides who takes odd channel numbers (RFC 8832 section 6)
-
-    def __init__(self, send: Callable[[bytes], None]) -> None:
-        self.state = "connected"
-        self._send = send
-
-    def _register_data_receiver(self, receiver: object) -> None:
-        pass
-
-    def _unregister_data_receiver(self, receiver: object) -> None:
-        pass
-
-    async def _send_data(self, data: bytes) -> None:
-        if self.state != "connected":
-            raise ConnectionError
-        self._send(data)
-
-
-class _BoundedSctp(RTCSctpTransport):
-    """aiortc's SCTP with an end to what a member can make us keep."""
-
-    def __init__(self, transport: _Dtls, too_large: Callable[[], None], closed: Callable[[], object]) -> None:
-        super().__init__(transport, port=SCTP_PORT)  # type: ignore[arg-type]
-        self._advertised_rwnd = limits.SCTP_MAX_HELD_BYTES
-        self._too_large = too_large
-        self._closed = closed
-
-    def _set_state(self, state: RTCSctpTransport.State) -> None:
-        super()._set_state(state)
-        if state is self.State.CLOSED:
-            self._closed()  # from a packet or a timer
-
-    async def _receive_data_chunk(self, chunk: Any) -> None:
-        if self._last_received_tsn is None:
-            return
-        ahead = (chunk.tsn - self._last_received_tsn) % 2**32
-        if ahead < 2**31:  # otherwise a repetition, which costs nothing
-            chunks = 1 + sum(len(stream.reassembly) for stream in self._inbound_streams.values())
-            held = limits.SCTP_MAX_HELD_BYTES - self._advertised_rwnd + len(chunk.user_data)
-            fullness = max(held / limits.SCTP_MAX_HELD_BYTES, chunks / limits.SCTP_MAX_HELD_CHUNKS)
-            if ahead == 1 and fullness > (2 if self._sack_misordered else 1):
-                # Room was left for what fills a hole, and still no message is complete.
-                self._too_large()
-                return
-            if ahead > 1 and (fullness > 1 or ahead > limits.SCTP_MAX_AHEAD):
-                return  # as if lost; it will be sent again
-        await super()._receive_data_chunk(chunk)
-
-    async def _receive_sack_chunk(self, chunk: Any) -> None:
-        outstanding = (self._local_tsn - 1 - self._last_sacked_tsn) % 2**32
-        acknowledged = (chunk.cumulative_tsn - self._last_sacked_tsn) % 2**32
-        if (
-            acknowledged < 2**31
-            and acknowledged + max((last for _, last in chunk.gaps), default=0) > outstanding
-        ):
-            return  # acknowledges what was never sent
-        await super()._receive_sack_chunk(chunk)
-
-    async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
-        if len(data) > limits.CHANNEL_MAX_MESSAGE:
-            self._too_large()
-        elif pp_id != 50 or len(data) <= limits.DCEP_MAX_MESSAGE:  # 50: DCEP
-            await super()._data_channel_receive(stream_id, pp_id, data)
 
 
 class DataChannels:
@@ -109,18 +40,18 @@ class DataChannels:
         self.dropped = 0  # packets that were malformed, too many, or more than SCTP could take
         self._on_open, self._on_message, self._on_close = on_open, on_message, on_close
         self._loop = asyncio.get_running_loop()
-        self._dtls = _Dtls(send)
+        self._dtls = Dtls(send)
         self._channels: dict[str, Any] = {}
         self._ended = False
         self._ever_open = False
         self._news: deque[Callable[[], None]] = deque()
         self._packets = limits.SCTP_PACKETS_BURST
         self._refilled_at = self._loop.time()
-        self._sctp = _BoundedSctp(
+        self._sctp = BoundedSctp(
             self._dtls, lambda: self._fail(TOO_LARGE), lambda: self._loop.call_soon(self._lost)
         )
         self._sctp.on("datachannel", self._opened)
-        _run(self._sctp.start(RTCSctpCapabilities(maxMessageSize=max_message_size), SCTP_PORT))
+        run(self._sctp.start(RTCSctpCapabilities(maxMessageSize=max_message_size), SCTP_PORT))
 
     def receive(self, data: bytes) -> None:
         """One SCTP packet from the member. Never raises: what SCTP cannot take is dropped and counted."""
@@ -130,7 +61,7 @@ class DataChannels:
             self.dropped += 1
             return
         try:
-            _run(self._sctp._handle_data(data))
+            self._sctp.receive(data)
         except Exception:
             # Asserts and errors of a library that meets a peer who breaks the protocol. The peer passed DTLS,
             # so what it breaks is its own connection, and nobody else's.
@@ -143,14 +74,14 @@ class DataChannels:
     def send(self, label: str, message: str | bytes) -> bool:
         """Queue a message. False when there is no such open channel (any more)."""
         channel = self._channels.get(label)
-        size = len(message.encode() if isinstance(message, str) else message)
         if self._ended or channel is None or channel.readyState != "open":
             return False
+        size = len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
         if self.buffered_amount + size > limits.CHANNEL_MAX_BUFFERED:
             self._fail(SLOW_READER)
             return False
         try:
-            channel.send(message)
+            self._sctp.send(channel, message)
         except ValueError:  # longer than the member takes
             return False
         return True
@@ -236,18 +167,6 @@ class DataChannels:
         if silent:
             self._dtls.state = "closed"  # from here on not even a timer can send
         with contextlib.suppress(ConnectionError):
-            _run(self._sctp.stop())
+            self._sctp.end()
         self._dtls.state = "closed"
-        self._sctp._data_channel_queue.clear()
-        self._sctp._outbound_queue.clear()
-        self._sctp._sent_queue.clear()
-
-
-def _run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that never waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    coroutine.close()
-    raise RuntimeError("SCTP wanted to wait")
+        self._sctp.forget()

@@ -120,6 +120,7 @@ class ConferenceRuntime:
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
+        self._scheduling: asyncio.Handle | None = None
         self._memories = tuple(memories)
         self._noting: asyncio.Handle | None = None
         taken = any(memory is not None and FORMER_TAKEN in memory.notes for memory in self._memories)
@@ -128,7 +129,7 @@ class ConferenceRuntime:
                 self._read_back(worker, memory)
         if former and not taken:
             self._read_former(former)
-        self._schedule()
+        self._schedule_soon()
 
     def matrix_event(self, event: MatrixCallEvent) -> None:
         """An m.call.* event of a direct-message room."""
@@ -162,7 +163,7 @@ class ConferenceRuntime:
             return 500, {"error": error_object(names.BUSY, "Something failed here: try again later.")}
         self._note_soon()
         self._perform_all(effects)
-        self._schedule()
+        self._schedule_soon()
         return 200, said
 
     def freed(self, gone: PublishRoutes) -> None:
@@ -183,7 +184,7 @@ class ConferenceRuntime:
                 self._decide(self._waiting.popleft())
         finally:
             self._busy = False
-        self._schedule()
+        self._schedule_soon()
 
     async def stop(self, silent: bool, resume: bool = False) -> None:
         """Ends the process's part; silent: members keep their media, otherwise all are told to leave.
@@ -193,10 +194,9 @@ class ConferenceRuntime:
         self.handle(Shutdown(silent, resume))
         if resume:
             await self._datagrams.channels_closed(_CLOSE_S)
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._noting is not None:
-            self._noting.cancel()
+        for handle in (self._timer, self._scheduling, self._noting):
+            if handle is not None:
+                handle.cancel()
         if self._memories:
             self._note()
         await self._datagrams.stop()
@@ -221,7 +221,7 @@ class ConferenceRuntime:
                 self._decide(self._waiting.popleft())
         finally:
             self._busy = False
-        self._schedule()
+        self._schedule_soon()
 
     def _read_back(self, worker: int, memory: Memory) -> None:
         def work() -> None:
@@ -262,7 +262,13 @@ class ConferenceRuntime:
 
         self._guarded("note", work)
 
+    def _schedule_soon(self) -> None:
+        """The next deadline is asked for once in a turn of the loop: it costs a look at every member."""
+        if self._scheduling is None:
+            self._scheduling = self._loop.call_soon(self._schedule)
+
     def _schedule(self) -> None:
+        self._scheduling = None
         at = self.focus.next_timeout()
         if self._timer is not None:
             if self._due == at:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from control.io.channels import DataChannels
 from control.io.faults import log_fault
@@ -31,6 +31,11 @@ from control.protocol.events import (
 
 log = logging.getLogger(__name__)
 
+_TOLD_TO_MANY: Final = frozenset({names.MEMBERS, names.SPEAKERS, names.PING})
+_TEXTS: Final = 64
+"""Texts that are kept: a roster is up to 21 messages. Higher: memory, 16 KiB each. Lower: texts of a large
+roster are made anew for each member."""
+
 OnEvent = Callable[[Event], None]
 SendDatagram = Callable[[TransportId, bytes], None]
 Count = Callable[[str, str], None]
@@ -46,10 +51,13 @@ class Datagrams:
         self._count = count
         self._peers: dict[TransportId, _Peer] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._texts = Texts()
 
     def open(self, effect: OpenTransport) -> None:
         """From here on its datagrams are taken."""
-        self._peers[effect.transport] = _Peer(effect, self._identity, self._send, self._on_event, self._count)
+        self._peers[effect.transport] = _Peer(
+            effect, self._identity, self._send, self._on_event, self._count, self._texts
+        )
 
     def close(self, effect: CloseTransport) -> None:
         """Tells the peer, unless silent, and takes nothing of it any more."""
@@ -91,6 +99,25 @@ class Datagrams:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
 
+class Texts:
+    """Messages as text. What many are told is one value, which is made into text once."""
+
+    def __init__(self) -> None:
+        # By identity; the value is kept beside its text, so that no other can take its place in memory.
+        self._made: dict[int, tuple[Mapping[str, Any], str]] = {}
+
+    def of(self, message_type: str, content: Mapping[str, Any]) -> str:
+        """`content` is never changed once it was given here."""
+        if message_type not in _TOLD_TO_MANY:
+            return serialise(message_type, content)
+        known = self._made.get(id(content))
+        if known is None:
+            while len(self._made) >= _TEXTS:
+                del self._made[next(iter(self._made))]
+            known = self._made[id(content)] = content, serialise(message_type, content)
+        return known[1]
+
+
 class _Peer:
     """One transport."""
 
@@ -101,7 +128,9 @@ class _Peer:
         send: SendDatagram,
         on_event: OnEvent,
         count: Count,
+        texts: "Texts",
     ) -> None:
+        self._texts = texts
         self._transport = opened.transport
         self._max_message_size = opened.max_message_size
         self._dtls = DtlsServer(identity, opened.fingerprints)
@@ -126,7 +155,7 @@ class _Peer:
         if (self._backlog or self._congested) and self._backlog.put(message_type, content):
             self._drain()
             return True
-        return self._channels.send(names.CHANNEL_LABEL, serialise(message_type, content))
+        return self._channels.send(names.CHANNEL_LABEL, self._texts.of(message_type, content))
 
     def close_channel(self) -> None:
         if self._channels is not None and self._channels.close(names.CHANNEL_LABEL):

@@ -29,6 +29,7 @@ from control.protocol.tokens import Bearer
 from control.protocol.transport import Transport, agree_untrusted
 
 _MEMBER_NUMBERS = 0xFFFF
+_NOTHING: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +315,7 @@ class Conference:
                 continue
             if member.ping_at is not None and member.ping_at <= now:
                 member.ping_at = now + limits.PING_INTERVAL
-                effects.append(SendChannel(member.transport.id, names.PING, {}))
+                effects.append(SendChannel(member.transport.id, names.PING, _NOTHING))
             if (at := member.told.due) is not None and at <= now:
                 effects += self.staging.retell(member, now)
         if (due := self.staging.due) is not None and due <= now:

@@ -20,7 +20,7 @@ from control.protocol.wishes import Track
 class Scene:
     """What all members of a conference are told the same of."""
 
-    speakers: Mapping[str, Any]  # P.speakers
+    speakers: dict[str, Any]  # P.speakers
     muted: frozenset[Track]
     rates: Rates
     inner: Inner = field(default_factory=dict)  # where sealed sources stand
@@ -100,7 +100,7 @@ def tell_speakers(member: Member, scene: Scene, now: float) -> list[Effect]:
     effects: list[Effect] = []
     if told.speakers_pace.may_say(scene.speakers != told.speakers, now):
         told.speakers = scene.speakers
-        effects.append(SendChannel(member.transport.id, names.SPEAKERS, dict(scene.speakers)))
+        effects.append(SendChannel(member.transport.id, names.SPEAKERS, scene.speakers))
     due = (*(pace.due for pace in told.paces), member.deals.due)
     told.due = min((at for at in due if at is not None), default=None)
     return effects
