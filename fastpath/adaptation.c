@@ -120,12 +120,12 @@ static void ask_for_deal(struct worker *worker, uint32_t handle, uint64_t now_ns
         key_request(worker, sink->source, now_ns);
 }
 
-/* A paused slot says nothing more; the next key frame goes on where it stopped. */
+/* A paused slot says nothing more, but for what was lost of its last; the next key frame goes on where it stopped. */
 static void pause(struct worker *worker, uint32_t handle)
 {
     struct projection *copies = worker->state.sinks[handle].copies;
     const struct projection *current = projection_current(copies);
-    if (current->started && current->source != TABLE_NONE) projection_end(copies);
+    if (current->started && current->source != TABLE_NONE) sequence_map_end(&worker->maps[handle], copies);
 }
 
 static void deal(struct worker *worker, uint32_t handle, uint64_t now_ns)

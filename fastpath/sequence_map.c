@@ -15,10 +15,13 @@ static void store(struct projection copies[2], struct projection next)
     table_barrier();
 }
 
-/* A piece ended, of which `ended` is the last row. What holds no index is not worth a place. */
+/* A piece ended, of which `ended` is the last row. What holds no index is not worth a place, and what carries nothing has one already, if
+   it may have one. */
 static void remember(struct sequence_map *map, const struct projection *ended)
 {
-    if (!ended->started || ended->first_input + ended->index_offset > ended->highest_index) return;
+    if (!ended->started || ended->source == TABLE_NONE ||
+        ended->first_input + ended->index_offset > ended->highest_index)
+        return;
     map->newest = (map->newest + 1) % SEQUENCE_PIECES;
     if (map->count < SEQUENCE_PIECES) map->count++;
     map->pieces[map->newest] = (struct sequence_piece){
@@ -159,6 +162,12 @@ int sequence_map_drop(struct sequence_map *map, struct projection copies[2],
     return SEQUENCE_GONE;
 }
 
+void sequence_map_end(struct sequence_map *map, struct projection copies[2])
+{
+    remember(map, projection_current(copies));
+    projection_end(copies);
+}
+
 int sequence_map_origin(const struct sequence_map *map, const struct projection *current,
                         uint16_t sequence, struct sequence_origin *origin)
 {
@@ -177,9 +186,11 @@ int sequence_map_origin(const struct sequence_map *map, const struct projection 
         .tl0_offset = current->tl0_offset,
         .encoding = current->encoding,
     };
-    for (uint32_t age = 0; output < found.first_input + found.index_offset; age++) {
+    bool silent = found.source == TABLE_NONE; /* what it said last is in the map, if it may be asked for */
+    for (uint32_t age = 0; silent || output < found.first_input + found.index_offset; age++) {
         if (age == map->count) return -ENOENT;
         found = *piece_at(map, age);
+        silent = false;
     }
     if (output > found.last_output || found.source == TABLE_NONE) return -ENOENT;
     *origin = (struct sequence_origin){

@@ -61,6 +61,10 @@ int sequence_map_forward(struct sequence_map *map, struct projection copies[2],
 int sequence_map_drop(struct sequence_map *map, struct projection copies[2],
                       const struct projection_input *input, uint64_t now_ns, struct projection_output *output);
 
+/* As projection_end, for a stream that says nothing for a while, though what it carried goes on: its last numbers are still known, and what
+   was lost of them can be asked for. */
+void sequence_map_end(struct sequence_map *map, struct projection copies[2]);
+
 struct sequence_origin { /* what stands behind an outgoing index */
     uint64_t input_index;
     uint64_t output_index; /* 48 bits of the sequence number asked for */
@@ -69,7 +73,8 @@ struct sequence_origin { /* what stands behind an outgoing index */
     uint16_t picture_id_offset; /* output = input + offset, in the width of the input's picture id */
     uint8_t tl0_offset, encoding;
 };
-/* Which packet went out, or would have, with this sequence number. 0; -ENOENT: never sent, forgotten, or the stream was ended since. */
+/* Which packet went out, or would have, with this sequence number. 0; -ENOENT: never sent, forgotten, or the stream was ended since by
+   projection_end. */
 int sequence_map_origin(const struct sequence_map *map, const struct projection *current,
                         uint16_t sequence, struct sequence_origin *origin);
 

@@ -1,5 +1,6 @@
 /* What slots get within their receivers' estimates, through forward(): hidden tiles, pauses, fewer frames, kills. Member 0 sends source 0, a camera of 150,
  * 500 and 1700 kbit/s; members 1, 2, 3 watch it in slots 1, 2, 3. */
+#include "bytes.h"
 #include "check.h"
 #include "meeting.h"
 
@@ -63,6 +64,39 @@ static void test_a_paused_slot_stops_and_goes_on_without_a_gap(void)
     CHECK_EQUAL(meeting_deal(&meeting, 3), F);
     CHECK(meeting.got[3].packets > 0);
     CHECK_EQUAL(meeting.got[3].gaps, 0);
+    meeting_close(&meeting);
+}
+
+/* The last packet before a pause was lost: it is asked for while nothing else comes, and comes. One is what that link takes in a second. */
+static void test_the_last_of_a_paused_slot_is_repaired(void)
+{
+    struct meeting meeting;
+    meeting_of_three(&meeting, 3000, 3000, 3000);
+    struct scene *scene = meeting.scene;
+    meeting_run(&meeting, 3000);
+    meeting_estimate(&meeting, 3, 10 * KBIT);
+    scene->transports[3].downlink_max_bps = 20 * KBIT;
+    scene_publish(scene);
+    for (unsigned ms = 0; meeting_deal(&meeting, 3) != NOTHING; ms += 20) {
+        CHECK(ms < 1500);
+        meeting_run(&meeting, 20);
+    }
+    uint16_t lost = (uint16_t)meeting.got[3].index;
+    uint8_t compound[200];
+    int at = rtcp_write_rr(compound, sizeof compound, 0x20003, NULL, 0);
+    at += rtcp_write_nack(compound + at, sizeof compound - (size_t)at, 0x20003, sink_ssrc(3), &lost, 1);
+    scene_forget(scene);
+    scene_rtcp(scene, 3, compound, (size_t)at);
+    for (unsigned ms = 0; ms < 1000; ms += 20) scene_advance(scene, 20 * MS);
+    unsigned repaired = 0;
+    for (uint32_t i = 0; i < scene->received_count; i++) {
+        const struct received *got = &scene->received[i];
+        if (got->rtcp || got->member != 3) continue;
+        CHECK(got->ssrc != sink_ssrc(3));
+        repaired += got->payload_length > 2 && load_be16(got->payload) == lost;
+    }
+    CHECK_EQUAL(repaired, 1);
+    CHECK_EQUAL(scene_counter(scene, COUNTER_rtx_sent), 1);
     meeting_close(&meeting);
 }
 
@@ -236,6 +270,7 @@ int main(void)
 {
     test_a_hidden_tile_costs_nothing();
     test_a_paused_slot_stops_and_goes_on_without_a_gap();
+    test_the_last_of_a_paused_slot_is_repaired();
     test_fewer_frames_leave_no_hole();
     test_it_goes_on_without_control_and_over_a_kill();
     test_between_full_and_thumbnail_there_is_the_middle();

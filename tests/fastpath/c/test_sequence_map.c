@@ -335,6 +335,8 @@ static void test_origins(void)
     CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), 4, &origin), -ENOENT); /* muted since */
     CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), 3, &origin), 0);
     struct projection_input three = input_of(1, 600);
+    sequence_map_end(&map, copies); /* nothing to end */
+    CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), 4, &origin), -ENOENT);
     CHECK_EQUAL(sequence_map_begin(&map, copies, &three, false, 90000, 3, 1, &output), 0);
     CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), 4, &origin), -ENOENT);
     CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), 3, &origin), 0);
@@ -348,6 +350,45 @@ static void test_origins(void)
     CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), (uint16_t)(output.index - 6000), &origin), 0);
     CHECK_EQUAL(origin.output_index, output.index - 6000);
     CHECK_EQUAL(origin.input_index, many.index - 6000);
+}
+
+/* Paused, its last numbers are known; then it goes on, and they still are. Late packets of before find theirs, and none comes twice. */
+static void test_a_pause(void)
+{
+    struct sequence_map map = {0};
+    struct projection copies[2] = {{0}};
+    struct projection_output output;
+    struct sequence_origin origin;
+    struct projection_input input = input_of(1, 500);
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &input, false, 90000, 3, MS, &output), 0); /* output 3 */
+    for (uint64_t index = 501; index <= 505; index++) {
+        input = input_of(1, index);
+        if (index != 504) CHECK_EQUAL(sequence_map_forward(&map, copies, &input, 2 * MS, &output), 0);
+    }
+    CHECK_EQUAL(output.index, 8);
+    for (int paused = 0; paused < 2; paused++) {
+        sequence_map_end(&map, copies); /* the second time it is ended already */
+        CHECK_EQUAL(projection_current(copies)->source, TABLE_NONE);
+        for (uint16_t sequence = 3; sequence <= 8; sequence++) {
+            CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), sequence, &origin), 0);
+            CHECK_EQUAL(origin.input_index, 497u + sequence);
+            CHECK_EQUAL(origin.source, 1);
+        }
+        CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), 9, &origin), -ENOENT);
+        CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), 2, &origin), -ENOENT);
+    }
+    input = input_of(1, 600);
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &input, false, 90000, 3, 9 * MS, &output), 0);
+    CHECK_EQUAL(output.index, 9);
+    CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), 8, &origin), 0);
+    CHECK_EQUAL(origin.input_index, 505);
+    input = input_of(1, 504);
+    CHECK_EQUAL(sequence_map_forward(&map, copies, &input, 9 * MS, &output), 0);
+    CHECK_EQUAL(output.index, 7);
+    input = input_of(1, 506); /* came while nothing was said, or late: its number was never given out */
+    CHECK_EQUAL(sequence_map_forward(&map, copies, &input, 9 * MS, &output), -ESTALE);
+    projection_end(copies); /* muted: nothing of it any more */
+    CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), 9, &origin), -ENOENT);
 }
 
 /* ---- kills ---- */
@@ -413,6 +454,7 @@ int main(void)
     test_chance();
     test_reordering_alone_leaves_no_gap();
     test_origins();
+    test_a_pause();
     test_a_kill_at_any_instruction_repeats_no_index();
     return 0;
 }
