@@ -263,6 +263,13 @@ STREAM = re.findall(r"a=msid:(\S+)", BASE)[0]
             re.sub(r"a=ssrc:.*\r\n", "", section(BASE, 0, "a=extmap:4 ", "a=extmap:20 urn:x-")),
             "no mid header extension and names no SSRC",
         ),
+        # Named SSRCs do not say which encoding each is of.
+        (
+            section(BASE, 1, "a=extmap:4 ", "a=extmap:20 urn:x-").replace(
+                "a=rid:t ", "a=ssrc:11 cname:c\r\na=rid:t "
+            ),
+            "no mid header extension and names no SSRC",
+        ),
         (section(BASE, 1, "a=extmap:10 ", "a=extmap:20 urn:x-"), "lacks the rid"),
         (BASE.replace("a=rid:t ", "a=rid:q ").replace("send t;", "send q;"), "not t, m, f"),
         (BASE.replace("send t;~m;~f", "send f;~m;~t"), "not t, m, f"),
