@@ -3,9 +3,9 @@
 import gc
 from typing import Final
 
-# New containers between two looks for cycles, and how many of those looks go a generation deeper. A join makes
-# some 20,000 containers, and none of its cycles is large. Higher: cycles (a closed connection: 50 KB) stay
-# longer. Lower: Python's 700 cost 6 % of a join.
+# New containers between two looks for cycles, and how many of those looks go a generation deeper. A join
+# makes some 20,000 containers, and none of its cycles is large. Higher: cycles (a closed connection is 50 KB)
+# stay longer. Lower: Python's own 700 cost 6 % of a join.
 _THRESHOLDS: Final = 10_000, 20, 20
 
 

@@ -18,6 +18,7 @@ from OpenSSL import SSL, crypto
 from control.protocol import limits
 from control.protocol.dtls_identity import PROFILES, DtlsIdentity
 from control.protocol.dtls_records import (
+    is_application_data,
     pack_datagrams,
     records_untrusted,
     useful_records_untrusted,
@@ -29,6 +30,8 @@ __all__ = ["AppData", "Closed", "DtlsIdentity", "DtlsServer", "Event", "Failed",
 
 # Digests a certificate may be named by (RFC 8122 section 5; weaker ones are not believed): OpenSSL's names.
 DIGESTS: Final = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
+_READ: Final = 65536
+"""Bytes asked of OpenSSL at once; fewer mean that there are no more."""
 _EXPORTER: Final = b"EXTRACTOR-dtls_srtp"  # RFC 5764 4.2
 
 
@@ -97,6 +100,11 @@ class DtlsServer:
     def receive_untrusted(self, datagram: bytes, now: float) -> None:
         """Take one datagram from the peer's authenticated address. Never raises; rubbish is dropped."""
         if self._ended:
+            return
+        if self._connected and len(datagram) <= limits.DTLS_MAX_DATAGRAM and is_application_data(datagram):
+            # OpenSSL has one thing to read in it, and nothing to say to it.
+            self._ssl.bio_write(datagram)
+            self._read_record()
             return
         records = b"".join(useful_records_untrusted(datagram))
         if len(records) != len(datagram):
@@ -257,18 +265,23 @@ class DtlsServer:
 
     def _read(self) -> None:
         """All records of the datagram just written."""
-        while not self._ended:
-            try:
-                data = self._ssl.recv(limits.DTLS_MAX_PLAINTEXT)
-            except SSL.WantReadError:
-                return
-            except SSL.ZeroReturnError:
-                self._end(Closed())
-            except SSL.Error:
-                # Unauthenticated records never get here, so this is the peer's own fatal alert or nonsense.
-                self._end(Failed("dtls_error"))
-            else:
-                self._emit(AppData(data))
+        while not self._ended and self._read_record():
+            pass
+
+    def _read_record(self) -> bool:
+        """The next one that says something; False when there is none."""
+        try:
+            data = self._ssl.recv(limits.DTLS_MAX_PLAINTEXT)
+        except SSL.WantReadError:
+            return False
+        except SSL.ZeroReturnError:
+            self._end(Closed())
+        except SSL.Error:
+            # Unauthenticated records never get here, so this is the peer's own fatal alert or nonsense.
+            self._end(Failed("dtls_error"))
+        else:
+            self._emit(AppData(data))
+        return True
 
     def _end(self, event: Closed | Failed) -> None:
         self._ended = True
@@ -285,9 +298,15 @@ class DtlsServer:
         made = b""
         while True:
             try:
-                made += self._ssl.bio_read(65536)
+                part = self._ssl.bio_read(_READ)
             except SSL.Error:
-                return [self._renumber(datagram) for datagram in pack_datagrams(made)]
+                break
+            made += part
+            if len(part) < _READ:
+                break
+        if is_application_data(made):
+            return [made]
+        return [self._renumber(datagram) for datagram in pack_datagrams(made)]
 
     def _renumber(self, datagram: bytes) -> bytes:
         """Number the records of epoch 0 here, where nothing authenticates the number: one that is sent again

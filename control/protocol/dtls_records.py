@@ -7,6 +7,7 @@ from control.protocol import limits
 
 RECORD_HEADER: Final = 13  # type 1, version 2, epoch 2, sequence 6, length 2
 _ALERT: Final = 21
+_APPLICATION_DATA: Final = 23
 
 
 def records_untrusted(datagram: bytes) -> Iterator[bytes]:
@@ -27,6 +28,16 @@ def useful_records_untrusted(datagram: bytes) -> Iterator[bytes]:
     for record in records_untrusted(datagram):
         if 20 <= record[0] <= 63 and not (record[0] == _ALERT and record[3:5] == b"\0\0"):
             yield record
+
+
+def is_application_data(datagram: bytes) -> bool:
+    """One whole record of application data, encrypted, and nothing else: what nearly all datagrams are."""
+    return (
+        len(datagram) > RECORD_HEADER
+        and datagram[0] == _APPLICATION_DATA
+        and datagram[3:5] != b"\0\0"
+        and RECORD_HEADER + int.from_bytes(datagram[11:13], "big") == len(datagram)
+    )
 
 
 def pack_datagrams(made: bytes) -> list[bytes]:

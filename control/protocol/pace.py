@@ -4,11 +4,11 @@
 class Pace:
     """Of one kind of message to one member, at most once in `interval` seconds."""
 
-    __slots__ = ("_free_at", "_interval", "due")
+    __slots__ = ("_free_at", "due", "interval")
 
     def __init__(self, interval: float) -> None:
         self.due: float | None = None  # when what is held back may be said
-        self._interval = interval
+        self.interval = interval
         self._free_at = float("-inf")
 
     def may_say(self, changed: bool, now: float) -> bool:
@@ -16,7 +16,7 @@ class Pace:
         self.due = self._free_at if changed and now < self._free_at else None
         if not changed or self.due is not None:
             return False
-        self._free_at = now + self._interval
+        self._free_at = now + self.interval
         return True
 
     def reset(self) -> None:

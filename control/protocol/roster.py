@@ -1,7 +1,7 @@
 """Who is in a conference, as its members are told (P.members): the first change at once, later ones gathered.
 
-When many join at once, each of those inside is told of all of them together: what a join costs does not grow
-with how many are inside.
+When many join at once, each of those inside is told of all of them together, the later the more there are:
+what a join costs does not grow with how many are inside.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,7 @@ class Roster:
         entries = {number: each.roster_entry() for number, each in members.items() if each.present}
         if entries != self.entries:
             self.entries = entries
+        self._pace.interval = max(limits.MESSAGE_GAP, len(entries) * limits.ROSTER_GAP_OF_EACH)
         if not self._pace.may_say(self.told != self.entries, now):
             return False
         self.told = self.entries

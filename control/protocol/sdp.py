@@ -21,6 +21,8 @@ from control.protocol.sdp_values import (
 
 __all__ = ["Codec", "Fingerprint", "HeaderExtension", "Offer", "SdpError", "Section", "parse_offer_untrusted"]
 
+# Every line, whose end may be missing at the last one.
+_LINES = re.compile(r"(?:[a-z]=[^\r\n]*(?:\r?\n|\Z))+\n*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -65,8 +67,26 @@ def _split_lines(text: str) -> tuple[Draft, list[tuple[str, Draft]]]:
         raise SdpError("too_large", f"The SDP has more than {limits.SDP_MAX_LINES} lines.")
     if lines[0] != "v=0":
         raise malformed("The SDP does not begin with v=0.")
+    if _LINES.fullmatch(text) is None or max(map(len, lines)) > limits.SDP_MAX_LINE:
+        _refuse_lines(lines)
     session = current = Draft()
     drafts: list[tuple[str, Draft]] = []
+    for line in lines:
+        if line[0] == "a":
+            name, _, value = line[2:].partition(":")
+            current.attributes.setdefault(name, []).append(value.strip())
+        elif line[0] == "m":
+            if len(drafts) == limits.SDP_MAX_SECTIONS:
+                raise SdpError("too_large", f"The SDP has more than {limits.SDP_MAX_SECTIONS} sections.")
+            current = Draft()
+            drafts.append((line[2:], current))
+    if not drafts:
+        raise malformed("The SDP has no media sections.")
+    return session, drafts
+
+
+def _refuse_lines(lines: list[str]) -> None:
+    """SdpError, which names the line that is wrong."""
     for number, line in enumerate(lines, 1):
         if len(line) > limits.SDP_MAX_LINE:
             raise SdpError(
@@ -74,17 +94,6 @@ def _split_lines(text: str) -> tuple[Draft, list[tuple[str, Draft]]]:
             )
         if len(line) < 2 or line[1] != "=" or not "a" <= line[0] <= "z" or "\r" in line:
             raise malformed(f"Line {number} of the SDP is not of the form <letter>=<value>.")
-        if line[0] == "m":
-            if len(drafts) == limits.SDP_MAX_SECTIONS:
-                raise SdpError("too_large", f"The SDP has more than {limits.SDP_MAX_SECTIONS} sections.")
-            current = Draft()
-            drafts.append((line[2:], current))
-        elif line[0] == "a":
-            name, _, value = line[2:].partition(":")
-            current.attributes.setdefault(name, []).append(value.strip())
-    if not drafts:
-        raise malformed("The SDP has no media sections.")
-    return session, drafts
 
 
 def _bundle(session: Draft, sections: tuple[Section, ...]) -> tuple[str, ...]:

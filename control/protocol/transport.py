@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from control.protocol import limits
 from control.protocol.allocation import FullError, Randomness, Row, RowAllocator, Rows
@@ -49,6 +49,9 @@ class HeldTransport:
     worker: int = -1  # -1: its conference's own
     elsewhere: tuple[tuple[int, str, Row, Row], ...] = ()  # worker, mid, and as Elsewhere
     follows: int | None = None
+
+
+_EXTENSIONS: Final = tuple(each.name for each in fields(ExtensionIds))
 
 
 def agree_untrusted(
@@ -299,8 +302,8 @@ def _extensions(agreement: Agreement) -> ExtensionIds:
     agreed = [slot.extension_ids for slot in (*agreement.slots, *agreement.opened)]
     agreed += [sender.extension_ids for sender in agreement.senders]
     for section in agreed:
-        for each in fields(ExtensionIds):
-            found = getattr(section, each.name)
+        for name in _EXTENSIONS:
+            found = getattr(section, name)
             if found is not None:
-                ids[each.name] = found
+                ids[name] = found
     return ExtensionIds(**ids)
