@@ -313,7 +313,7 @@ class Conference:
             if member.call.deadline is not None and member.call.deadline <= now:
                 effects += self._never_arrived(member, now)
                 continue
-            if member.ping_at is not None and member.ping_at <= now:
+            if member.ping_at is not None and member.ping_at <= now + limits.PING_SLACK:
                 member.ping_at = now + limits.PING_INTERVAL
                 effects.append(SendChannel(member.transport.id, names.PING, _NOTHING))
             if (at := member.told.due) is not None and at <= now:

@@ -174,6 +174,9 @@ RESUME_TOKEN_BYTES: Final = 24
 # m.call.ping; clients take the time of 2.5 without one for a dead channel. Higher: they notice later. Lower:
 # traffic (500 members at 2 s cost 20 ms of control a second), and who is late once passes for dead.
 PING_INTERVAL: Final = 2.0
+# A ping goes so much too early with others that are due: the whole conference is looked at for each deadline.
+# Higher: more of them at once. Lower: 500 members are 250 deadlines a second.
+PING_SLACK: Final = 0.1
 
 # Data channel. Bytes of one message, and of m.call.negotiate, which carries SDP.
 MESSAGE_MAX_BYTES: Final = 16 * 1024
