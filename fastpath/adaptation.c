@@ -125,7 +125,8 @@ static void pause(struct worker *worker, uint32_t handle)
 {
     struct projection *copies = worker->state.sinks[handle].copies;
     const struct projection *current = projection_current(copies);
-    if (current->started && current->source != TABLE_NONE) sequence_map_end(&worker->maps[handle], copies);
+    if (current->started && current->source != TABLE_NONE)
+        sequence_map_end(&worker->maps[handle], copies);
 }
 
 static void deal(struct worker *worker, uint32_t handle, uint64_t now_ns)

@@ -516,5 +516,5 @@ assert aiortc.RTCPeerConnection and "av" in sys.modules
 
 
 def test_it_also_works_where_aiortc_is_already_there() -> None:
-    script = "import aiortc, control.io.sctp_library as c; assert c.RTCSctpTransport is aiortc.RTCSctpTransport"
+    script = "import aiortc, control.io.sctp as c; assert c.RTCSctpTransport is aiortc.RTCSctpTransport"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

@@ -363,7 +363,8 @@ static void test_a_pause(void)
     CHECK_EQUAL(sequence_map_begin(&map, copies, &input, false, 90000, 3, MS, &output), 0); /* output 3 */
     for (uint64_t index = 501; index <= 505; index++) {
         input = input_of(1, index);
-        if (index != 504) CHECK_EQUAL(sequence_map_forward(&map, copies, &input, 2 * MS, &output), 0);
+        if (index != 504)
+            CHECK_EQUAL(sequence_map_forward(&map, copies, &input, 2 * MS, &output), 0);
     }
     CHECK_EQUAL(output.index, 8);
     for (int paused = 0; paused < 2; paused++) {
