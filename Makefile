@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel install-check
+.PHONY: valgrind chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel install-check
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -52,6 +52,9 @@ lint: build web ## ruff, mypy, cython-lint, import contracts, clang-format, stub
 
 sanitize: setup c-test ## the compiled core's Python tests under the sanitizers
 	@tools/sanitize.sh
+
+valgrind: setup ## the C core's own tests under memcheck (some minutes)
+	@tools/valgrind.sh
 
 bench: build ## what the server costs, beside the limit and other servers: build/bench.json, pictures (root)
 	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) tools/requirements.py bench | xargs -d '\n' $(PYTHON) -m pip install -q

@@ -90,6 +90,9 @@ CONTROL_COUNTERS: Mapping[str, Definition] = {
     "matrix_sent": Definition("Events sent"),
     "matrix_sync_failed": Definition("Attempts to follow the homeserver that failed"),
     "matrix_undecrypted": Definition("Encrypted events whose key has not come yet"),
+    "matrix_device_mismatched": Definition(
+        "Encrypted call events that no device of whoever is said to have sent them had sealed, each refused"
+    ),
     "members_left": Definition("Members that left", "reason"),
     "missing_keys": Definition("Media keys that members reported missing", "source"),
     "negotiations_refused": Definition("Renegotiations refused", "code"),

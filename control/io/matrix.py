@@ -15,12 +15,12 @@ from typing import Any
 from urllib.parse import quote
 
 from aiohttp import ClientError
-from nio import AsyncClient, MegolmEvent, RoomKeyEvent, SyncResponse
+from nio import AsyncClient, Event, MegolmEvent, RoomKeyEvent, SyncResponse
 from nio.api import Api
 
 from control.io.matrix_account import SyncPosition
 from control.io.matrix_forgetting import Forgetting
-from control.io.matrix_keys import claim_keys, query_keys
+from control.io.matrix_keys import claim_keys, is_of_its_sender, query_keys
 from control.io.matrix_send import RoomSender
 from control.io.matrix_signing import DeviceSigning
 from control.protocol import sync
@@ -225,7 +225,7 @@ class MatrixBot:
         await self._client.receive_response(response)
         for event in response.to_device_events:
             if isinstance(event, RoomKeyEvent):
-                self._retry_undecrypted(event.session_id)
+                await self._retry_undecrypted(event.session_id)
         return response
 
     async def _room(self, piece: sync.RoomPiece) -> None:
@@ -239,8 +239,19 @@ class MatrixBot:
             age = sync.age_ms(piece.event or {}) or 0
             if isinstance(event, MegolmEvent):
                 self._keep_undecrypted(event, age)
-            else:
-                self._deliver(piece.room_id, event.source, age, bool(getattr(event, "decrypted", False)))
+                continue
+            encrypted = bool(getattr(event, "decrypted", False))
+            if not encrypted or await self._is_true(event, piece.room_id):
+                self._deliver(piece.room_id, event.source, age, encrypted)
+
+    async def _is_true(self, event: Event, room_id: str) -> bool:
+        """Is a decrypted event from a device of its sender?"""
+        if event.sender == self._client.user_id or await is_of_its_sender(
+            self._client, event, room_id, self._count
+        ):
+            return True
+        self._count("matrix_device_mismatched")
+        return False
 
     def _deliver(self, room_id: str, source: dict[str, Any], age: int, encrypted: bool) -> None:
         sender, event_type, content = source.get("sender"), source.get("type"), source.get("content")
@@ -268,7 +279,7 @@ class MatrixBot:
                 del self._undecrypted[event_id]
                 kept.done()
 
-    def _retry_undecrypted(self, session_id: str) -> None:
+    async def _retry_undecrypted(self, session_id: str) -> None:
         self._forget_undecrypted()
         for event_id, kept in list(self._undecrypted.items()):
             if kept.event.session_id == session_id and self._client.olm is not None:
@@ -276,7 +287,9 @@ class MatrixBot:
                 if plain is not None:
                     del self._undecrypted[event_id]
                     age = kept.age + int((time.monotonic() - kept.since) * 1000)
-                    self._deliver(kept.event.room_id, plain.source, age, True)
+                    room_id = kept.event.room_id
+                    if await self._is_true(plain, room_id):
+                        self._deliver(room_id, plain.source, age, True)
                     kept.done()
 
     def _invited(self, room_id: str, state: tuple[sync.JsonObject, ...]) -> None:

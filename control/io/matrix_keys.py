@@ -7,7 +7,7 @@ it raise, or refuse the whole answer in which it stands, at every attempt: no ne
 from collections.abc import Awaitable, Callable
 
 from aiohttp import ClientError
-from nio import AsyncClient, ErrorResponse, KeysQueryResponse
+from nio import AsyncClient, ErrorResponse, Event, KeysQueryResponse
 from nio.api import Api
 
 
@@ -38,6 +38,34 @@ async def claim_keys(client: AsyncClient, count: Callable[[str], None]) -> None:
             count("matrix_poison")
             for waiting in (client.olm.wedged_devices, client.olm.key_request_devices_no_session):
                 waiting[:] = [device for device in waiting if device.user_id != user_id]
+
+
+async def is_of_its_sender(
+    client: AsyncClient, event: Event, room_id: str, count: Callable[[str], None]
+) -> bool:
+    """Whether the device that sealed a decrypted event is one of the person it is said to be from.
+
+    Who relays an event says who sent it, and could say another; the keys of its device were signed by that
+    device. A homeserver that cannot be asked is not a reason to refuse.
+    """
+    if client.olm is None:
+        return True
+    session = client.olm.inbound_group_store.get(room_id, event.sender_key, event.session_id)
+
+    def known() -> bool:
+        return session is not None and any(
+            (device.curve25519, device.ed25519) == (event.sender_key, session.ed25519)
+            for device in client.device_store.active_user_devices(event.sender)
+        )
+
+    if known():
+        return True
+    client.olm.users_for_key_query.add(event.sender)  # a device may be newer than what we know
+    try:
+        await query_keys(client, count)
+    except (ClientError, TimeoutError, OSError):
+        return True
+    return known()
 
 
 async def _poisoned(request: Awaitable[object]) -> bool:

@@ -1,5 +1,6 @@
 """The command line as an operator meets it: a real homeserver, the real server, its real socket."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -12,6 +13,8 @@ import pytest
 from control.cli import options
 from control.cli.texts import COMMANDS
 from control.config import SECTIONS, load
+from control.demo.memory import descendants
+from control.run_dir import holder, supervisor_lock
 from tests.cli.operator import sotto
 from tests.conftest import Synapse
 
@@ -154,6 +157,24 @@ class TestRunning:
         lines = [json.loads(line) for line in (running.parent / "log").read_text().splitlines()]
         assert {"time", "level", "role", "message"} <= lines[0].keys()
         assert not any("@" in line["message"] for line in lines)
+
+    def test_no_secret_is_in_arguments_or_environments(self, running: Path):
+        """Which `ps` shows to everybody, and a crash report to whoever reads it."""
+        password = (running.parent / "bot.password").read_bytes().strip()
+        kept = load(running, {}).server.data_dir / "matrix"
+        login = json.loads((kept / "login.json").read_text())
+        secrets = [password, login["access_token"].encode()]
+        secrets += [path.read_bytes().strip() for path in kept.iterdir() if "key" in path.name]
+        assert len(secrets) >= 3
+        assert all(len(secret) >= 8 for secret in secrets)
+        server = holder(supervisor_lock(load(running, {}).server.data_dir / "run"))
+        processes = descendants(server)
+        assert len(processes) >= 3
+        for pid in processes:
+            for what in ("cmdline", "environ"):
+                with contextlib.suppress(FileNotFoundError):  # a standby that just ended
+                    shown = Path(f"/proc/{pid}/{what}").read_bytes()
+                    assert not any(secret in shown for secret in secrets), what
 
     def test_an_upgrade_renews_every_process(self, running: Path):
         before = json.loads(sotto("status", "--json", "--config", running).stdout)

@@ -8,6 +8,7 @@ import pytest
 from nio import AsyncClient, ToDeviceMessage
 
 from control.io.matrix_account import open_account
+from control.protocol import sync
 from tests.conftest import Synapse
 from tests.io.test_matrix import CALL, Rig, direct_room, somebody
 from tests.patience import PATIENCE_S
@@ -98,4 +99,40 @@ async def test_room_keys_are_neither_given_nor_taken(
     assert not [each for each in sent if each.type in ("m.forwarded_room_key", "m.room_key_request")]
     for message in sent:  # dummies and keys of the direct room alone, to its other member
         assert message.recipient == person.user_id, message
+    await rig.stop()
+
+
+async def test_an_event_is_of_its_sender_or_of_nobody(
+    synapse: Synapse, person: AsyncClient, tmp_path: Path
+) -> None:
+    """A homeserver passes on what one person's device sealed, and says that another had sent it."""
+    account = await synapse.account("bot")
+    client = await open_account(synapse.url, account.user_id, tmp_path, account.password, None)
+    rig = Rig(client, tmp_path)
+    await asyncio.wait_for(rig.bot.synced.wait(), 20)
+    room_id = await direct_room(person, rig.user_id, True)
+    await person.room_send(room_id, "m.call.invite", CALL, ignore_unverified_devices=True)
+    assert (await rig.event()).sender == person.user_id
+    another = await synapse.account("mallory")
+
+    def relayed(sender: str, event_id: str) -> sync.RoomPiece:
+        kind, content = person.encrypt(room_id, "m.call.hangup", CALL)
+        event = {
+            "type": kind, "sender": sender, "content": content, "event_id": event_id,
+            "origin_server_ts": 1, "unsigned": {"age": 1},
+        }  # fmt: skip
+        answer = {"next_batch": "t", "rooms": {"join": {room_id: {"timeline": {"events": [event]}}}}}
+        (piece,) = [each for each in sync.split_untrusted(answer) if getattr(each, "event", None)]
+        assert isinstance(piece, sync.RoomPiece)
+        return piece
+
+    await rig.bot._room(relayed(another.user_id, "$forged"))
+    assert rig.events.empty()
+    assert rig.counts["matrix_device_mismatched"] == 1
+    await rig.bot._room(relayed(person.user_id, "$true"))
+    assert (await rig.event()).sender == person.user_id
+    # A device that nobody has told of yet is asked for.
+    rig.bot._client.device_store._entries.pop(person.user_id)
+    await rig.bot._room(relayed(person.user_id, "$anew"))
+    assert (await rig.event()).sender == person.user_id
     await rig.stop()
