@@ -200,6 +200,23 @@ static void test_dtls_goes_both_ways(void)
     scene_close(scene);
 }
 
+/* One member cannot fill the queue to control that all share. */
+static void test_dtls_of_one_member_is_rationed(void)
+{
+    struct scene *scene = three(SRTP_AEAD_AES_128_GCM);
+    uint8_t dtls[100] = {22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 87};
+    scene_connect(scene);
+    for (unsigned i = 0; i < 3 * LIMIT_DTLS_PER_SCAN; i++) scene_datagram(scene, 10001, dtls, sizeof dtls);
+    CHECK_EQUAL(scene_counter(scene, COUNTER_dtls_up), LIMIT_DTLS_PER_SCAN);
+    CHECK_EQUAL(scene_counter(scene, COUNTER_dtls_limited_dropped), 2 * LIMIT_DTLS_PER_SCAN);
+    scene_datagram(scene, 10000, dtls, sizeof dtls); /* another's is taken */
+    CHECK_EQUAL(scene_counter(scene, COUNTER_dtls_up), LIMIT_DTLS_PER_SCAN + 1);
+    scene->now += LIMIT_SCAN_NS;
+    scene_datagram(scene, 10001, dtls, sizeof dtls); /* and its own a moment later */
+    CHECK_EQUAL(scene_counter(scene, COUNTER_dtls_up), LIMIT_DTLS_PER_SCAN + 2);
+    scene_close(scene);
+}
+
 /* Bytes of every state row but the counters. */
 static uint32_t state_print(const struct scene *scene)
 {
@@ -322,6 +339,7 @@ int main(void)
     test_mute_and_unsubscribe_stop_at_once();
     test_consent_expires();
     test_dtls_goes_both_ways();
+    test_dtls_of_one_member_is_rationed();
     test_bad_datagrams_change_nothing();
     test_a_member_cannot_take_anothers_address();
     test_ssrcs_belong_to_one_source();
