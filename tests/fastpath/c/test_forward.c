@@ -206,7 +206,8 @@ static void test_dtls_of_one_member_is_rationed(void)
     struct scene *scene = three(SRTP_AEAD_AES_128_GCM);
     uint8_t dtls[100] = {22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 87};
     scene_connect(scene);
-    for (unsigned i = 0; i < 3 * LIMIT_DTLS_PER_SCAN; i++) scene_datagram(scene, 10001, dtls, sizeof dtls);
+    for (unsigned i = 0; i < 3 * LIMIT_DTLS_PER_SCAN; i++)
+        scene_datagram(scene, 10001, dtls, sizeof dtls);
     CHECK_EQUAL(scene_counter(scene, COUNTER_dtls_up), LIMIT_DTLS_PER_SCAN);
     CHECK_EQUAL(scene_counter(scene, COUNTER_dtls_limited_dropped), 2 * LIMIT_DTLS_PER_SCAN);
     scene_datagram(scene, 10000, dtls, sizeof dtls); /* another's is taken */
