@@ -46,9 +46,14 @@ def main() -> int:
         "--only", nargs="+", choices=SECTIONS, metavar="PART", help=f"of {', '.join(SECTIONS)}"
     )
     options.add_argument("--repeat", type=int, help="of what is compared; the median counts")
+    options.add_argument(
+        "--add", action="store_true", help="what build/bench.json has of other parts stays: a run in pieces"
+    )
     options.add_argument("--results", action="store_true", help="keep the figures under benchmarks/results")
     given = options.parse_args()
     figures, begin = Figures(), time.monotonic()
+    if given.add:
+        figures.keep(ROOT / "build/bench.json")
     figures.absent(
         "vs_livekit", "not installed: needs revisions of its parts that the module proxy does not have"
     )

@@ -58,6 +58,15 @@ class Figures:
     def __init__(self) -> None:
         self._values: dict[str, tuple[list[float], str, str, str]] = {}
         self._absent: dict[str, tuple[str, str]] = {}
+        self._kept: dict[str, Row] = {}
+
+    def keep(self, file: Path) -> None:
+        """What an earlier run wrote there, unless it is measured again."""
+        for row in json.loads(file.read_text()) if file.exists() else []:
+            if row["value"] is not None:
+                self._kept[row["name"]] = Row(
+                    row["name"], row["value"], row["unit"], row["better"], row["note"]
+                )
 
     def add(self, name: str, value: float, unit: str, better: str = "lower", note: str = "") -> None:
         self._values.setdefault(name, ([], unit, better, note))[0].append(value)
@@ -73,8 +82,13 @@ class Figures:
             Row(name, statistics.median(values), unit, better, spread(values, note))
             for name, (values, unit, better, note) in self._values.items()
         ]
+        rows = [row for name, row in self._kept.items() if name not in self._values] + rows
         absent = {**dict.fromkeys(GOALS, ("", "not measured in this run")), **self._absent}
-        rows += [Row(n, None, unit, "", why) for n, (unit, why) in absent.items() if n not in self._values]
+        rows += [
+            Row(n, None, unit, "", why)
+            for n, (unit, why) in absent.items()
+            if n not in self._values and n not in self._kept
+        ]
         return rows
 
     def table(self) -> str:

@@ -28,8 +28,8 @@
 #include "limits.h"
 #include "rates.h"
 
-/* Sinks of one receiver. 2 x 16 slots today. Higher: 1.5 kB of stack per 64. */
-#define ALLOCATION_SINKS 64
+/* Sinks of one receiver. 3 x 16 slots today; a meeting of 50 without loudest slots would be 98. Higher: 9 kB of stack per 64. Lower: what is beyond gets nothing. */
+#define ALLOCATION_SINKS 128
 #define ALLOCATION_NOTHING 0xffu
 
 /* How much more than its cost must be there before a sink is raised, in percent of the cost. Higher: capacity stays unused. Lower: estimates

@@ -28,6 +28,7 @@ struct relayed {
 
 struct relay_group { /* one source's packets of the batch, in the order they came */
     uint32_t source, first, last, count;
+    uint32_t conference;
 };
 
 #define RELAY_NONE UINT32_MAX
@@ -358,6 +359,28 @@ static void end_group(struct worker *worker, const struct relayed *packets,
         count_relayed(worker, &packets[at], now_ns);
 }
 
+static uint32_t conference_of(const struct worker *worker, uint32_t source)
+{ return worker->generation.transports[worker->sources[source].transport].conference; }
+
+/* Sources of one conference after each other: what one receiver gets of all of them stands in one slab, and leaves in longer runs. */
+static void sort_groups(struct relay_batch *batch)
+{
+    for (uint32_t i = 1; i < batch->group_count; i++) {
+        struct relay_group moving = batch->groups[i];
+        uint32_t at = i;
+        for (; at && batch->groups[at - 1].conference > moving.conference; at--)
+            batch->groups[at] = batch->groups[at - 1];
+        batch->groups[at] = moving;
+    }
+}
+
+/* Between two conferences is the best place to send the slab at: no receiver's run is cut. */
+static bool ends_well(const struct worker *worker, const struct relay_batch *batch)
+{
+    return batch->group_at && !batch->sink_at && worker->egress.used > RELAY_CHUNK / 2 &&
+           batch->groups[batch->group_at].conference != batch->groups[batch->group_at - 1].conference;
+}
+
 void relay_take(struct worker *worker, const struct arrival *arrival)
 {
     struct relay_batch *batch = &worker->relaying;
@@ -365,7 +388,11 @@ void relay_take(struct worker *worker, const struct arrival *arrival)
     batch->packets[number] = (struct relayed){.arrival = *arrival, .next = RELAY_NONE};
     if (!batch->group_of[source]) {
         batch->groups[batch->group_count++] =
-            (struct relay_group){.source = source, .first = number, .last = number, .count = 1};
+            (struct relay_group){.source = source,
+                                 .first = number,
+                                 .last = number,
+                                 .count = 1,
+                                 .conference = conference_of(worker, source)};
         batch->group_of[source] = (uint16_t)batch->group_count;
         return;
     }
@@ -378,8 +405,10 @@ void relay_take(struct worker *worker, const struct arrival *arrival)
 bool relay_release(struct worker *worker, bool all, uint64_t now_ns)
 {
     struct relay_batch *batch = &worker->relaying;
+    if (!batch->group_at && !batch->sink_at) sort_groups(batch);
     for (; batch->group_at < batch->group_count; batch->group_at++) {
         const struct relay_group *group = &batch->groups[batch->group_at];
+        if (!all && ends_well(worker, batch)) return false;
         if (!relay_group(worker, batch->packets, group, &batch->sink_at, &batch->key_wanted, all, now_ns))
             return false;
         end_group(worker, batch->packets, group, batch->key_wanted, now_ns);

@@ -1,8 +1,8 @@
 /* Packets to all sinks of their source: header rewritten, encrypted from the one shared plaintext into the slab.
  *
  * What came together is relayed together, receiver by receiver: a receiver's keys and rows are fetched once for all packets of a frame, these stand in the
- * slab one after the other, and the slab is sent before it leaves the cache. Packets of one source keep their order; sources take turns in the order of
- * their first packets. */
+ * slab one after the other, and the slab is sent before it leaves the cache. Packets of one source keep their order; sources take turns by
+ * conference, and in one in the order of their first packets. */
 #ifndef SOTTO_RELAY_H
 #define SOTTO_RELAY_H
 

@@ -114,7 +114,7 @@ cdef void take_over(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nogil
     cdef int i
     for i in range(f.HANDOVER_AT_ONCE):
         if not f.forward_has_room(core):
-            release(io, core, now_ns)
+            now_ns = release(io, core, now_ns)
         if not f.handover_take(core, now_ns):
             break
         if f.worker_must_flush(core):
@@ -129,6 +129,7 @@ cdef void count_turn(shell *io, f.worker_t *core, uint64_t began_ns) noexcept no
     cdef uint64_t done_ns = clock_ns(p.CLOCK_MONOTONIC)
     if io.done_ns != 0:
         f.holding_note(&io.holding, done_ns - began_ns, began_ns - io.done_ns)
+        core.pressed = f.holding_pressed(&io.holding)
     io.done_ns = done_ns
     io.busy_ns += done_ns - began_ns
     f.worker_count(core, f.COUNTER_loop_turns, 1)
@@ -150,7 +151,7 @@ cdef void hold(shell *io, uint64_t began_ns) noexcept nogil:
 # Returns LOOP_STOPPED, LOOP_GOES_ON when Python should look for its signals, or a negative errno.
 cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
     cdef p.pollfd fds[MAX_SOCKETS + 2]
-    cdef uint64_t now_ns
+    cdef uint64_t now_ns, began_ns
     cdef uint32_t number
     cdef int batch, ready
     cdef bint stop = False
@@ -158,7 +159,7 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
         ready = wait(io, core, fds)
         if ready < 0 and errno != EINTR:
             return -errno
-        now_ns = clock_ns(p.CLOCK_MONOTONIC)
+        now_ns = began_ns = clock_ns(p.CLOCK_MONOTONIC)
         store_heartbeat(core.state.header, now_ns)
         # What control said before it published comes first: a farewell to members whose rows it then removed.
         if f.worker_has_news(core) or (ready > 0 and fds[io.socket_count].revents != 0):
@@ -169,7 +170,7 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
                 if fds[number].revents == 0:
                     continue
                 for batch in range(BATCHES_IN_A_ROW):
-                    if receive_batch(io, core, number, now_ns) < c.LIMIT_RX_BATCH:
+                    if receive_batch(io, core, number, &now_ns) < c.LIMIT_RX_BATCH:
                         break
                     wake_others(io, core)
                     flush(io, core)
@@ -182,11 +183,11 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
         flush(io, core)
         io.oldest_ns = 0  # what is sent later waited for its receiver's link and not for us
         send_uplink(io, core)
-        count_turn(io, core, now_ns)
+        count_turn(io, core, began_ns)
         if stop_asked:
             stop = True
         else:
-            hold(io, now_ns)
+            hold(io, began_ns)
         if now_ns - io.checked_ns > CHECK_NS or ready < 0:
             io.checked_ns = now_ns
             packet_look(io.packet)

@@ -4,6 +4,8 @@ cdef enum:
     MAX_SOCKETS = 8
     # A datagram, or with UDP_GRO as many of one sender as the kernel joined.
     BUFFER_ROOM = 65536
+    # From one to the next: not a power of two, or all of them share the same few lines of the caches.
+    BUFFER_STRIDE = BUFFER_ROOM + 4096 + 1216
     CONTROL_ROOM = 128
     # Messages to one sendmmsg; the kernel takes no more at once (UIO_MAXIOV).
     SEND_BATCH = 1024
@@ -55,7 +57,7 @@ cdef int shell_open(shell *io) noexcept nogil:
     io.in_vectors = <p.iovec *>calloc(c.LIMIT_RX_BATCH, sizeof(p.iovec))
     io.in_names = <p.sockaddr_in6 *>calloc(c.LIMIT_RX_BATCH, sizeof(p.sockaddr_in6))
     io.in_control = <uint8_t *>calloc(c.LIMIT_RX_BATCH, CONTROL_ROOM)
-    io.in_buffers = <uint8_t *>calloc(c.LIMIT_RX_BATCH, BUFFER_ROOM)
+    io.in_buffers = <uint8_t *>calloc(c.LIMIT_RX_BATCH, BUFFER_STRIDE)
     io.out_messages = <p.mmsghdr *>calloc(f.LIMIT_EGRESS, sizeof(p.mmsghdr))
     io.out_vectors = <p.iovec *>calloc(f.LIMIT_EGRESS, sizeof(p.iovec))
     io.out_names = <p.sockaddr_in6 *>calloc(f.LIMIT_EGRESS, sizeof(p.sockaddr_in6))
@@ -69,7 +71,7 @@ cdef int shell_open(shell *io) noexcept nogil:
     ):
         return -ENOMEM
     for i in range(c.LIMIT_RX_BATCH):
-        io.in_vectors[i].iov_base = io.in_buffers + <size_t>i * BUFFER_ROOM
+        io.in_vectors[i].iov_base = io.in_buffers + <size_t>i * BUFFER_STRIDE
         io.in_vectors[i].iov_len = BUFFER_ROOM
         io.in_messages[i].msg_hdr.msg_iov = &io.in_vectors[i]
         io.in_messages[i].msg_hdr.msg_iovlen = 1
@@ -194,16 +196,17 @@ cdef size_t fill_local(shell *io, f.worker_t *core, p.msghdr *message, f.datagra
     return <size_t>size if size > 0 else 0
 
 
-cdef void take_message(
+# Returns the time as `release` does.
+cdef uint64_t take_message(
     shell *io, f.worker_t *core, uint32_t number, int which, uint64_t now_ns
 ) noexcept nogil:
     cdef p.mmsghdr *message = &io.in_messages[which]
     cdef f.datagram taken
     cdef size_t length = message.msg_len, at = 0, segment
-    cdef uint8_t *bytes = io.in_buffers + <size_t>which * BUFFER_ROOM
+    cdef uint8_t *bytes = io.in_buffers + <size_t>which * BUFFER_STRIDE
     if message.msg_hdr.msg_flags & p.MSG_TRUNC:
         f.worker_count(core, f.COUNTER_rx_truncated_dropped, 1)
-        return
+        return now_ns
     fill_remote(&io.in_names[which], &taken.remote)
     segment = fill_local(io, core, &message.msg_hdr, &taken)
     if segment == 0 or segment > length:
@@ -213,30 +216,33 @@ cdef void take_message(
         taken.bytes = bytes + at
         taken.length = segment if segment < length - at else length - at
         if not f.forward_has_room(core):
-            release(io, core, now_ns)
+            now_ns = release(io, core, now_ns)
         f.forward_take(core, &taken, now_ns)
         if f.worker_must_flush(core):
             flush(io, core)
         at += segment
         if at >= length:
-            return
+            return now_ns
 
 
-# What was taken goes on its way: buffers may be used again after it.
-cdef void release(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nogil:
+# What was taken goes on its way: buffers may be used again after it. Returns the time, which a flush of thousands of packets takes:
+# estimators and pacing of those after it would take the worker's own delay for the network's.
+cdef uint64_t release(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nogil:
     while not f.forward_release(core, now_ns):
         flush(io, core)
+        now_ns = clock_ns(p.CLOCK_MONOTONIC)
+    return now_ns
 
 
 # One batch of a socket. Returns how many messages came.
-cdef int receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t now_ns) noexcept nogil:
+cdef int receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t *now_ns) noexcept nogil:
     cdef int i
     cdef int count = p.recvmmsg(io.sockets[number].fd, io.in_messages, c.LIMIT_RX_BATCH, p.MSG_DONTWAIT, NULL)
     if count > 0:
         f.worker_count(core, f.COUNTER_rx_messages, <uint64_t>count)
         f.worker_count_size(core, f.COUNTER_batch_1, f.COUNTER_batch_more, <uint32_t>count)
     for i in range(count):
-        take_message(io, core, number, i, now_ns)
+        now_ns[0] = take_message(io, core, number, i, now_ns[0])
         arm(&io.in_messages[i].msg_hdr)
-    release(io, core, now_ns)
+    now_ns[0] = release(io, core, now_ns[0])
     return count
