@@ -41,13 +41,11 @@ class Encoding:
     payload_max: int = 1072
     vary_percent: int = 0
     spread: bool = False
-    may_fps: float = 0.0
-    """What the server counts with, where fewer frames come: a shared screen. 0 = `fps`."""
 
     @property
     def bps(self) -> int:
         packets = -(-self.frame_bytes // self.payload_max)
-        return int((self.frame_bytes + packets * 50) * 8 * (self.may_fps or self.fps))
+        return int((self.frame_bytes + packets * 50) * 8 * self.fps)
 
 
 @dataclass(frozen=True, slots=True)

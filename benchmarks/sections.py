@@ -254,10 +254,11 @@ def receivers(bench: Bench) -> None:
 
 
 def giant(bench: Bench) -> None:
-    """1 -> 3000 over two workers: a shared screen, a third of a camera's frames: one core carries both."""
+    """1 -> 3000 over two workers. Not fewer frames a second: the estimate of a link that carries little is low, and
+    then pacing cuts frames."""
     bench.network.device_segments(True)
     workload = Workload("giant", 3001, workloads.spread(3000, 2))
-    run = bench.run(make(workload, 1, speed=1 / 3, workers=2), "1 -> 3000 over two workers")
+    run = bench.run(make(workload, 1, workers=2), "1 -> 3000 over two workers")
     full = run.counters.get("handover_full_dropped", 0)
     bench.figures.add(
         "giant_us",

@@ -38,7 +38,7 @@ def spread(receivers: int, workers: int) -> Callable[[Plan, int, int, float], No
     """One camera at the first worker, its receivers on all of them."""
 
     def build(plan: Plan, conference: int, _worker: int, speed: float) -> None:
-        camera = plan.video(plan.member(conference), Encoding(fps=30.0 * speed, may_fps=30.0))
+        camera = plan.video(plan.member(conference), Encoding(fps=30.0 * speed))
         for n in range(receivers):
             plan.watch(plan.member(conference, n % workers), camera)
 

@@ -182,7 +182,7 @@ cdef void packet_flush(shell *io, f.worker_t *core, uint64_t now_ns) noexcept no
         run = &egress.runs[out.runs[at]]
         if errno == EAGAIN or errno == ENOBUFS:
             # As send_messages does it: pictures go, what is small still finds room in the other socket's buffer.
-            if run.segment_size > SMALL_PACKET:
+            if run.segment_size > SMALL_PACKET and not ends_small(egress, run):
                 f.worker_count(core, f.COUNTER_tx_full_dropped, run.count)
                 out.left[out.runs[at]] = True
         else:

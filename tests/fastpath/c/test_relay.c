@@ -77,6 +77,42 @@ static void test_the_slab_is_sent_in_between(void)
     scene_close(scene);
 }
 
+/* Member 0 and the first half of the viewers are one conference, member 1 and the others another; what comes is mixed. */
+static void test_conferences_take_turns_and_stand_together(void)
+{
+    enum { FRAME = 10, SPOKEN = 3, HALF = VIEWERS / 2 };
+    struct scene *scene = scene_open(SRTP_AEAD_AES_128_GCM);
+    for (uint32_t member = 0; member < FIRST + VIEWERS; member++) {
+        scene_member(scene, member);
+        bool second = member == 1 || member >= FIRST + HALF;
+        scene->transports[member].conference = second ? 2 : 1;
+    }
+    for (uint32_t member = 0; member < FIRST; member++) {
+        scene_video(scene, member, member, "1");
+        scene_audio(scene, FIRST + member, member, "0");
+    }
+    for (uint32_t viewer = 0; viewer < VIEWERS; viewer++)
+        for (uint32_t source = 0; source < 2; source++)
+            scene_sink(scene, viewer * 2 + source, FIRST + viewer, source * FIRST + (viewer >= HALF), 0);
+    scene_publish(scene);
+    scene_connect(scene);
+    scene->together = true;
+    for (unsigned i = 0; i < FRAME; i++)
+        for (uint32_t member = FIRST; member-- > 0;) {
+            scene_vp8(scene, member, "1", 0, 10 + i, true, i == 0, i + 1 == FRAME, 1150);
+            if (i < SPOKEN) scene_opus(scene, member, "0", 20 + i);
+        }
+    const struct egress *egress = &scene->worker.egress;
+    CHECK(!forward_release(&scene->worker, scene->now)); /* one conference, whole, and nothing of the other */
+    CHECK_EQUAL(egress->packet_count, HALF * (FRAME + SPOKEN));
+    CHECK_EQUAL(egress->destination_count, HALF);
+    CHECK_EQUAL(egress->destinations[0].transport, FIRST);
+    scene_flush(scene);
+    CHECK_EQUAL(scene->received_count, VIEWERS * (FRAME + SPOKEN));
+    CHECK_EQUAL(scene->refused, 0);
+    scene_close(scene);
+}
+
 static void test_a_key_frame_behind_them_is_not_asked_for(void)
 {
     struct scene *scene = audience(true);
@@ -126,6 +162,7 @@ int main(void)
     test_packets_one_byte_apart_leave_as_one_run();
     test_the_same_as_one_after_the_other();
     test_the_slab_is_sent_in_between();
+    test_conferences_take_turns_and_stand_together();
     test_a_key_frame_behind_them_is_not_asked_for();
     test_padding_between_closes_up();
     return 0;
