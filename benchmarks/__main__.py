@@ -66,6 +66,7 @@ def main() -> int:
                 warm_s=2.0 if given.quick else 3.0,
                 measure_s=1.5 if given.quick else 3.0,
                 quick=given.quick,
+                brief=given.quick and not given.only,
                 say=lambda text: print(f"    {text}", flush=True),
             )
             for name in given.only or (QUICK if given.quick else SECTIONS):

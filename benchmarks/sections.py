@@ -21,6 +21,8 @@ class Bench:
     warm_s: float
     measure_s: float
     quick: bool
+    brief: bool
+    """`bench-quick`, which has 90 s for all."""
     say: Callable[[str], None]
     curves: dict[str, list[tuple[float, float, str]]] = field(default_factory=dict)
     """Points (x, y, label) of the plots."""
@@ -178,7 +180,7 @@ def rooms(bench: Bench) -> None:
             note = f"run {run.mean_run:.1f}, {run.busy:.0%} busy"
             figures.add(f"{name}_us", run.us, "us/packet", note=note)
             note_delays(figures, f"{name}_", run, workload.kind)
-            if bench.quick and workload is workloads.PACED:
+            if bench.brief:
                 continue
             past = bench.run(
                 make(workload, *sized_for(workload, start[name])[:1]), f"{name}, packet socket", packets=True
@@ -254,8 +256,8 @@ def receivers(bench: Bench) -> None:
 
 
 def giant(bench: Bench) -> None:
-    """1 -> 3000 over two workers. Not fewer frames a second: the estimate of a link that carries little is low, and
-    then pacing cuts frames."""
+    """1 -> 3000 over two workers. Not fewer frames a second: a link that carries little has a low estimate,
+    and then pacing cuts frames."""
     bench.network.device_segments(True)
     workload = Workload("giant", 3001, workloads.spread(3000, 2))
     run = bench.run(make(workload, 1, workers=2), "1 -> 3000 over two workers")

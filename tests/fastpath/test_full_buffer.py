@@ -1,4 +1,4 @@
-"""The device takes less than is sent: pictures are dropped, sound and answers go on, and nobody waits for anybody."""
+"""The device takes less than is sent: pictures are dropped, sound and answers go on, nobody waits."""
 
 import subprocess
 import sys
