@@ -18,6 +18,15 @@ static const struct crypto_backend *backend_of(enum crypto_choice choice)
     return choice == CRYPTO_OPENSSL ? &crypto_backend_openssl : NULL;
 }
 
+bool crypto_tags_are_later;
+
+void crypto_tags_write(void)
+{
+#ifdef SOTTO_HAVE_IPSEC_MB
+    crypto_ipsec_tags_write();
+#endif
+}
+
 int crypto_init(enum crypto_choice choice)
 {
     if (choice == CRYPTO_AUTO)

@@ -7,6 +7,7 @@
 #ifndef SOTTO_CRYPTO_H
 #define SOTTO_CRYPTO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,6 +60,14 @@ int crypto_expand(enum crypto_cipher cipher, const uint8_t *key, struct crypto_k
       failed, which it has no reason to: send nothing then. */
 int crypto_seal(const struct crypto_key *key, const uint8_t nonce[CRYPTO_NONCE_SIZE], const uint8_t *aad,
                 size_t aad_length, uint32_t after, const uint8_t *plain, size_t length, uint8_t *out);
+
+/* 2b. Tags of CTR_SHA1 for many packets at once. After crypto_tags_later(true) a packet that crypto_seal makes has its tag only when
+       crypto_tags_write returns, and until then its bytes stay where they are; `aad` stands right before `out`, or it is done at once. Of no effect on other
+       ciphers, and with a backend that hashes packets one by one. After crypto_tags_later(false) crypto_seal makes whole packets again. */
+extern bool crypto_tags_are_later;
+static inline void crypto_tags_later(bool later)
+{ crypto_tags_are_later = later; }
+void crypto_tags_write(void);
 
 /* 3. Checks the tag at `tag` in constant time and decrypts `length` bytes of `sealed` to `out`
       (equal to sealed, or elsewhere without overlap). 0, or -EBADMSG: what is in `out` then is

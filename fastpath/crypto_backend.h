@@ -4,9 +4,7 @@
 
 #include "crypto.h"
 
-/* The functions mean what those of crypto.h do, with arguments already checked. A backend that
-   later encrypts for many destinations at once (libipsec-mb hashes 16 packets with SHA-1 in the
-   time of three) gets one more entry here, and crypto.h a crypto_seal_many over it. */
+/* The functions mean what those of crypto.h do, with arguments already checked. */
 struct crypto_backend {
     const char *name;
     int (*start)(void); /* self test; 0 or -ENOTSUP; called again it only answers */
@@ -21,6 +19,7 @@ struct crypto_backend {
 extern const struct crypto_backend crypto_backend_openssl;
 #ifdef SOTTO_HAVE_IPSEC_MB
 extern const struct crypto_backend crypto_backend_ipsec_mb;
+void crypto_ipsec_tags_write(void);
 #endif
 
 /* RFC 3711 4.2: HMAC-SHA1 over header, ciphertext and the word `after`, cut to 80 bits. */

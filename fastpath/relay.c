@@ -260,8 +260,10 @@ static enum sink_action relay_to(struct worker *worker, uint32_t handle,
     if (arrival->has_vp8)
         vp8_rewrite(arrival->payload, &arrival->vp8, output.picture_id, output.tl0);
     size_t listed = sealed_csrcs(arrival->sealed);
+    crypto_tags_later(!sink->resend); /* what is kept to be sent again is kept whole */
     int length = srtp_protect(&transport->tx, output.index, out, EGRESS_PACKET_MAX, header,
                               arrival->payload + listed, arrival->payload_length - listed + arrival->padding);
+    crypto_tags_later(false);
     if (length < 0) {
         tally->exhausted += length == -EOVERFLOW;
         if (length != -EOVERFLOW) worker_count(worker, COUNTER_internal_errors, 1);
@@ -311,7 +313,7 @@ static bool relay_all_to(struct worker *worker, uint32_t handle, struct relayed 
 }
 
 /* The sinks of one source from number `*at` on. False: the slab wants to be sent first, unless `all`; call again. */
-static bool relay_group(struct worker *worker, struct relayed *packets, const struct relay_group *group,
+static bool relay_sinks(struct worker *worker, struct relayed *packets, const struct relay_group *group,
                         uint32_t *at, bool *key_wanted, bool all, uint64_t now_ns)
 {
     const struct fanout *fanout = &worker->fanout;
@@ -333,6 +335,15 @@ static bool relay_group(struct worker *worker, struct relayed *packets, const st
         *key_wanted |= relay_all_to(worker, sinks[i], packets, group->first, now_ns);
     }
     return true;
+}
+
+/* No packet of the slab is without its tag after it. */
+static bool relay_group(struct worker *worker, struct relayed *packets, const struct relay_group *group,
+                        uint32_t *at, bool *key_wanted, bool all, uint64_t now_ns)
+{
+    bool done = relay_sinks(worker, packets, group, at, key_wanted, all, now_ns);
+    crypto_tags_write();
+    return done;
 }
 
 static void count_relayed(struct worker *worker, const struct relayed *packet, uint64_t now_ns)

@@ -45,7 +45,7 @@ try:
     sender.send(*sender.participant.frame(0, key=True, packets=8, size=FULL))
     assert rig.pump(lambda: len(rig.got(1, 0, True)) == len(rig.got(2, 0, True)) == 8)
 
-    tc("add", "dev", "sotto0", "root", "tbf", "rate", "4mbit", "burst", "4kb", "limit", "10mb")
+    tc("add", "dev", "sotto0", "root", "tbf", "rate", "2mbit", "burst", "4kb", "limit", "10mb")
     for _ in range(2000):
         sender.send(*sender.participant.frame(0, key=False, packets=8, size=FULL))
         rig.pump(lambda: True)
@@ -58,19 +58,22 @@ try:
     assert rig.pump(lambda: buffered() < ROOM * 3 // 4)
     answers = behind.participant.answers
     behind.send(behind.participant.check())
-    said = 0
-    while said < 20 or rig.counters["tx_full_dropped"] == dropped:
-        said += 1
-        assert said < 500, "pictures are not dropped"
+    for said in range(1, 21):
         sender.send(*sender.participant.frame(0, key=False, packets=8, size=FULL), sender.participant.opus())
-        assert rig.pump(lambda: len(rig.got(1, 0, False)) == len(rig.got(2, 0, False)) == said)
+        assert rig.pump(lambda: len(rig.got(2, 0, False)) == said)
+    assert rig.pump(lambda: len(rig.got(1, 0, False)) == 20)
     assert rig.pump(lambda: behind.participant.answers > answers)
 
     tc("del", "dev", "sotto0", "root")
     assert rig.pump(lambda: buffered() == 0)
-    sender.send(*sender.participant.frame(0, key=True, packets=8, size=AFTERWARDS))
-    for receiver in (1, 2):
-        assert rig.pump(lambda: sum(len(got.payload) < FULL - 200 for got in rig.got(receiver, 0, True)) == 8)
+
+    def seen():
+        got = [rig.got(receiver, 0, True) for receiver in (1, 2)]
+        return all(any(len(one.payload) < FULL - 200 for one in each) for each in got)
+
+    # What rushed in cost more than links are taken to carry: pictures may be paused for a while.
+    small = lambda: sender.participant.frame(0, key=True, size=AFTERWARDS)
+    assert rig.pump(lambda: seen() or sender.send(*small()), 30)
     assert all(one.refused == [] for one in rig.people)
     assert rig.counters["internal_errors"] == rig.counters["tx_kernel_refused_dropped"] == 0
 finally:

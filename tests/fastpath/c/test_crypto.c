@@ -163,6 +163,42 @@ static void test_a_key_stays_with_its_backend(enum crypto_choice other)
     crypto_wipe(&key);
 }
 
+/* Packets of all lengths behind each other as in a slab, so many at once: the same bytes as one by one. */
+static void test_tags_of_many_are_those_of_each(void)
+{
+    enum { MOST = 150, ROOM = 1300 };
+    static uint8_t one[MOST][ROOM], many[MOST * ROOM], plain[ROOM];
+    static struct crypto_key keys[3];
+    uint64_t random = 5;
+    for (size_t i = 0; i < sizeof plain; i++) plain[i] = (uint8_t)random_next(&random);
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t secret[36];
+        random_fill(&random, secret, sizeof secret);
+        CHECK_EQUAL(crypto_expand(CRYPTO_AES_128_CTR_SHA1_80, secret, &keys[i]), 0);
+    }
+    for (unsigned count = 0; count <= MOST; count += count < 20 ? 1 : 13) {
+        uint8_t *at = many;
+        size_t lengths[MOST];
+        for (unsigned i = 0; i < count; i++) {
+            const struct crypto_key *key = &keys[i % 3];
+            size_t header = 12 + 4 * (i % 6), length = random_next(&random) % 1200;
+            uint8_t nonce[16] = {(uint8_t)i, (uint8_t)count};
+            memset(at, (int)i, header);
+            memset(one[i], (int)i, header);
+            CHECK_EQUAL(crypto_seal(key, nonce, one[i], header, i, plain, length, one[i] + header), 0);
+            crypto_tags_later(i % 7 != 3);
+            CHECK_EQUAL(crypto_seal(key, nonce, at, header, i, plain, length, at + header), 0);
+            crypto_tags_later(false);
+            lengths[i] = header + length + 10;
+            at += lengths[i];
+        }
+        crypto_tags_write();
+        at = many;
+        for (unsigned i = 0; i < count; at += lengths[i++]) CHECK_BYTES(at, one[i], lengths[i]);
+    }
+    for (unsigned i = 0; i < 3; i++) crypto_wipe(&keys[i]);
+}
+
 int main(void)
 {
     struct crypto_key key = {0};
@@ -183,6 +219,7 @@ int main(void)
         for (size_t other = 0; other < count; other++)
             for (int cipher = 1; cipher <= 3; cipher++)
                 test_backends_agree(found[i], found[other], (enum crypto_cipher)cipher);
+        test_tags_of_many_are_those_of_each();
         for (int cipher = 1; cipher <= 3; cipher++) printf(" %s", ciphers[cipher]);
         printf("\n");
     }

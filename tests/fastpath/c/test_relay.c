@@ -6,9 +6,9 @@
 enum { VIEWERS = 40, FIRST = 2 };
 
 /* Members 0 and 1 send a camera and a microphone each (sources 0 to 3); everyone else gets all four. */
-static struct scene *audience(bool together)
+static struct scene *audience(enum srtp_profile profile, bool together)
 {
-    struct scene *scene = scene_open(SRTP_AEAD_AES_128_GCM);
+    struct scene *scene = scene_open(profile);
     for (uint32_t member = 0; member < FIRST + VIEWERS; member++) scene_member(scene, member);
     for (uint32_t member = 0; member < FIRST; member++) {
         scene_video(scene, member, member, "1");
@@ -36,9 +36,9 @@ static void talk(struct scene *scene, unsigned packets, size_t size)
     scene_flush(scene);
 }
 
-static void test_the_same_as_one_after_the_other(void)
+static void test_the_same_as_one_after_the_other(enum srtp_profile profile)
 {
-    struct scene *one = audience(false), *all = audience(true);
+    struct scene *one = audience(profile, false), *all = audience(profile, true);
     talk(one, 8, 300);
     talk(all, 8, 300);
     CHECK_EQUAL(all->received_count, one->received_count);
@@ -69,7 +69,7 @@ static void test_the_same_as_one_after_the_other(void)
 
 static void test_the_slab_is_sent_in_between(void)
 {
-    struct scene *scene = audience(true);
+    struct scene *scene = audience(SRTP_AEAD_AES_128_GCM, true);
     talk(scene, 16, 1150);
     CHECK_EQUAL(scene->received_count, VIEWERS * (16 + 16 + 4 + 4));
     CHECK(scene->flushes >= 2u * VIEWERS * 16 * 1150 / (RELAY_CHUNK + 20000));
@@ -115,7 +115,7 @@ static void test_conferences_take_turns_and_stand_together(void)
 
 static void test_a_key_frame_behind_them_is_not_asked_for(void)
 {
-    struct scene *scene = audience(true);
+    struct scene *scene = audience(SRTP_AEAD_AES_128_GCM, true);
     uint64_t asked = scene_counter(scene, COUNTER_key_requests_sent);
     scene_vp8(scene, 0, "1", 0, 10, false, true, true, 300);
     scene_vp8(scene, 0, "1", 0, 11, true, true, true, 300);
@@ -128,7 +128,7 @@ static void test_a_key_frame_behind_them_is_not_asked_for(void)
 
 static void test_padding_between_closes_up(void)
 {
-    struct scene *scene = audience(true);
+    struct scene *scene = audience(SRTP_AEAD_AES_128_GCM, true);
     scene_vp8(scene, 0, "1", 0, 10, true, true, true, 300);
     struct packet empty = {
         .ssrc = video_ssrc(0, 0), .index = 11, .mid = "1", .rid = "t", .payload_type = 96, .padding = 100};
@@ -142,7 +142,7 @@ static void test_padding_between_closes_up(void)
 
 static void test_packets_one_byte_apart_leave_as_one_run(void)
 {
-    struct scene *scene = audience(true);
+    struct scene *scene = audience(SRTP_AEAD_AES_128_GCM, true);
     for (unsigned i = 0; i < 8; i++)
         scene_vp8(scene, 0, "1", 0, 10 + i, true, i == 0, i == 7, 1001 + i / 4);
     while (!forward_release(&scene->worker, scene->now)) CHECK(false);
@@ -160,7 +160,8 @@ static void test_packets_one_byte_apart_leave_as_one_run(void)
 int main(void)
 {
     test_packets_one_byte_apart_leave_as_one_run();
-    test_the_same_as_one_after_the_other();
+    test_the_same_as_one_after_the_other(SRTP_AEAD_AES_128_GCM);
+    test_the_same_as_one_after_the_other(SRTP_AES128_CM_SHA1_80); /* whose tags are made together */
     test_the_slab_is_sent_in_between();
     test_conferences_take_turns_and_stand_together();
     test_a_key_frame_behind_them_is_not_asked_for();
