@@ -127,7 +127,8 @@ static bool tags_write_together(void)
         job->cipher_mode = IMB_CIPHER_NULL;
         job->hash_alg = IMB_AUTH_HMAC_SHA_1;
     }
-    if (IMB_SUBMIT_HASH_BURST_NOCHECK(manager, jobs, count, IMB_AUTH_HMAC_SHA_1) != count) return false;
+    if (IMB_SUBMIT_HASH_BURST_NOCHECK(manager, jobs, count, IMB_AUTH_HMAC_SHA_1) != count)
+        return false;
     for (unsigned i = 0; i < count; i++) memcpy(unsigned_yet.packets[i].tag, tags[i], 10);
     return true;
 }
@@ -139,7 +140,8 @@ void crypto_ipsec_tags_write(void)
     unsigned_yet.count = 0;
 }
 
-static void tag_later(const struct hmac_sha1_key *key, size_t aad_length, uint8_t *sealed, size_t length, uint32_t after)
+static void tag_later(const struct hmac_sha1_key *key, size_t aad_length, uint8_t *sealed,
+                      size_t length, uint32_t after)
 {
     if (unsigned_yet.count == TAGS_AT_ONCE) crypto_ipsec_tags_write();
     uint8_t *word = sealed + length;

@@ -398,12 +398,8 @@ void relay_take(struct worker *worker, const struct arrival *arrival)
     uint32_t number = batch->count++, source = arrival->input.source;
     batch->packets[number] = (struct relayed){.arrival = *arrival, .next = RELAY_NONE};
     if (!batch->group_of[source]) {
-        batch->groups[batch->group_count++] =
-            (struct relay_group){.source = source,
-                                 .first = number,
-                                 .last = number,
-                                 .count = 1,
-                                 .conference = conference_of(worker, source)};
+        batch->groups[batch->group_count++] = (struct relay_group){
+            .source = source, .first = number, .last = number, .count = 1, .conference = conference_of(worker, source)};
         batch->group_of[source] = (uint16_t)batch->group_count;
         return;
     }
