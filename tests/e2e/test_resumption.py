@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from tests.e2e.watching import (
     IN_FULL_S,
     all_goes_well,
     everyone_sees_everyone,
-    gaps,
     pictures_go_on,
     private_matters,
 )
@@ -63,23 +61,19 @@ async def test_control_dies_and_all_come_back_while_media_go_on(call: Call) -> N
     before = await asyncio.gather(*(person.state() for person in people))
 
     (supervisor,) = where.processes("serve")
-    async with gaps(people) as watched:
-        os.kill(supervisor, signal.SIGSTOP)  # there is no other control until all of this was seen
-        try:
-            for control in reversed(where.processes("control")):  # first the one that stands by
-                os.kill(control, signal.SIGKILL)
-            await pictures_go_on(people)
-            complaint = "document.querySelector('.notice').innerText.includes('does not answer')"
-            await asyncio.gather(*(person.page.wait(complaint, BACK_S) for person in people))
-            await pictures_go_on(people)
-            assert [(await person.state())["resumed"] for person in people] == [0] * len(people)
-        finally:
-            os.kill(supervisor, signal.SIGCONT)
-        begun = time.monotonic()
-        await asyncio.gather(*(back(person, 1, BACK_S) for person in people))
-        print(f"all are back after {time.monotonic() - begun:.1f} s")
-        await all_goes_well(people)
-    print(f"longest wait for a picture: {watched.worst:.2f} s")
+    os.kill(supervisor, signal.SIGSTOP)  # there is no other control until all of this was seen
+    try:
+        for control in reversed(where.processes("control")):  # first the one that stands by
+            os.kill(control, signal.SIGKILL)
+        await pictures_go_on(people)
+        complaint = "document.querySelector('.notice').innerText.includes('does not answer')"
+        await asyncio.gather(*(person.page.wait(complaint, BACK_S) for person in people))
+        await pictures_go_on(people)
+        assert [(await person.state())["resumed"] for person in people] == [0] * len(people)
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    await asyncio.gather(*(back(person, 1, BACK_S) for person in people))
+    await all_goes_well(people)
     after = await asyncio.gather(*(person.state() for person in people))
     for one, other in zip(before, after, strict=True):
         assert one["member"] == other["member"]

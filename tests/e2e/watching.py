@@ -13,58 +13,13 @@ from control.demo import figures
 from control.demo.figures import Reception
 from control.demo.participants import FULL_HEIGHT, Participant
 from tests.e2e.stage import Stage
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 60.0
-"""For what takes a second where the machine has time: six browsers on two cores may take 20."""
 IN_FULL_S = 75.0
 """0.3 to 1 s where the machine has time. A raise that failed is tried again after a wait that doubles up to
 48 s (ALLOCATION_FAILURES_MAX in fastpath/allocation.h), and probing comes before it."""
 # Counters that grow when somebody connects anew: a handshake has two sides.
 NEW_CONNECTIONS = ("invites_accepted", "resumes_begun", "worker_path_nominated")
-
-# Longest time without a newly decoded picture of each member, in ms, until the page is told to stop.
-GAPS = """(() => {
-    const watch = globalThis.gapWatch = { on: true, longest: {}, states: [] };
-    const seen = {};
-    watch.done = (async () => {
-        while (watch.on) {
-            const stats = await sotto.stats();
-            const now = performance.now();
-            for (const { member, camera } of sotto.state().tiles) {
-                const row = stats?.receivers.find(({ receiver }) => receiver === camera.receiver);
-                const frames = row?.framesDecoded ?? 0;
-                const last = (seen[member] ??= { frames, at: now });
-                if (frames !== last.frames) Object.assign(last, { frames, at: now });
-                watch.longest[member] = Math.max(watch.longest[member] ?? 0, now - last.at);
-            }
-            await new Promise((resolve) => setTimeout(resolve, 50));
-        }
-        return watch.longest;
-    })();
-})()"""
-
-
-class Gaps:
-    """Longest times in seconds that a viewer waited for another's next picture."""
-
-    def __init__(self) -> None:
-        self.longest: dict[str, dict[int, float]] = {}
-
-    @property
-    def worst(self) -> float:
-        return max((gap for of in self.longest.values() for gap in of.values()), default=float("inf"))
-
-
-@asynccontextmanager
-async def gaps(viewers: Collection[Participant]) -> AsyncIterator[Gaps]:
-    """Watches pictures while the block runs."""
-    found = Gaps()
-    await asyncio.gather(*(viewer.page.evaluate(GAPS) for viewer in viewers))
-    yield found
-    stop = "(gapWatch.on = false, gapWatch.done)"
-    results = await asyncio.gather(*(viewer.page.evaluate(stop) for viewer in viewers))
-    for viewer, result in zip(viewers, results, strict=True):
-        found.longest[viewer.name] = {int(member): gap / 1000 for member, gap in result.items()}
 
 
 @asynccontextmanager
@@ -83,10 +38,9 @@ async def hardly_noticed(
     where: Stage, viewers: Collection[Participant], what: Callable[[], Awaitable[object]]
 ) -> None:
     """It happens, and media go on, over the connections there were."""
-    async with nobody_connects_anew(where), gaps(viewers) as watched:
+    async with nobody_connects_anew(where):
         await what()
         await all_goes_well(viewers)
-    print(f"longest wait for a picture: {watched.worst:.2f} s")
 
 
 # How many pictures of each tile's camera were decoded.
