@@ -144,7 +144,8 @@ def _read_fingerprints(values: list[str]) -> tuple[Fingerprint, ...]:
 class _Known(Generic[_T]):
     """Lists that were read once: a browser writes the same of every section of a kind, and to everybody."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._made: dict[tuple[str, ...], _T] = {}
 
     def read(self, lines: tuple[str, ...], make: Callable[[], _T]) -> _T:
@@ -153,7 +154,7 @@ class _Known(Generic[_T]):
         if found is None:
             found = make()
             if sum(map(len, lines)) <= _KNOWN_LENGTH:
-                while len(self._made) >= _KNOWN:
+                while len(self._made) >= self._most:
                     del self._made[next(iter(self._made))]
                 self._made[lines] = found
         return found
@@ -294,6 +295,7 @@ def _repairs(draft: Draft) -> tuple[tuple[int, int], ...]:
     return tuple(found.items())
 
 
-_KNOWN_CODECS: Final[_Known[tuple[Codec, ...]]] = _Known()
-_KNOWN_EXTENSIONS: Final[_Known[tuple[HeaderExtension, ...]]] = _Known()
-_KNOWN_FINGERPRINTS: Final[_Known[tuple[Fingerprint, ...]]] = _Known()
+_KNOWN_CODECS: Final[_Known[tuple[Codec, ...]]] = _Known(_KNOWN)
+_KNOWN_EXTENSIONS: Final[_Known[tuple[HeaderExtension, ...]]] = _Known(_KNOWN)
+# Of one person: for the sections of one offer.
+_KNOWN_FINGERPRINTS: Final[_Known[tuple[Fingerprint, ...]]] = _Known(1)
