@@ -68,7 +68,8 @@ def test_rules_and_panels_are_about_figures_that_exist(root: Path, exposition: s
     made = subprocess.check_output([sys.executable, root / "tools/dashboard.py"], text=True)
     assert json.loads(made) == json.loads(board)
     known = names_in(exposition)
-    for asked in names_in(rules.read_text()) | names_in(board.replace(".*_dropped_total", "")):
+    said = names_in((root / "docs/operations.md").read_text())
+    for asked in said | names_in(rules.read_text()) | names_in(board.replace(".*_dropped_total", "")):
         if asked not in ("sotto_worker_",):
             assert asked in known, asked
 
