@@ -54,17 +54,21 @@ class Announcing:
         return None
 
     async def leave(self) -> None:
-        """After the others were told that we go. The last ends what we announced; others carry it on."""
+        """After the others were told that we go. The last ends what we announced; others carry it on.
+
+        Where nobody has when we go, the homeserver ends ours in a minute: by then somebody inside will have.
+        """
         if self._user_id not in self._all.announcers(self._conference):
             return
         ours, members = self._membership.number, self._membership.members
         others = {each.user_id for number, each in members.items() if number != ours}
         with contextlib.suppress(Trouble):
-            if not others or (others != {self._user_id} and await self._carried_on()):
+            if others == {self._user_id}:
+                await self._all.disarm()  # another device of ours tends the same announcement
+            elif not others or await self._carried_on():
                 await self._all.end()
             else:
-                # Nobody did, or another device of ours is inside: newcomers must find the conference.
-                await self._all.disarm()
+                await self._all.put_off()
 
     async def _carried_on(self) -> bool:
         """Whether somebody else announces it, now or in a moment."""

@@ -99,7 +99,7 @@ class Attendance:
             self._room.room_id,
             entitled.conference.conference_id,
             membership.number,
-            membership.mute_source,
+            membership.muting.mute_source,
             self._tell,
         )
         assert self._entry.call is not None

@@ -141,7 +141,12 @@ class Conference:
     @property
     def layers(self) -> Mapping[str, messages.Layer]:
         """What our slots get within the estimate of our network, by mid; only what was spoken of."""
-        return self._membership.layers
+        return self._membership.tiles.layers
+
+    @property
+    def sealed_layers(self) -> Mapping[tuple[int, str], messages.Layer]:
+        """Likewise of sealed sources, by member and source."""
+        return self._membership.tiles.sealed_layers
 
     @property
     def viewers(self) -> Mapping[str, messages.Viewing]:
@@ -174,11 +179,11 @@ class Conference:
 
     def subscribe(self, *wanted: messages.Subscription, without: tuple[tuple[int, str], ...] = ()) -> None:
         """In which size sources of others are wanted; `without`: those not wanted at all."""
-        self._membership.subscribe(wanted, without)
+        self._membership.tiles.subscribe(wanted, without)
 
     def mute(self, audio: bool, video: bool) -> None:
         """A muted source sends nothing."""
-        self._membership.mute(audio, video)
+        self._membership.muting.mute(audio, video)
 
     async def ask_to_mute(self, member: int, source: str) -> None:
         """Ask them to turn "audio", "camera" or "screen" off; counts where we are a moderator of the room."""

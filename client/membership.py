@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from client.connections import Connections
 from client.gestures import Gestures
@@ -13,23 +13,21 @@ from client.happenings import (
     Ended,
     Happening,
     Joined,
-    LayerChanged,
     MemberChanged,
     MemberJoined,
     MemberLeft,
     Speaking,
-    TileChanged,
     Wanted,
 )
 from client.joining import Entry
 from client.keylink import KeyLink
 from client.keys.epochs import Epochs
 from client.keys.exchange import Device
-from client.keys.frames import Verdict
 from client.media.sources import Source
 from client.moderation import Moderation
+from client.muting import Muting
 from client.negotiation import Negotiation
-from client.protocol import limits, messages, names
+from client.protocol import limits, messages
 from client.protocol.checked import Malformed
 from client.protocol.reading import read_message_untrusted
 from client.receiving import Receiver, Sink
@@ -37,7 +35,8 @@ from client.roster import Roster
 from client.rtp import rtcp
 from client.rtp.packet import PacketError
 from client.sending import Senders
-from client.statistics import Statistics, Tile
+from client.statistics import Statistics
+from client.tiles import Tiles
 from client.transport.link import Link
 from client.transport.sdp import AnswerUnusable
 
@@ -53,24 +52,22 @@ class Membership:
     def __init__(self, entry: Entry, source: Source | None, tell: Callable[[Happening], None]) -> None:
         self._entry, self._tell = entry, tell
         self.statistics = Statistics()
-        self.connections = Connections(entry, self, lambda: self._metadata)
+        self.connections = Connections(entry, self, lambda: self.muting.metadata)
         self._roster = Roster()
-        self.slots: dict[str, messages.Slot] = {}
-        self.layers: dict[str, messages.Layer] = {}
+        self.tiles = Tiles(self.statistics, self.say, tell)
         self.viewers: Mapping[str, messages.Viewing] = {}
         self.number = 0
         self.welcomed = asyncio.Event()
         self.ended: Ended | None = None
         self.over = asyncio.Event()
         self.senders = Senders(self.connections.send)
+        self.muting = Muting(entry.stream_id, self.senders, self.say)
         self._negotiation = Negotiation(entry, self.connections, source, self.senders)
         self.gestures: Gestures | None = None
         self.moderation: Moderation | None = None
         self.epochs: Epochs | None = None
         self.epoch = 0, b""  # number and verifier of the one that is current
         self._keys: KeyLink | None = None
-        self._metadata = messages.stream_metadata(entry.stream_id)
-        self._hidden: set[tuple[int, str]] = set()  # what we asked not to be sent
         self._receiver: Receiver | None = None
         self._sinks: list[Sink] = []
 
@@ -116,8 +113,9 @@ class Membership:
             self._receiver.tick(now)
             for report in self.senders.reports(now):
                 await self.connections.send(report)
-            self._ask_for_keys()
-            self._find_stalled(now)
+            assert self._keys is not None
+            self.tiles.ask_for_keys(self._keys, self.members)
+            self.tiles.find_stalled(self.members, now)
             if self.gestures is not None:
                 self.gestures.tick(now)
             self.connections.tick(now)
@@ -134,24 +132,6 @@ class Membership:
     def hung_up(self, hangup: messages.Hangup) -> None:
         """By the focus, over the data channel or in the direct-message room."""
         self.end(Ended(hangup.code, hangup.message or f"The server ended the call: {hangup.reason}."))
-
-    def mute_source(self, source: str) -> bool:
-        """Of ours, by name; False when it is off or we have none."""
-        microphone, camera = self.senders.microphone, self.senders.camera
-        sender = {"audio": microphone, "camera": camera}.get(source)
-        if sender is None or sender.muted:
-            return False
-        off = [each is None or each is sender or each.muted for each in (microphone, camera)]
-        self.mute(off[0], off[1])
-        return True
-
-    def mute(self, audio: bool, video: bool) -> None:
-        if self.senders.microphone is not None:
-            self.senders.microphone.muted = audio
-        if self.senders.camera is not None:
-            self.senders.camera.muted = video
-        self._metadata = messages.stream_metadata(self._entry.stream_id, audio, video)
-        self.say(messages.metadata_changed(self._metadata))
 
     async def close(self) -> None:
         await self.senders.stop()
@@ -202,8 +182,8 @@ class Membership:
         match message:
             case messages.Members():
                 self._members(message)
-            case messages.Slots(_, slots):
-                self.slots = {slot.mid: slot for slot in slots}
+            case messages.Slots():
+                self.tiles.mapped(message)
                 assert self._receiver is not None
                 self._receiver.mapped(message)
                 self._negotiation.more_slots(len(self.members) - 1)
@@ -212,11 +192,12 @@ class Membership:
             case messages.Sealed():
                 assert self._receiver is not None
                 self._receiver.sealed.assigned(message)
+                self.tiles.assigned(message)
             case messages.Speakers(speaking, dominant):
                 here = tuple(number for number in speaking if number in self.members)
                 self._tell(Speaking(here, dominant if dominant in self.members else None))
-            case messages.Layers(layers):
-                self._layers(layers)
+            case messages.Layers():
+                self.tiles.layers_told(message)
             case messages.Viewers(viewers):
                 self.viewers = viewers
             case messages.Epoch():
@@ -228,7 +209,8 @@ class Membership:
     def _welcome(self, welcome: messages.Welcome, link: Link) -> None:
         """We have a number: from here on there are keys, a receiver and senders. Nothing said before
         holds."""
-        self.slots, self.layers, self.viewers = {}, {}, {}
+        self.tiles.reset()
+        self.viewers = {}
         self.epoch = welcome.epoch, welcome.verifier
         self.connections.ticket = welcome.resume
         self.connections.silence_s = max(5.0, limits.PINGS_MISSED * welcome.ping_interval_s)
@@ -242,7 +224,7 @@ class Membership:
             self.statistics,
             secrets.randbits(32),
             self.connections.send_soon,
-            self._tile_changed,
+            self.tiles.changed,
         )
         self._receiver.sinks += self._sinks
         self._agree()
@@ -270,15 +252,6 @@ class Membership:
             self._tell(MemberChanged(member.member, *muted, member.sources))
         if self.number in self.members:
             self._keys.roster_told()
-
-    def _layers(self, layers: Mapping[str, messages.Layer]) -> None:
-        for mid, layer in layers.items():
-            slot = self.slots.get(mid)
-            if slot is None:
-                continue
-            self.layers[mid] = layer
-            if slot.member is not None and slot.source is not None:
-                self._tell(LayerChanged(slot.member, slot.source, layer.encoding, layer.temporal))
 
     def _send_wanted(self, told: messages.Send) -> None:
         self.senders.want(told)
@@ -335,39 +308,3 @@ class Membership:
             for packet in self.senders.heard(message):
                 self.connections.send_soon(packet)
         return None
-
-    def _tile_changed(self, tile: Tile) -> None:
-        if tile.state is not None:
-            self._tell(TileChanged(tile.member, names.SOURCES[tile.source], tile.state.value))
-
-    def _find_stalled(self, now: float) -> None:
-        """A focus may hold back what it likes, but not without our saying so."""
-        shown = {(slot.member, slot.source): slot.mid for slot in self.slots.values()}
-        for tile in self.statistics.tiles.values():
-            if tile.state != Verdict.OPENED or now - tile.last_at < limits.STALL_S:
-                continue
-            track = tile.member, names.SOURCES[tile.source]
-            member, layer = self.members.get(tile.member), self.layers.get(shown.get(track, ""))
-            paused = layer is not None and layer.encoding is None
-            if member is None or track not in shown or paused or track in self._hidden:
-                continue
-            if not member.mutes(track[1]):
-                tile.state, tile.state_since = Verdict.STALLED, now
-                self._tile_changed(tile)
-
-    def subscribe(
-        self, wanted: Iterable[messages.Subscription], without: Iterable[tuple[int, str]] = ()
-    ) -> None:
-        """In which size sources of others are wanted; `without`: those not wanted at all."""
-        wanted, without = tuple(wanted), tuple(without)
-        self._hidden -= {(each.member, each.source) for each in wanted}
-        self._hidden |= {(each.member, each.source) for each in wanted if each.height == 0} | set(without)
-        self.say(messages.subscription(wanted, without))
-
-    def _ask_for_keys(self) -> None:
-        assert self._keys is not None
-        for tile in self.statistics.tiles.values():
-            if tile.state == Verdict.KEY_MISSING and tile.member in self.members:
-                asked = self._keys.ask_for(tile.member, tile.source, tile.epoch, tile.state_since)
-                if asked:
-                    self.say(messages.missing_key(tile.member, names.SOURCES[tile.source]))

@@ -51,7 +51,9 @@ class Slot:
         self.section = section
         self.audio = section.kind == "audio"
         self.clock_rate = 48_000 if self.audio else 90_000
-        self.frames: AudioSlot | VideoSlot = AudioSlot() if self.audio else VideoSlot()
+        self.frames: AudioSlot | VideoSlot = (
+            AudioSlot("nack" in section.feedback) if self.audio else VideoSlot()
+        )
         self.reception = Reception(ssrc, self.clock_rate)
         self.ssrc = ssrc
         self.mapped: tuple[int, str] | None = None
@@ -227,12 +229,8 @@ class Receiver:
 
     def tick(self, now: float) -> None:
         """To be called every 10 to 50 ms."""
-        for slot in self._by_mid.values():
-            if isinstance(slot.frames, VideoSlot):
-                self._repair(slot, slot.frames, now)
-        for sealed in self.sealed.carried():
-            if isinstance(sealed.frames, VideoSlot):
-                self._repair(sealed, sealed.frames, now)
+        for slot in (*self._by_mid.values(), *self.sealed.carried()):
+            self._repair(slot, now)
         if now - self._feedback_at >= limits.FEEDBACK_S and self._arrivals:
             self._feedback_at = now
             self._feedback()
@@ -240,14 +238,17 @@ class Receiver:
             self._report_at = now
             self._report(now)
 
-    def _repair(self, slot: AnySlot, frames: VideoSlot, now: float) -> None:
-        for frame in frames.give_up(now):
+    def _repair(self, slot: AnySlot, now: float) -> None:
+        if isinstance(slot.frames, AudioSlot) and slot.frames.repaired:
+            self._statistics.count("sound repaired", slot.frames.repaired)
+            slot.frames.repaired = 0
+        for frame in slot.frames.give_up(now):
             if isinstance(slot, SealedSlot):
                 self.sealed.frame(slot, frame)
             else:
                 self._frame(slot, frame)
-        if sequences := frames.to_ask(now):
-            self._statistics.count("asked again", len(sequences))
+        if sequences := slot.frames.to_ask(now):
+            self._statistics.count("sound asked again" if slot.audio else "asked again", len(sequences))
             self._send(
                 rtcp.write_receiver_report(self._ssrc, ()) + rtcp.write_nack(self._ssrc, slot.ssrc, sequences)
             )

@@ -331,4 +331,6 @@ def _stream(section: Answered, rid: str | None) -> SendStream:
         if section.rtx_payload_type is not None and "repaired_rid" in section.extensions:
             repaired[section.extensions["repaired_rid"]] = rid.encode()
             repair = Retransmission(section.rtx_payload_type, repaired)
-    return SendStream(section.payload_type, 48_000 if section.kind == "audio" else 90_000, extensions, repair)
+    audio = section.kind == "audio"
+    resends = audio and "nack" in section.feedback
+    return SendStream(section.payload_type, 48_000 if audio else 90_000, extensions, repair, resends)

@@ -20,6 +20,7 @@ from control.protocol.explain import MemberFacts, SourceFacts, explain, explain_
 from control.protocol.focus import Focus
 from control.protocol.member import Member
 from control.protocol.reference import read_reference, reference
+from control.protocol.transport import Sink
 from fastpath_ext.table import LAYOUT_VERSION
 
 PAST_MAX = 3
@@ -91,7 +92,7 @@ def _member(member: Member, link: WorkerLink, now_ns: int) -> dict[str, Any]:
     status = link.table.transport_status(handle, now_ns)
     downlink = link.table.downlink_status(handle)
     deals = Counter[str]()
-    for sink in member.transport.sinks.values():
+    for sink in _sinks(member):
         got = link.table.sink_status(sink.row.handle)
         if got is not None and got.source is not None:
             deals["tmf"[got.encoding] if got.encoding < 3 else "?"] += 1
@@ -131,7 +132,8 @@ def _facts(member: Member, conference: Conference, links: Sequence[WorkerLink]) 
     handle = member.transport.row.handle
     status = link.table.transport_status(handle, now)
     downlink = link.table.downlink_status(handle)
-    carried = [link.table.sink_status(sink.row.handle) for sink in member.transport.sinks.values()]
+    carried = [link.table.sink_status(sink.row.handle) for sink in _sinks(member)]
+    sealed = carried[len(member.transport.sinks) :]
     return MemberFacts(
         state=member.call.state.value,
         heard_s=_seconds(status.consent_age_ns) if status else None,
@@ -142,15 +144,31 @@ def _facts(member: Member, conference: Conference, links: Sequence[WorkerLink]) 
         paused=downlink.paused if downlink else 0,
         lost=max((each.fraction_lost / 256 for each in carried if each is not None), default=0.0),
         slots_used=sum(each is not None and each.source is not None for each in carried),
+        sealed=sum(each is not None and each.source is not None for each in sealed),
         others=len(conference.members) - 1,
     )
 
 
+def _sinks(member: Member) -> list[Sink]:
+    """Of its slots, then of the sealed sources that it is given."""
+    return [*member.transport.sinks.values(), *member.transport.sealed_sinks.values()]
+
+
 def _source(member: Member, name: str, link: WorkerLink, now_ns: int) -> SourceFacts:
-    section = member.transport.senders[name]
-    status = link.table.source_status(member.transport.sources[section.mid].handle, now_ns)
+    transport = member.transport
+    silent = [
+        _silent_ns(link, transport.sources[forms[name].mid].handle, now_ns) if name in forms else None
+        for forms in (transport.senders, transport.sealed)
+    ]
+    either = min((each for each in silent if each is not None), default=None)
+    return SourceFacts(name, name in member.muted, _seconds(either), _seconds(silent[1]))
+
+
+def _silent_ns(link: WorkerLink, source: int, now_ns: int) -> int | None:
+    """Since the last packet of any encoding; None: none ever came."""
+    status = link.table.source_status(source, now_ns)
     ages = [each.age_ns for each in status.encodings if each.age_ns is not None] if status else []
-    return SourceFacts(name, name in member.muted, _seconds(min(ages)) if ages else None)
+    return min(ages, default=None)
 
 
 def _seconds(age_ns: int | None) -> float | None:

@@ -114,13 +114,12 @@ void handover_adopt_source(struct worker *worker, uint32_t source, const struct 
     if (cache->home && (!row || cache->home != row->home || cache->home_source != row->home_source))
         forget_foreign(handover, cache, source);
     cache->home = row ? row->home : 0;
-    /* Who is on another worker gets frames of a sealed source: control sees to that. */
-    export_to(worker, source, row && !row->home && row->codec != CODEC_SEALED ? row->exports : 0);
+    export_to(worker, source, row && !row->home ? row->exports : 0);
     if (!cache->home) return;
     cache->home_source = row->home_source;
     cache->home_incarnation = row->home_incarnation;
     if (cache->home > handover->rings.workers || cache->home == handover->self + 1 ||
-        row->home_source >= worker->capacities.sources || row->codec == CODEC_SEALED) {
+        row->home_source >= worker->capacities.sources) {
         cache->incarnation = cache->home = 0; /* nobody's: it stays silent */
         worker_count(worker, COUNTER_rows_invalid_dropped, 1);
         return;
@@ -238,9 +237,9 @@ static void hand_over(struct worker *worker, uint32_t others, const struct arriv
     };
     packet.head.ssrc = input->ssrc;
     packet.head.level = arrival->level;
-    packet.head.flags = (uint8_t)((arrival->marker ? HANDOVER_MARKER : 0) |
-                                  (arrival->has_level ? HANDOVER_HAS_LEVEL : 0) |
-                                  (arrival->repaired ? HANDOVER_REPAIRED : 0));
+    packet.head.flags =
+        (uint8_t)((arrival->marker ? HANDOVER_MARKER : 0) | (arrival->has_level ? HANDOVER_HAS_LEVEL : 0) |
+                  (arrival->repaired ? HANDOVER_REPAIRED : 0) | arrival->sealed * HANDOVER_SEALED);
     for (; others; others &= others - 1)
         write_packet(worker, (uint32_t)__builtin_ctz(others), &packet, arrival);
 }

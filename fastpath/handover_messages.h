@@ -22,7 +22,8 @@ enum handover_kind {
 enum { /* flags of a packet */
        HANDOVER_MARKER = 1,
        HANDOVER_HAS_LEVEL = 2,
-       HANDOVER_REPAIRED = 4
+       HANDOVER_REPAIRED = 4,
+       HANDOVER_SEALED = 8 /* times `sealed` of the arrival, 5 bits: the P bit and the number of CSRCs, which stand before the payload */
 };
 
 struct handover_head {

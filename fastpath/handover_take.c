@@ -8,6 +8,7 @@
 #include "receive.h"
 #include "replay.h"
 #include "rtcp.h"
+#include "sealed.h"
 #include "worker.h"
 
 /* The record stands in private memory: nobody changes it any more. */
@@ -96,6 +97,16 @@ static bool accept(struct worker *worker, uint32_t source, uint8_t encoding, uin
     return true;
 }
 
+/* A sealed packet comes as its home made it (sealed.h): whole, and under the SSRC that the row gives its encoding. Other packets have no P bit and
+   no CSRCs. */
+static bool sealed_fits(const struct worker *worker, uint32_t source,
+                        const struct handover_packet *packet, uint8_t sealed)
+{
+    if (!worker->sources[source].sealed) return !sealed;
+    return packet->head.ssrc == worker->generation.sources[source].ssrc[packet->head.encoding] &&
+           packet->payload_length >= sealed_csrcs(sealed) + SEALED_TAG + SEALED_KEY_ID + SEALED_OHB;
+}
+
 static void take_packet_untrusted(struct worker *worker, const struct taken *taken, uint64_t now_ns)
 {
     struct handover_packet packet;
@@ -112,7 +123,11 @@ static void take_packet_untrusted(struct worker *worker, const struct taken *tak
         return;
     }
     const struct source_cache *cache = &worker->sources[source];
-    uint8_t encoding = packet.head.encoding;
+    uint8_t encoding = packet.head.encoding, sealed = packet.head.flags / HANDOVER_SEALED;
+    if (!sealed_fits(worker, source, &packet, sealed)) {
+        invalid(worker);
+        return;
+    }
     follow_ssrc(worker, source, encoding, packet.head.ssrc, now_ns);
     if (!accept(worker, source, encoding, &packet.index)) {
         worker_count(worker, COUNTER_handover_repeated_dropped, 1);
@@ -140,6 +155,7 @@ static void take_packet_untrusted(struct worker *worker, const struct taken *tak
         .sequence = (uint16_t)packet.index,
         .head = taken->bytes,
         .repaired = (packet.head.flags & HANDOVER_REPAIRED) != 0,
+        .sealed = sealed,
         .descriptor = packet.descriptor_length ? descriptor : NULL,
         .descriptor_length = (uint8_t)packet.descriptor_length,
     };
@@ -235,6 +251,7 @@ static void take_asked_untrusted(struct worker *worker, const struct taken *take
             .has_level = packet.has_level,
             .level = packet.level,
             .repaired = true,
+            .sealed = packet.sealed,
         };
         handover_again(worker, taken->from, &arrival, now_ns);
     }

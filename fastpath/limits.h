@@ -3,7 +3,7 @@
 #define SOTTO_LIMITS_H
 
 /* Capacities of one worker's table; the creator may choose smaller ones (they stand in the segment's header).
-   Higher: more shared memory allocated at start (about 16 KiB a transport, 0.3 KiB a sink). Lower: joins refused earlier. */
+   Higher: more shared memory allocated at start (about 19 KiB a transport, 0.3 KiB a sink). Lower: joins refused earlier. */
 #define LIMIT_TRANSPORTS 2048
 #define LIMIT_SOURCES 8192
 #define LIMIT_SINKS 65536
@@ -17,13 +17,14 @@
 /* Room for counters in a state segment. Higher: 8 B each. Lower: a build with one more counter is another layout. */
 #define LIMIT_COUNTERS 128
 
-/* Sources one transport may send: microphone, camera, screen, screen audio. Higher: a longer search per unknown SSRC. */
-#define LIMIT_SOURCES_PER_TRANSPORT 4
+/* Sources one transport may send: microphone, camera, screen, screen audio, each as frames and sealed. Higher: a longer search per unknown
+   SSRC. */
+#define LIMIT_SOURCES_PER_TRANSPORT 8
 /* Simulcast encodings of one source: t, m, f. */
 #define LIMIT_ENCODINGS 3
-/* SSRCs one transport may use towards us, RTX included: 1 + 3*2 + 3*2 + 1 = 14 for the four sources. Higher: more state
+/* SSRCs one transport may use towards us, RTX included: 1 + 3*2 + 3*2 + 1 = 14 for the four sources, twice. Higher: more state
    a hostile peer can claim (each costs a replay window of 128 B). Lower: a legitimate RTX or screen SSRC finds no room. */
-#define LIMIT_RX_SSRCS 16
+#define LIMIT_RX_SSRCS 32
 /* SRTP replay window in packets (RFC 3711 3.3.2 asks for 64 at least). Higher: 1 bit of state each. Lower: late packets of a
    reordering network are refused. */
 #define LIMIT_REPLAY_WINDOW 1024

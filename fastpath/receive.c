@@ -157,7 +157,7 @@ void receive_media(struct worker *worker, struct arrival *arrival, uint64_t now_
     }
     if (source->sealed) {
         layering_read_untrusted(worker, arrival, arrival->descriptor, arrival->descriptor_length, now_ns);
-        if (sealed_receive_untrusted(worker, arrival, now_ns) != 0) {
+        if (!source->home && sealed_receive_untrusted(worker, arrival, now_ns) != 0) {
             worker_count(worker, COUNTER_sealed_malformed_dropped, 1);
             return;
         }

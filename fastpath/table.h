@@ -39,7 +39,7 @@
 
 #define TABLE_CONFIG_MAGIC 0x31676663746f73ull /* "sotcfg1" little endian */
 #define TABLE_STATE_MAGIC 0x31617473746f73ull  /* "sotsta1" */
-#define TABLE_LAYOUT_VERSION 4u
+#define TABLE_LAYOUT_VERSION 5u
 #define TABLE_NONE 0xffffffffu
 
 /* Keeps the order of plain stores as written: enough against a kill, because stores retire in program order. */
@@ -87,6 +87,7 @@ struct transport_row { /* one member's connection; handle = index. local_ufrag b
     struct extension_ids ext;
     uint32_t downlink_max_bps; /* the operator's bound of what it is sent, 0 = none */
     uint32_t follows; /* 1 + handle of the same member's connection before it, whose estimate it begins with; 0 = none */
+    uint32_t reserved[12];
 };
 
 enum source_kind {
@@ -147,7 +148,7 @@ struct sink_row { /* one outgoing RTP stream: a receive slot of `transport`, and
 };
 
 _Static_assert(sizeof(struct ice_credentials) == 116, "layout");
-_Static_assert(sizeof(struct transport_row) == 384, "layout");
+_Static_assert(sizeof(struct transport_row) == 448, "layout");
 _Static_assert(sizeof(struct source_row) == 176, "layout");
 _Static_assert(sizeof(struct sink_row) == 64, "layout");
 

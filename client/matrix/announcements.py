@@ -128,6 +128,10 @@ class Announcements:
         if now - self._switched_at < limits.SWITCH_AGAIN_S:
             return
         self._switched_at = now
+        await self.put_off()
+
+    async def put_off(self) -> None:
+        """The switch: from now on it has its whole time."""
         homeserver = self._homeserver
         if self._switch is not None and await homeserver.delayed(self._switch, "restart"):
             return

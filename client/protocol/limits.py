@@ -99,6 +99,13 @@ HISTORY_PACKETS: Final = 512
 NACK_AFTER_S: Final = 0.01
 NACK_AGAIN_S: Final = 0.1
 NACK_GIVE_UP_S: Final = 1.0
+# What was heard after a lost packet of sound waits for it so long, seconds, and a gap of so many packets is
+# not waited for: the focus keeps 64. Higher: a loss delays a voice longer; lower: on long ways repairs come
+# too late.
+AUDIO_WAIT_S: Final = 0.2
+AUDIO_HOLE_MAX: Final = 32
+# Packets of sound kept to be sent again, a second and a quarter.
+AUDIO_HISTORY_PACKETS: Final = 64
 # Packets held for reordering of one slot. Higher: memory; lower: a burst of loss becomes a key frame request.
 REORDER_MAX: Final = 512
 # The largest jump in sequence numbers that is a hole and not another stream.

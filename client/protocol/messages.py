@@ -137,6 +137,7 @@ class Layer:
 @dataclass(frozen=True, slots=True)
 class Layers:
     slots: Mapping[str, Layer]
+    sealed: tuple[tuple[tuple[int, str], Layer], ...] = ()  # by member and source
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def read_message_untrusted(data: str) -> Message:
         case names.SPEAKERS:
             return _speakers(content)
         case names.LAYERS:
-            return Layers({_mid(mid): _layer(each) for mid, each in _entries(content, "slots")})
+            return _layers(content)
         case names.VIEWERS:
             return Viewers({_source(name): _viewing(each) for name, each in _entries(content, "sources")})
         case names.EPOCH:
@@ -238,6 +238,15 @@ def _speakers(content: Mapping[str, Any]) -> Speakers:
     dominant = content.get("dominant")
     speaking = sequence(content.get("speaking"), "speaking", limits.MEMBERS_MAX)
     return Speakers(tuple(member(each) for each in speaking), None if dominant is None else member(dominant))
+
+
+def _layers(content: Mapping[str, Any]) -> Layers:
+    sealed = []
+    for each in sequence(content.get("sealed", []), "sealed", _SEALED_MAX):
+        entry = mapping(each, "a layer")
+        sealed.append(((member(entry.get("member")), _source(entry.get("source"))), _layer(entry)))
+    slots = {_mid(mid): _layer(each) for mid, each in _entries(content, "slots")}
+    return Layers(slots, tuple(sealed))
 
 
 def _layer(value: object) -> Layer:

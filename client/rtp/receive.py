@@ -2,6 +2,7 @@
 seconds."""
 
 from collections import deque
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from client.protocol import limits
@@ -69,25 +70,116 @@ class Reception:
         return Block(self.ssrc, fraction, self.lost, self._highest, int(self._jitter), last, delay)
 
 
-class AudioSlot:
-    """Every packet is a frame; those that come twice or very late are dropped."""
-
-    def __init__(self) -> None:
-        self._unwrap_sequence, self._unwrap_timestamp = Unwrapper(16), Unwrapper(32)
-        self._seen: deque[int] = deque(maxlen=64)
-
-    def push_untrusted(self, packet: RtpPacket, now: float) -> list[Frame]:
-        number = self._unwrap_sequence(packet.sequence)
-        if number in self._seen or not packet.payload:
-            return []
-        self._seen.append(number)
-        return [Frame(packet.payload, self._unwrap_timestamp(packet.timestamp), now)]
-
-
 @dataclass(slots=True)
 class _Hole:
     since: float
     asked: float = -1e9
+
+
+class AudioSlot:
+    """Every packet is a frame; those that come twice or very late are dropped.
+
+    `repaired`: a missing number is asked for, and what came after it waits for it a little.
+    """
+
+    def __init__(self, repaired: bool = False) -> None:
+        self._unwrap_sequence, self._unwrap_timestamp = Unwrapper(16), Unwrapper(32)
+        self._repaired = repaired
+        self._waiting: dict[int, RtpPacket] = {}
+        self._holes = _Holes()
+        self._next: int | None = None
+        self._seen: deque[int] = deque(maxlen=64)
+        self.repaired = 0  # packets that came after they were asked for
+
+    def push_untrusted(self, packet: RtpPacket, now: float) -> list[Frame]:
+        number = self._unwrap_sequence(packet.sequence)
+        if number in self._seen:
+            return []
+        self._seen.append(number)
+        if not self._repaired:
+            return self._frames([packet], now)
+        if self._next is None:
+            self._next = number
+        if number < self._next:
+            return []  # its place was given up
+        frames: list[Frame] = []
+        if number - self._next > limits.AUDIO_HOLE_MAX:
+            frames += self._skip_to(number, now)
+        self._waiting[number] = packet
+        self.repaired += self._holes.filled(number)
+        self._holes.seen(range(self._next, number), self._waiting, now)
+        return frames + self._drain(now)
+
+    def give_up(self, now: float) -> list[Frame]:
+        """Holes that are too old are waited for no longer; what waited behind them."""
+        frames: list[Frame] = []
+        while self._waiting and self._holes.oldest(now) > limits.AUDIO_WAIT_S:
+            frames += self._skip_to(min(self._waiting), now)
+        return frames
+
+    def to_ask(self, now: float) -> list[int]:
+        """Sequence numbers (16 bits) to ask for now."""
+        return self._holes.to_ask(now)
+
+    def _drain(self, now: float) -> list[Frame]:
+        assert self._next is not None
+        ready: list[RtpPacket] = []
+        while (packet := self._waiting.pop(self._next, None)) is not None:
+            self._next += 1
+            ready.append(packet)
+        return self._frames(ready, now)
+
+    def _skip_to(self, number: int, now: float) -> list[Frame]:
+        """All that waits before it, without what is missing between."""
+        before = sorted(each for each in self._waiting if each < number)
+        frames = self._frames([self._waiting.pop(each) for each in before], now)
+        self._next = number
+        self._holes.forget_before(number)
+        return frames + self._drain(now)
+
+    def _frames(self, packets: Sequence[RtpPacket], now: float) -> list[Frame]:
+        return [
+            Frame(each.payload, self._unwrap_timestamp(each.timestamp), now)
+            for each in packets
+            if each.payload
+        ]
+
+
+class _Holes:
+    """Numbers that are missing: since when, and when they were asked for."""
+
+    def __init__(self) -> None:
+        self._holes: dict[int, _Hole] = {}
+
+    def seen(self, numbers: Iterable[int], there: Container[int], now: float) -> None:
+        for missing in numbers:
+            if missing not in there:
+                self._holes.setdefault(missing, _Hole(now))
+
+    def filled(self, number: int) -> bool:
+        """True for one that was asked for."""
+        hole = self._holes.pop(number, None)
+        return hole is not None and hole.asked > 0
+
+    def forget_before(self, number: int) -> None:
+        self._holes = {each: hole for each, hole in self._holes.items() if each > number}
+
+    def clear(self) -> None:
+        self._holes.clear()
+
+    def oldest(self, now: float) -> float:
+        """Seconds; 0 without any."""
+        return max((now - hole.since for hole in self._holes.values()), default=0.0)
+
+    def to_ask(self, now: float) -> list[int]:
+        due = [
+            (number, hole)
+            for number, hole in self._holes.items()
+            if now - hole.since >= limits.NACK_AFTER_S and now - hole.asked >= limits.NACK_AGAIN_S
+        ]
+        for _, hole in due:
+            hole.asked = now
+        return [number & 0xFFFF for number, _ in sorted(due, key=lambda each: each[0])]
 
 
 @dataclass(slots=True)
@@ -105,7 +197,7 @@ class VideoSlot:
     def __init__(self) -> None:
         self._unwrap_sequence, self._unwrap_timestamp = Unwrapper(16), Unwrapper(32)
         self._waiting: dict[int, RtpPacket] = {}
-        self._holes: dict[int, _Hole] = {}
+        self._holes = _Holes()
         self._next: int | None = None
         self._building: _Building | None = None
         self._damaged = True  # nothing was decoded yet
@@ -122,10 +214,8 @@ class VideoSlot:
         if number - self._next > limits.SEQUENCE_JUMP_MAX:
             self._restart(number)
         self._waiting[number] = packet
-        self._holes.pop(number, None)
-        for missing in range(self._next, number):
-            if missing not in self._waiting:
-                self._holes.setdefault(missing, _Hole(now))
+        self._holes.filled(number)
+        self._holes.seen(range(self._next, number), self._waiting, now)
         if len(self._waiting) > limits.REORDER_MAX:
             self._skip()
         return self._drain(now)
@@ -133,21 +223,14 @@ class VideoSlot:
     def give_up(self, now: float) -> list[Frame]:
         """Holes that are too old are waited for no longer; frames that waited behind them."""
         frames: list[Frame] = []
-        while any(now - hole.since > limits.NACK_GIVE_UP_S for hole in self._holes.values()):
+        while self._holes.oldest(now) > limits.NACK_GIVE_UP_S:
             self._skip()
             frames += self._drain(now)
         return frames
 
     def to_ask(self, now: float) -> list[int]:
         """Sequence numbers (16 bits) to ask for now."""
-        due = [
-            (number, hole)
-            for number, hole in self._holes.items()
-            if now - hole.since >= limits.NACK_AFTER_S and now - hole.asked >= limits.NACK_AGAIN_S
-        ]
-        for _, hole in due:
-            hole.asked = now
-        return [number & 0xFFFF for number, _ in sorted(due, key=lambda each: each[0])]
+        return self._holes.to_ask(now)
 
     def frames_were_lost(self) -> None:
         """Frames of this slot could not be opened: what follows needs them."""
@@ -206,7 +289,7 @@ class VideoSlot:
         self._lose()
         if self._waiting:
             self._next = min(self._waiting)
-            self._holes = {number: hole for number, hole in self._holes.items() if number > self._next}
+            self._holes.forget_before(self._next)
         else:
             self._holes.clear()
 

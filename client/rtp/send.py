@@ -30,10 +30,14 @@ class SendStream:
         clock_rate: int,
         extensions: Mapping[int, bytes],
         repair: Retransmission | None = None,
+        resends: bool = False,
     ) -> None:
+        """`resends`: what is asked for is sent again as it was; `repair`: on a stream of its own."""
         self.ssrc = secrets.randbits(32)
         self.clock_rate = clock_rate
         self.repair = repair
+        kept = limits.AUDIO_HISTORY_PACKETS if resends else 0
+        self._kept = limits.HISTORY_PACKETS if repair is not None else kept
         self.packets = self.octets = self.repeated = 0
         self.reported: Block | None = None
         self._payload_type = payload_type
@@ -70,9 +74,9 @@ class SendStream:
             if protected is None:
                 continue
             packet.payload = protected
-            if self.repair is not None:
+            if self._kept:
                 self._history[packet.sequence] = packet
-                while len(self._history) > limits.HISTORY_PACKETS:
+                while len(self._history) > self._kept:
                     self._history.popitem(last=False)
             self.packets += 1
             self.octets += len(protected)
@@ -88,12 +92,14 @@ class SendStream:
         return {}
 
     def again(self, sequence: int) -> bytes | None:
-        """A packet sent before, as its retransmission; None when it is forgotten or cannot be repeated."""
+        """A packet sent before, as its retransmission or as it was; None when it is not kept."""
         packet = self._history.get(sequence)
-        if packet is None or self.repair is None:
+        if packet is None:
             return None
         self.repeated += 1
         repair = self.repair
+        if repair is None:
+            return packet.to_bytes()  # as it was: another packet under its number would give the key away
         repeated = RtpPacket(
             repair.payload_type,
             repair.sequence,

@@ -19,7 +19,9 @@ class SealedSlot:
         self.section, self.ssrc, self.mapped, self.inner = section, ssrc, mapped, inner
         self.audio = section.kind == "audio"
         self.clock_rate = 48_000 if self.audio else 90_000
-        self.frames: AudioSlot | VideoSlot = AudioSlot() if self.audio else VideoSlot()
+        self.frames: AudioSlot | VideoSlot = (
+            AudioSlot("nack" in section.feedback) if self.audio else VideoSlot()
+        )
         self.reception = Reception(ssrc, self.clock_rate)
         self.without_key = False
         self.asked_at = -1e9

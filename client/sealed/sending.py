@@ -59,9 +59,10 @@ class SealedStream(SendStream):
         offset: int,
         descriptor_id: int | None = None,
         repair: Retransmission | None = None,
+        resends: bool = False,
     ) -> None:
         """`offset`: of timestamps, the same for all encodings of a source."""
-        super().__init__(payload_type, clock_rate, {}, repair)
+        super().__init__(payload_type, clock_rate, {}, repair, resends)
         self.ssrc = ssrc
         self._offset = offset
         self._sealer, self._descriptor_id = sealer, descriptor_id
@@ -110,6 +111,8 @@ def sealed_streams(section: Answered, sealer: PacketSealer) -> dict[str, SealedS
         repair = None
         if section.rtx_payload_type is not None and rtx_ssrc is not None:
             repair = Retransmission(section.rtx_payload_type, {}, rtx_ssrc)
-        payload_type = section.payload_type
-        streams[name] = SealedStream(sealer, payload_type, clock_rate, ssrc, offset, descriptor, repair)
+        resends = repair is None and section.kind == "audio" and "nack" in section.feedback
+        streams[name] = SealedStream(
+            sealer, section.payload_type, clock_rate, ssrc, offset, descriptor, repair, resends
+        )
     return streams

@@ -134,7 +134,7 @@ class Offerer:
             lines.append(f"a=msid:{self.stream_id} {line.role}")
         lines += ["a=rtcp-mux", "a=rtcp-rsize"]
         if line.kind == "audio":
-            lines += [f"a=rtpmap:{OPUS} opus/48000/2"]
+            lines += [f"a=rtpmap:{OPUS} opus/48000/2", f"a=rtcp-fb:{OPUS} nack"]
             lines += [f"a=rtcp-fb:{OPUS} transport-cc"] if feedback else []
             return [*lines, f"a=fmtp:{OPUS} minptime=10;useinbandfec=1"]
         lines.append(f"a=rtpmap:{VP8} VP8/90000")

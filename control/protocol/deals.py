@@ -8,10 +8,13 @@ from control.protocol import limits
 from control.protocol.allocation import Row
 from control.protocol.wishes import Track
 
+Place = str | Track
+"""Where a picture comes: by mid of its slot, or, sealed, by whose it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A video slot that carries somebody, and is looked at."""
+    """A video slot that carries somebody, or a sealed source, and is looked at."""
 
     sink: Row
     member: int
@@ -30,10 +33,10 @@ class Deals:
         self.due: float | None = None  # when something may be said that may not be now
         self.version = 0
         # What the last look was at: none of it changed, nothing is to be said. Most looks are of that kind.
-        self._looked: tuple[Mapping[str, Shown], frozenset[Track], int] | None = None
+        self._looked: tuple[Mapping[Place, Shown], frozenset[Track], int] | None = None
         self._deals: dict[Row, tuple[int | None, int]] = {}  # by sink: encoding, temporal layer
-        self._fresh: dict[str, tuple[Shown, float | None]] = {}  # by mid: since when, None = settled
-        self._told: dict[str, dict[str, Any]] = {}
+        self._fresh: dict[Place, tuple[Shown, float | None]] = {}  # by place: since when, None = settled
+        self._told: dict[Place, dict[str, Any]] = {}
 
     def deal(self, sink: Row, encoding: int | None, temporal: int) -> None:
         """The worker's; None = paused."""
@@ -43,15 +46,15 @@ class Deals:
             if shown.sink == sink:
                 self._fresh[mid] = shown, None
 
-    def changes(self, shown: Mapping[str, Shown], muted: frozenset[Track], now: float) -> dict[str, Any]:
-        """What P.layers would say now, by mid. Nobody waits for the picture of a muted source."""
+    def changes(self, shown: Mapping[Place, Shown], muted: frozenset[Track], now: float) -> dict[Place, Any]:
+        """What P.layers would say now. Nobody waits for the picture of a muted source."""
         look = shown, muted, self.version
         if self._looked is not None and self._looked[0] is shown and self._looked[1:] == look[1:]:
             return {}
         seen = {mid: slot for mid, slot in shown.items() if (slot.member, slot.source) not in muted}
         self._fresh = {mid: fresh for mid, fresh in self._fresh.items() if mid in seen}
         self.due = None
-        news: dict[str, Any] = {}
+        news: dict[Place, Any] = {}
         for mid, slot in seen.items():
             known = self._fresh.get(mid)
             if known is None or known[0] != slot:
@@ -66,7 +69,7 @@ class Deals:
         self._looked = None if news or self.due is not None else look
         return news
 
-    def say(self, news: Mapping[str, Any]) -> None:
+    def say(self, news: Mapping[Place, Any]) -> None:
         """They were told."""
         self._told |= news
 
@@ -88,6 +91,17 @@ class Deals:
             return {"encoding": None, "temporal": 0}
         name = slot.encodings[min(encoding, len(slot.encodings) - 1)]
         return {"encoding": name, "temporal": temporal}
+
+
+def layers_content(news: Mapping[Place, Any]) -> dict[str, Any]:
+    """P.layers."""
+    sealed = [
+        {"member": place[0], "source": place[1], **deal}
+        for place, deal in news.items()
+        if isinstance(place, tuple)
+    ]
+    slots = {place: deal for place, deal in news.items() if isinstance(place, str)}
+    return {"slots": slots} | ({"sealed": sealed} if sealed else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,9 @@ class SourceFacts:
     name: str
     muted: bool
     silent_s: float | None
-    """Since the last packet of any encoding; None = none ever came."""
+    """Since the last packet of any encoding, of either form; None = none ever came."""
+    sealed_silent_s: float | None = None
+    """Since the last packet of its sealed form; None = none ever came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class MemberFacts:
     lost: float = 0.0
     """Share of packets to it that were lost, worst slot."""
     slots_used: int = 0
+    """Those that carry something, and sealed sources that come."""
+    sealed: int = 0
+    """Of these, sealed sources."""
     others: int = 0
     """Members of the conference beside it."""
 
@@ -123,6 +128,8 @@ def _sends(facts: MemberFacts) -> Iterator[Finding]:
             )
         elif source.silent_s > SILENT_S:
             yield Finding("warning", f"{source.name}: nothing for {source.silent_s:.0f} s.")
+        elif source.sealed_silent_s is not None and source.sealed_silent_s <= SILENT_S:
+            yield Finding("ok", f"{source.name}: arrives, sealed end to end as RTP.")
         else:
             yield Finding("ok", f"{source.name}: arrives.")
 
@@ -137,6 +144,8 @@ def _receives(facts: MemberFacts) -> Iterator[Finding]:
             "Nothing is forwarded to them.",
             "The others send nothing, or their client asked for nothing.",
         )
+    if facts.sealed:
+        yield Finding("ok", f"{facts.sealed} of the sources they get come sealed as RTP, on no slot.")
     carries = f"Their network carries {facts.estimate_bps / 1000:.0f} kbit/s"
     if facts.paused:
         yield Finding(

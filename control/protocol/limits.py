@@ -41,8 +41,9 @@ SLOT_MAX_PAIRS: Final = 16
 # Audio slots of one member that belong to nobody. More than four voices at once nobody understands. Higher:
 # more table rows per member. Lower: members who are only listening find fewer voices.
 SLOT_MAX_LOUDEST: Final = 16
-# Sending sections, both forms together: what a row of the table holds (fastpath/limits.h).
-SENDERS_MAX: Final = 4
+# Sending sections: four sources, each as frames and sealed. As many as a row of the table holds
+# (fastpath/limits.h).
+SENDERS_MAX: Final = 8
 # Sealed sources that one receiver is given; others come to it as frames. Higher: P.sealed outgrows a message
 # of 16 KiB. Lower: senders of larger conferences encode twice.
 SEALED_MAX: Final = 64

@@ -36,7 +36,8 @@ def handle_media(conference: Conference, member: Member, event: MediaEvent, now:
             sealed = _source(member, event.source)
             if sealed is None:
                 return [_LATE]
-            return conference.staging.inner_index(sealed[0], event.encoding, event.index, now)
+            origin = event.transport.worker, sealed[0]
+            return conference.staging.inner_index(origin, event.encoding, event.index, now)
     found = _source(member, event.source)
     if found is None:
         return [_LATE]

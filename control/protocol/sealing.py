@@ -14,11 +14,11 @@ from control.protocol.member import Member
 from control.protocol.rates import encoding_names
 from control.protocol.rows import SourceKind
 from control.protocol.sdp_agreement import SenderSection, SlotSection
-from control.protocol.transport import Sink, Transport
+from control.protocol.transport import SealedSource, Sink, Transport
 
 KINDS: Final = {source: SourceKind(number) for number, source in enumerate(names.SOURCES)}
-# Greatest inner index by source row and encoding, as workers told it.
-Inner = Mapping[tuple[Row, int], int]
+# Greatest inner index by source and encoding, as workers told it.
+Inner = Mapping[tuple[SealedSource, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Opened:
 
     member: int
     source: str
-    row: Row
+    origin: SealedSource
+    row: Row  # of the source, on the receiver's worker
     section: SlotSection  # in which it arrives
     sink: Sink
     ssrcs: tuple[int, ...]
@@ -47,11 +48,10 @@ def sealed_sections(sender: Member) -> list[SenderSection]:
 def assign(members: Mapping[int, Member]) -> list[tuple[Transport, Row]]:
     """Gives each receiver a row for every sealed source that it can open; the rows of those that are gone.
 
-    The rows returned, each with whose it was, are free once the table no longer has them. Who is on another
-    worker than the sender gets frames: sealed packets are not handed over.
+    The rows returned, each with whose it was, are free once the table no longer has them.
     """
     live = {
-        sender.transport.sources[section.mid]
+        sender.transport.sealed_source(section.mid)
         for sender in members.values()
         for section in sealed_sections(sender)
     }
@@ -62,12 +62,13 @@ def assign(members: Mapping[int, Member]) -> list[tuple[Transport, Row]]:
         if not receiver.call.secured or not receiver.transport.agreement.opened:
             continue
         for sender in members.values():
-            if sender is receiver or sender.transport.id.worker != receiver.transport.id.worker:
+            if sender is receiver:
                 continue
             for section in sealed_sections(sender):
-                if arrives_in(receiver.transport, section.kind) is not None:
-                    row = sender.transport.sources[section.mid]
-                    receiver.transport.take_sealed(row, sender.transport.sealed_ssrcs[section.mid])
+                there = sender.transport.source_on(receiver.transport.id.worker, section.mid)
+                if there is not None and arrives_in(receiver.transport, section.kind) is not None:
+                    source = sender.transport.sealed_source(section.mid)
+                    receiver.transport.take_sealed(source, sender.transport.sealed_ssrcs[section.mid])
     return gone
 
 
@@ -80,13 +81,14 @@ def sealed_of(receiver: Member, sender: Member, source: str, over: Transport | N
     section = sender.transport.sealed.get(source)
     if section is None or sender is receiver or not sender.call.secured:
         return None
-    row = sender.transport.sources[section.mid]
-    sink = transport.sealed_sinks.get(row)
+    origin = sender.transport.sealed_source(section.mid)
+    sink = transport.sealed_sinks.get(origin)
     arrives = arrives_in(transport, section.kind)
-    if sink is None or arrives is None or not receiver.call.secured:
+    row = sender.transport.source_on(transport.id.worker, section.mid)  # None: no room there
+    if sink is None or arrives is None or row is None or not receiver.call.secured:
         return None
     ssrcs = tuple(ssrc for ssrc, _ in sender.transport.sealed_ssrcs[section.mid])
-    return Opened(sender.number, source, row, arrives, sink, ssrcs, encoding_names(section))
+    return Opened(sender.number, source, origin, row, arrives, sink, ssrcs, encoding_names(section))
 
 
 def needed_forms(sender: Member, members: Mapping[int, Member]) -> dict[str, list[str]]:
@@ -109,7 +111,7 @@ def content(opened: tuple[Opened, ...], inner: Inner) -> list[dict[str, Any]]:
             "mid": each.section.mid,
             "rtx_ssrc": each.sink.rtx_ssrc or None,
             "encodings": {
-                name: {"ssrc": ssrc, "index": inner.get((each.row, number))}
+                name: {"ssrc": ssrc, "index": inner.get((each.origin, number))}
                 for number, (name, ssrc) in enumerate(zip(each.names, each.ssrcs, strict=True))
             },
         }

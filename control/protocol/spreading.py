@@ -4,7 +4,8 @@ needed there.
 A conference lives on one worker until that one has enough to do; then further joiners go to the worker that
 has least. Nobody is moved. Each source that is not muted has a row on every other worker with members of the
 conference, too, as long as there is room: packets are handed over once (fastpath/handover.h), and that worker
-serves its own receivers.
+serves its own receivers. A sealed form has one where somebody opens it, muted or not: what a receiver was
+given sealed it keeps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -123,6 +124,12 @@ def _workers(members: Mapping[int, Member]) -> set[int]:
 def _wanted(members: Mapping[int, Member], workers: set[int]) -> dict[_Key, Transport]:
     """Voices first, should there not be room for all."""
     wanted: dict[_Key, Transport] = {}
+    opening = {
+        (member.transport.id.worker, section.kind)
+        for member in members.values()
+        for section in member.transport.agreement.opened
+        if section.active
+    }
     for kind in ("audio", "video"):
         for member in members.values():
             transport = member.transport
@@ -130,6 +137,11 @@ def _wanted(members: Mapping[int, Member], workers: set[int]) -> dict[_Key, Tran
                 if section.kind == kind and section.source not in member.muted:
                     for on in workers - {transport.id.worker}:
                         wanted[on, transport.id, section.mid] = transport
+            for section in transport.sealed.values():
+                if section.kind == kind:
+                    for on in workers - {transport.id.worker}:
+                        if (on, kind) in opening:
+                            wanted[on, transport.id, section.mid] = transport
     return wanted
 
 

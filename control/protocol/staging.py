@@ -23,7 +23,7 @@ from control.protocol.slots import Occupant, assign
 from control.protocol.speakers import Speakers, seat
 from control.protocol.spreading import Spread
 from control.protocol.telling import Scene, nothing_new, tell, tell_roster, tell_speakers
-from control.protocol.transport import Transport
+from control.protocol.transport import SealedSource, Transport
 from control.protocol.view import View, is_current, occupants, see, view_key
 from control.protocol.wanted import Wanted
 
@@ -51,7 +51,7 @@ class Staging:
         self._had_sealed = (
             True  # is there, or was there until now, anything sealed? Of before a restart, maybe
         )
-        self._inner: dict[tuple[Row, int], int] = {}
+        self._inner: dict[tuple[SealedSource, int], int] = {}
         self._scene = Scene(speakers.content(()), frozenset(), rates, self._inner)
 
     @property
@@ -144,7 +144,7 @@ class Staging:
             view = self._views[member.number] = see(member, self._members)
         return tell(member, self._scene, view, now)
 
-    def inner_index(self, source: Row, encoding: int, index: int, now: float) -> list[Effect]:
+    def inner_index(self, source: SealedSource, encoding: int, index: int, now: float) -> list[Effect]:
         """A worker told where an encoding of a sealed source stands."""
         self._inner[source, encoding] = index
         effects: list[Effect] = []
@@ -157,7 +157,11 @@ class Staging:
         """Their rows leave the table with what was just published."""
         if not sinks:
             return
-        live = {row for member in self._members.values() for row in member.transport.sources.values()}
+        live = {
+            (member.transport.id.worker, row)
+            for member in self._members.values()
+            for row in member.transport.sources.values()
+        }
         for key in [key for key in self._inner if key[0] not in live]:
             del self._inner[key]
         for transport, row in sinks:

@@ -7,6 +7,7 @@ from typing import Any
 
 from control.protocol import names
 from control.protocol.content import error_object
+from control.protocol.deals import layers_content
 from control.protocol.events import Effect, SendChannel
 from control.protocol.member import Member
 from control.protocol.rates import Rates
@@ -81,7 +82,7 @@ def tell(member: Member, scene: Scene, view: View, now: float) -> list[Effect]:
         layers, member.deals.due = {}, None
     if told.layers_pace.may_say(bool(layers), now):
         member.deals.say(layers)
-        messages.append((names.LAYERS, {"slots": layers}))
+        messages.append((names.LAYERS, layers_content(layers)))
     viewers = {
         source: losses.content() for source, losses in member.losses.items() if source in member.sources
     }

@@ -24,6 +24,10 @@ class Sink:
     rtx_ssrc: int  # 0 = none
 
 
+SealedSource = tuple[int, Row]
+"""A sealed source of a member: the worker that its packets come to, and its row there."""
+
+
 class Elsewhere(NamedTuple):
     """Where a source stands on a worker that its member is not connected to (spreading.py)."""
 
@@ -45,7 +49,7 @@ class HeldTransport:
     cname: str
     agreement: Agreement = field(repr=False)
     sealed_ssrcs: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
-    sealed_sinks: tuple[tuple[Row, Sink], ...] = ()
+    sealed_sinks: tuple[tuple[SealedSource, Sink], ...] = ()
     worker: int = -1  # -1: its conference's own
     elsewhere: tuple[tuple[int, str, Row, Row], ...] = ()  # worker, mid, and as Elsewhere
     follows: int | None = None
@@ -90,7 +94,7 @@ class Transport:
         self.sources: dict[str, Row] = {}  # by mid
         self.sinks: dict[str, Sink] = {}  # by mid
         self.sealed_ssrcs: dict[str, tuple[tuple[int, int], ...]] = {}  # by mid: (SSRC, RTX SSRC) by encoding
-        self.sealed_sinks: dict[Row, Sink] = {}  # by row of the sealed source
+        self.sealed_sinks: dict[SealedSource, Sink] = {}
         self._drawn: set[int] = set()
         self.elsewhere: dict[tuple[int, str], Elsewhere] = {}  # by worker and mid; spreading.py
         # Every SSRC ever given to this transport, and those the member itself has: the same key never
@@ -161,6 +165,10 @@ class Transport:
             self.follows,
         )
 
+    def sealed_source(self, mid: str) -> SealedSource:
+        """What a sealed sending section is known by."""
+        return self.id.worker, self.sources[mid]
+
     def source_on(self, worker: int, mid: str) -> Row | None:
         """The row of a source on that worker; None when it has none there."""
         if worker == self.id.worker:
@@ -216,7 +224,7 @@ class Transport:
         slots = [slot for slot in (*agreement.slots, *agreement.opened) if slot.active]
         self.numbered = bool(slots) and all(slot.extension_ids.transport_cc is not None for slot in slots)
 
-    def take_sealed(self, source: Row, ssrcs: Collection[tuple[int, int]]) -> None:
+    def take_sealed(self, source: SealedSource, ssrcs: Collection[tuple[int, int]]) -> None:
         """A row for a sealed source of another member, the same for as long as that is there.
 
         None where it cannot be: the table is full, or one of the SSRCs was met under these hop keys before. A
@@ -238,7 +246,7 @@ class Transport:
         video = any(rtx for _, rtx in ssrcs)
         self.sealed_sinks[source] = Sink(row, next(iter(ssrcs))[0], self._new_ssrc() if video else 0)
 
-    def forget_sealed(self, live: Collection[Row]) -> list[Row]:
+    def forget_sealed(self, live: Collection[SealedSource]) -> list[Row]:
         """Rows for sources other than these: to be given back once the table no longer has them."""
         return [self.sealed_sinks.pop(source).row for source in list(self.sealed_sinks) if source not in live]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from control.protocol import names
-from control.protocol.deals import Shown
+from control.protocol.deals import Place, Shown
 from control.protocol.member import Member
 from control.protocol.rates import encoding_names
 from control.protocol.rows import NONE, SinkRow, SourceKind
@@ -40,7 +40,7 @@ class View:
     sinks: Mapping[int, SinkRow]  # rows of its slots by handle
     slots: list[dict[str, Any]]  # P.slots
     sealed: tuple[Opened, ...]  # P.sealed
-    shown: Mapping[str, Shown]  # pictures it looks at, by mid of their slot
+    shown: Mapping[Place, Shown]  # pictures it looks at
     named: frozenset[int]  # members that `slots` and `sealed` name
     wanted: frozenset[tuple[int, Encoding]]  # what it should get: (member number, (source, encoding))
 
@@ -69,7 +69,7 @@ def see(receiver: Member, members: Mapping[int, Member]) -> View:
     """The view of a receiver whose slot pairs are assigned."""
     sinks: dict[int, SinkRow] = {}
     slots: list[dict[str, Any]] = []
-    shown: dict[str, Shown] = {}
+    shown: dict[Place, Shown] = {}
     wanted: set[tuple[int, Encoding]] = set()
     for slot in receiver.transport.agreement.slots:
         carrying = _carrying(receiver, slot, members)
@@ -85,11 +85,11 @@ def see(receiver: Member, members: Mapping[int, Member]) -> View:
             shown[slot.mid] = Shown(sink, carrying.number, carrying.source, encodings)
             name = encodings[position(carrying.section.rids, carrying.wish.level)]
             wanted.add((carrying.number, (carrying.source, name)))
-    opened = tuple(_sealed(receiver, members, sinks, wanted))
+    opened = tuple(_sealed(receiver, members, sinks, wanted, shown))
     if receiver.former is not None:
         # What it had before it moves over is shown there until it has moved.
         _other_sinks(receiver, receiver.former.transport, members, sinks, shows=True)
-        list(_sealed(receiver, members, sinks, set(), receiver.former.transport))
+        list(_sealed(receiver, members, sinks, set(), {}, receiver.former.transport))
     if receiver.coming is not None:
         _other_sinks(receiver, receiver.coming.transport, members, sinks, shows=False)
     named = {slot["member"] for slot in slots if slot["member"] is not None}
@@ -114,6 +114,7 @@ def _sealed(
     members: Mapping[int, Member],
     sinks: dict[int, SinkRow],
     wanted: set[tuple[int, Encoding]],
+    shown: dict[Place, Shown],
     over: Transport | None = None,
 ) -> Iterable[Opened]:
     """What it is given sealed; each has its row even while the receiver does not want it."""
@@ -129,6 +130,7 @@ def _sealed(
             if section.kind == "video" and not wish.hidden:
                 name = opened.names[position(section.rids, wish.level)]
                 wanted.add((sender.number, (sealed_name(source), name)))
+                shown[sender.number, source] = Shown(opened.sink.row, sender.number, source, opened.names)
             yield opened
 
 
@@ -160,6 +162,7 @@ def _sealed_row(transport: Transport, opened: Opened, section: SenderSection, wi
         priority=priority,
         focus=section.kind == "video" and wish is not None and wish.focus,
         hidden=section.kind == "video" and wish is not None and wish.hidden,
+        resend=section.kind == "audio" and "nack" in arrives.feedback,
         sealed=True,
     )
 

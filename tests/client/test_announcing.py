@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from client.announcing import Announcing
 from client.errors import Trouble
 from client.matrix.homeserver import Homeserver
 from client.matrix.room import ConferenceRoom
@@ -84,6 +85,36 @@ def test_the_homeserver_ends_what_nobody_is_left_to_end(
         await server.close()
 
     where.play(scenario())
+
+
+def test_what_nobody_carries_on_ends_after_its_announcer_left(
+    where: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who stay may have a client that cannot: the homeserver ends it, and the focus goes on."""
+    monkeypatch.setattr(limits, "SWITCH_S", 2.5)
+    monkeypatch.setattr(limits, "CARRIED_ON_S", 0.5)
+    monkeypatch.setattr(Announcing, "_look", _tends_only)
+
+    async def scenario() -> None:
+        alice = await where.join("alice", None, **begin(where))
+        bob = await where.join("bob", None)
+        await until(lambda: alice.conference._room.announcements._switch is not None, "a switch")
+        (name,) = announced(bob)
+        await alice.conference.leave()
+        assert announced(bob) == [name]
+        await until(lambda: not announced(bob), "hers ends by itself")
+        # Whoever can, takes it up: the conference is as it was.
+        monkeypatch.undo()
+        await until(lambda: announced(bob) == [name], "bob announces it")
+        await bob.conference.leave()
+        assert announced(bob) == []
+
+    where.play(scenario())
+
+
+async def _tends_only(self: Announcing, now: float) -> None:
+    if self._user_id in self._all.announcers(self._conference):
+        await self._all.tend(now)
 
 
 def test_two_in_one_room_each_with_its_terms(where: House) -> None:

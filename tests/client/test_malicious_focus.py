@@ -164,7 +164,7 @@ class Told:
         self.hear(names.MEMBERS, {"reset": False, "present": [entry], "gone": []})
 
     def later(self, seconds: float) -> list[str]:
-        self.membership._find_stalled(self._begun + seconds)
+        self.membership.tiles.find_stalled(self.membership.members, self._begun + seconds)
         return self.states
 
     async def close(self) -> None:
@@ -193,9 +193,9 @@ async def test_what_is_not_to_come_is_not_held_back(why: str) -> None:
         case "muted":
             told.roster(video_muted=True)
         case "hidden":
-            told.membership.subscribe([Subscription(ALICE, "camera", 320, 0)])
+            told.membership.tiles.subscribe([Subscription(ALICE, "camera", 320, 0)], ())
         case "unwanted":
-            told.membership.subscribe([], [(ALICE, "camera")])
+            told.membership.tiles.subscribe([], [(ALICE, "camera")])
         case "paused":
             told.hear(names.LAYERS, {"slots": {"3": {"encoding": None, "temporal": 0}}})
         case "gone":

@@ -338,6 +338,43 @@ def test_sound_that_comes_twice_is_heard_once() -> None:
     assert [len(slot.push_untrusted(each, 0.0)) for each in packets] == [1, 1, 1, 0, 1]
 
 
+def test_lost_sound_is_asked_for_and_what_came_after_waits_for_it() -> None:
+    slot, stream = AudioSlot(repaired=True), SendStream(111, 48_000, {}, resends=True)
+    sent = [stream.packets_of([bytes((number,))], number / 50, number / 50)[0] for number in range(40)]
+    packets = [read_rtp_untrusted(each) for each in sent]
+    heard: list[int] = []
+
+    def push(number: int, now: float) -> None:
+        heard.extend(frame.data[0] for frame in slot.push_untrusted(packets[number], now))
+
+    for number in (0, 1, 3, 4):
+        push(number, number / 50)
+    assert heard == [0, 1]
+    assert slot.to_ask(0.08) == [packets[2].sequence]
+    assert slot.to_ask(0.1) == []
+    assert stream.again(packets[2].sequence) == sent[2]  # the very same bytes
+    push(2, 0.12)
+    assert heard == [0, 1, 2, 3, 4]
+    # What is not sent again is waited for a little, and too late then.
+    for number in (6, 7):
+        push(number, number / 50)
+    assert heard[-1] == 4
+    assert slot.give_up(0.2) == []
+    heard.extend(frame.data[0] for frame in slot.give_up(0.12 + limits.AUDIO_WAIT_S + 0.01))
+    push(5, 0.4)
+    assert heard[5:] == [6, 7]
+    # Of a long gap nothing is asked for.
+    push(7 + limits.AUDIO_HOLE_MAX - 1, 1.0)
+    assert len(slot.to_ask(1.1)) == limits.AUDIO_HOLE_MAX - 2
+    heard.clear()
+    slot = AudioSlot(repaired=True)
+    push(0, 0.0)
+    push(39, 1.0)
+    assert heard == [0, 39]
+    assert slot.to_ask(2.0) == []
+    assert SendStream(111, 48_000, {}).again(packets[2].sequence) is None
+
+
 def test_reception_reports_loss_since_the_last() -> None:
     reception = Reception(7, 48_000)
     assert reception.block(0.0) is None

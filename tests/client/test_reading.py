@@ -64,6 +64,11 @@ GOOD: list[tuple[str, Any, messages.Message]] = [
         messages.Layers({"3": messages.Layer(None, 0)}),
     ),
     (
+        names.LAYERS,
+        {"slots": {}, "sealed": [{"member": 5, "source": "camera", "encoding": "f", "temporal": 0}]},
+        messages.Layers({}, (((5, "camera"), messages.Layer("f", 0)),)),
+    ),
+    (
         names.VIEWERS,
         {"sources": {"audio": {"viewers": 2, "lost_mean": 0, "lost_worst": 0.5}}},
         messages.Viewers({"audio": messages.Viewing(2, 0, 0.5)}),

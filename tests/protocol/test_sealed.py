@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from control.protocol import names
-from control.protocol.events import InnerIndex
+from control.protocol import limits, names
+from control.protocol.events import InnerIndex, SinkDeal
 from control.protocol.forwarding import Routes
 from control.protocol.rows import NONE, Codec, SinkRow
 from control.protocol.sdp import SdpError, parse_offer_untrusted
@@ -13,6 +13,7 @@ from control.protocol.sdp_negotiate import Features, negotiate
 from tests.protocol.people import Person, World, metadata, offer, people, world
 from tests.protocol.test_remembering import Notebook, succeed
 from tests.protocol.test_resumption import arrive, ask, token_of
+from tests.protocol.test_spreading import check_tables, workers_of
 
 DEPENDENCY = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 
@@ -28,9 +29,9 @@ def sealed_offer(send: bool = True, receive: bool = True, descriptor: bool = Tru
     more = []
     for section in sections:
         mid = section.partition("a=mid:")[2].partition("\r\n")[0]
-        if mid in ("audio", "camera") and send:
+        if mid in names.SOURCES and send:
             twin = section.replace(f"a=mid:{mid}", f"a=mid:s-{mid}\r\na={names.SDP_SEALED}:send")
-            if mid == "camera" and descriptor:
+            if mid in ("camera", "screen") and descriptor:
                 twin += f"a=extmap:12 {DEPENDENCY}\r\n"
             more.append(twin)
         if mid in ("a0", "v0") and receive:
@@ -74,7 +75,6 @@ def test_an_offer_with_both_forms() -> None:
     [
         (sealed_offer(descriptor=False), "dependency descriptor"),
         (sealed_offer().replace(":send\r\n", ":both\r\n"), "neither send nor recv"),
-        (sealed_offer(sources=("audio", "camera", "screen")), "More than 4"),
         (sealed_offer().replace("a=mid:a1", f"a=mid:a1\r\na={names.SDP_SEALED}:recv"), "of one kind"),
         (sealed_offer().replace("a=mid:audio\r\n", "a=mid:audio\r\na=inactive\r\n", 1), "sealed only"),
     ],
@@ -82,6 +82,91 @@ def test_an_offer_with_both_forms() -> None:
 def test_offers_that_cannot_be(text: str, says: str) -> None:
     with pytest.raises(SdpError, match=says):
         agreed(text)
+
+
+def test_all_four_sources_in_both_forms() -> None:
+    where = world()
+    (alice,) = people(where, 1, sdp=sealed_offer(sources=names.SOURCES))
+    rows = [row for row in where.tables[0].sources.values() if alice.transport is not None]
+    assert len(rows) == 8
+    assert sorted(row.kind for row in rows if row.codec is Codec.SEALED) == [0, 1, 2, 3]
+    assert len(where.tables[0].transports[alice.transport.handle].sources) == 8  # type: ignore[union-attr]
+
+
+def test_what_of_a_sealed_source_the_network_carries() -> None:
+    where = world()
+    alice, bob = people(where, 2, sdp=sealed_offer())
+    where.pass_time(1)
+    table = where.tables[0]
+    camera = {handle for handle, row in table.sources.items() if row.mid == "s-camera"}
+    assert alice.transport is not None
+    (sink,) = (
+        handle
+        for handle, row in table.sinks.items()
+        if row.sealed and row.transport == alice.transport.handle and row.source in camera
+    )
+    place = {"member": bob.number, "source": "camera"}
+
+    def deal(encoding: int | None, temporal: int) -> Any:
+        where.handle(SinkDeal(alice.transport, sink, encoding, temporal))  # type: ignore[arg-type]
+        where.pass_time(0.2)
+        return alice.last(names.LAYERS)
+
+    assert deal(2, 0) == {"slots": {}, "sealed": [{**place, "encoding": "f", "temporal": 0}]}
+    assert deal(None, 0) == {"slots": {}, "sealed": [{**place, "encoding": None, "temporal": 0}]}
+    told = len(alice.said)
+    deal(None, 0)
+    assert len(alice.said) == told
+    bob.say(names.METADATA_CHANGED, {names.METADATA: metadata(video_muted=True)})
+    told = len(alice.said)
+    deal(0, 0)  # nobody waits for what is muted
+    assert names.LAYERS not in [kind for kind, _ in alice.said[told:]]
+
+
+def test_sealed_sources_reach_receivers_of_another_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SPREAD_TRANSPORTS", 2)
+    monkeypatch.setattr(limits, "SPREAD_COST", 1)
+    where = world(workers=2)
+    three = people(where, 3, sdp=sealed_offer())
+    alice, bob, carol = three
+    assert workers_of(three) == [0, 0, 1]
+    check_tables(where)
+    for one in three:
+        told = one.last(names.SEALED)
+        assert told is not None
+        others = {each.number for each in three if each is not one}
+        assert {each["member"] for each in told["sources"]} == others
+        assert not set(one.slots.values()) - {(None, None)}
+    # Rows of two workers may have one number: where each stands is known apart.
+    assert carol.transport is not None
+    assert bob.transport is not None
+    for person, index in ((bob, 700), (carol, 900)):
+        table = where.tables[person.transport.worker]  # type: ignore[union-attr]
+        handle = next(
+            handle
+            for handle, row in table.sources.items()
+            if row.mid == "s-audio" and not row.home and row.transport == person.transport.handle  # type: ignore[union-attr]
+        )
+        where.handle(InnerIndex(person.transport, handle, 0, index))  # type: ignore[arg-type]
+    told = alice.last(names.SEALED)
+    assert told is not None
+    indices = {
+        each["member"]: each["encodings"]["f"]["index"]
+        for each in told["sources"]
+        if each["source"] == "audio"
+    }
+    assert indices == {bob.number: 700, carol.number: 900}
+    # The muted keep their rows: what was given sealed goes on under the same SSRCs.
+    before = [(row.ssrc, row.incarnation, row.source) for row in where.tables[1].sinks.values() if row.sealed]
+    alice.say(names.METADATA_CHANGED, {names.METADATA: metadata(audio_muted=True)})
+    check_tables(where)
+    after = [(row.ssrc, row.incarnation, row.source) for row in where.tables[1].sinks.values() if row.sealed]
+    assert before == after
+    alice.say(names.HANGUP, {"reason": "user_hangup"})
+    check_tables(where)
+    browser = Person(where, "@browser:example.org", "WEB", "callw").call().connect()
+    assert browser.last(names.SEALED) is None
+    check_tables(where)
 
 
 def test_the_answer_gives_ssrcs_and_no_key() -> None:

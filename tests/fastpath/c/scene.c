@@ -102,7 +102,7 @@ void scene_member(struct scene *scene, uint32_t member)
                                   .srtp_profile = (uint16_t)scene_profile,
                                   .rtcp_ssrc = 0x90000 + member,
                                   .remb_bps = 2000000,
-                                  .sources = {TABLE_NONE, TABLE_NONE, TABLE_NONE, TABLE_NONE},
+                                  .sources = {[0 ... LIMIT_SOURCES_PER_TRANSPORT - 1] = TABLE_NONE},
                                   .ext = {.mid = MID_EXT,
                                           .rid = RID_EXT,
                                           .repaired_rid = REPAIRED_EXT,

@@ -33,7 +33,7 @@ void spread_source(struct spread *spread, unsigned home, uint32_t source, uint32
         .incarnation = 1,
         .foreign = (uint8_t)(home + 1),
         .rtcp_ssrc = 1,
-        .sources = {TABLE_NONE, TABLE_NONE, TABLE_NONE, TABLE_NONE},
+        .sources = {[0 ... LIMIT_SOURCES_PER_TRANSPORT - 1] = TABLE_NONE},
         .ext = {.dependency_descriptor = 1},
     };
     far->sources[local] = near->sources[source];

@@ -4,12 +4,11 @@
 
 #include "bytes.h"
 #include "check.h"
-#include "descriptors.h"
 #include "scene.h"
 #include "sealed.h"
+#include "sealed_sending.h"
 
 enum { AUDIO = 4, VIDEO = 5, AUDIO_SINK = 1, VIDEO_SINK = 2, OTHER_VIDEO_SINK = 3, SLOT = 6 };
-enum { AUDIO_SSRC = 0xa0000, VIDEO_SSRC = 0xb0000, VIDEO_RTX = 0xc0000 };
 
 static struct scene *scene_of_sealed(enum srtp_profile profile)
 {
@@ -17,13 +16,7 @@ static struct scene *scene_of_sealed(enum srtp_profile profile)
     for (uint32_t i = 0; i < 4; i++) scene_member(scene, i);
     scene_audio(scene, AUDIO, 0, "1");
     scene_video(scene, VIDEO, 0, "2");
-    struct source_row *audio = &scene->sources[AUDIO], *video = &scene->sources[VIDEO];
-    audio->codec = video->codec = CODEC_SEALED;
-    audio->ssrc[0] = AUDIO_SSRC;
-    for (uint32_t i = 0; i < 3; i++) {
-        video->ssrc[i] = VIDEO_SSRC + i;
-        video->rtx_ssrc[i] = VIDEO_RTX + i;
-    }
+    sealed_rows(scene, AUDIO, VIDEO);
     scene_sink(scene, AUDIO_SINK, 1, AUDIO, 0);
     scene_sink(scene, VIDEO_SINK, 1, VIDEO, 2);
     scene_sink(scene, OTHER_VIDEO_SINK, 2, VIDEO, 2);
@@ -35,49 +28,6 @@ static struct scene *scene_of_sealed(enum srtp_profile profile)
     scene_publish(scene);
     scene_connect(scene);
     return scene;
-}
-
-/* Of `length` bytes, the last `tail` of which are `ohb`. */
-static size_t sealed_payload(uint8_t *out, size_t length, const char *ohb)
-{
-    for (size_t i = 0; i < length; i++) out[i] = (uint8_t)(i * 7 + length);
-    return length + hex_bytes(ohb, out + length);
-}
-
-static void send_audio(struct scene *scene, uint64_t index, const char *ohb)
-{
-    uint8_t payload[200];
-    struct packet packet = {.ssrc = AUDIO_SSRC,
-                            .index = index,
-                            .timestamp = (uint32_t)index * 960,
-                            .payload_type = 111,
-                            .level = 30,
-                            .payload = payload,
-                            .csrcs = {0x11223344, 0x55667788},
-                            .csrc_count = 2,
-                            .inner_padding = true};
-    packet.length = sealed_payload(payload, 100, ohb);
-    scene_send(scene, 0, &packet);
-    scene_flush(scene);
-}
-
-/* A frame of two packets. */
-static void send_frame(struct scene *scene, uint32_t encoding, uint64_t index, uint16_t frame, bool key)
-{
-    uint8_t payload[300];
-    struct packet packet = {
-        .ssrc = VIDEO_SSRC + encoding, .index = index, .timestamp = frame * 3000u, .payload_type = 96, .payload = payload};
-    for (unsigned part = 0; part < 2; part++) {
-        struct writer descriptor = key && !part ? key_frame(frame, 10) : delta(frame, key ? 10 : 11);
-        if (part) descriptor.bytes[0] &= 0x7f; /* not the first */
-        packet.length = sealed_payload(payload, 200 + part, "00");
-        packet.descriptor = descriptor.bytes;
-        packet.descriptor_length = (uint8_t)size_of(&descriptor);
-        packet.marker = part == 1;
-        packet.index = index + part;
-        scene_send(scene, 0, &packet);
-    }
-    scene_flush(scene);
 }
 
 static void test_the_ohb_restores_the_header_for_any_change(void)
@@ -138,7 +88,7 @@ static void test_what_a_sealed_packet_keeps(enum srtp_profile profile)
         char ohb[16] = {0};
         for (const char *c = table[i].ohb; *c; c++)
             if (*c != ' ') strncat(ohb, c, 1);
-        send_audio(scene, 65534 + i, ohb);
+        sealed_audio(scene, 65534 + i, ohb);
         const struct received *got = scene_last(scene, 1, AUDIO_SSRC);
         CHECK(got != NULL);
         uint8_t wanted[110];
@@ -174,7 +124,7 @@ static void test_encodings_are_streams_of_their_own(void)
             scene->now += 33 * MS;
             for (uint32_t i = 0; i < 3; i++) { /* the wanted one first: until its key frame the other goes on */
                 uint32_t e = (wanted + i) % 3;
-                send_frame(scene, e, index[e], frame, k == 0);
+                sealed_frame(scene, e, index[e], frame, k == 0);
                 index[e] += 2;
             }
         }
@@ -205,7 +155,7 @@ static void test_no_switch_without_a_descriptor(void)
     scene_send(scene, 0, &packet);
     scene_flush(scene);
     CHECK_EQUAL(scene_packets(scene, 1, VIDEO_SSRC), 0);
-    send_frame(scene, 0, 2, 1, true);
+    sealed_frame(scene, 0, 2, 1, true);
     CHECK_EQUAL(scene_packets(scene, 1, VIDEO_SSRC), 2);
     /* A running one goes on without it. */
     packet.index = 4;
@@ -218,8 +168,8 @@ static void test_no_switch_without_a_descriptor(void)
 static void test_repairs(void)
 {
     struct scene *scene = scene_of_sealed(SRTP_AEAD_AES_128_GCM);
-    send_frame(scene, 2, 300, 1, true);
-    send_frame(scene, 2, 302, 2, false);
+    sealed_frame(scene, 2, 300, 1, true);
+    sealed_frame(scene, 2, 302, 2, false);
     const struct received *first = NULL;
     for (uint32_t i = 0; i < scene->received_count && !first; i++)
         if (scene->received[i].member == 1 && scene->received[i].ssrc == VIDEO_SSRC + 2)
@@ -308,7 +258,7 @@ static void test_other_ssrcs_and_spoilt_packets(void)
 static void test_a_sink_never_changes_its_source(void)
 {
     struct scene *scene = scene_of_sealed(SRTP_AEAD_AES_128_GCM);
-    send_audio(scene, 100, "00");
+    sealed_audio(scene, 100, "00");
     CHECK_EQUAL(scene_packets(scene, 1, AUDIO_SSRC), 1);
     scene->sources[AUDIO].incarnation++;
     scene->sources[AUDIO].ssrc[0] = AUDIO_SSRC + 1;

@@ -35,7 +35,7 @@ static struct scene *begin(void **rings)
     scene->transports[STRANGERS] =
         (struct transport_row){.incarnation = round,
                                .foreign = 1,
-                               .sources = {TABLE_NONE, TABLE_NONE, TABLE_NONE, TABLE_NONE},
+                               .sources = {[0 ... LIMIT_SOURCES_PER_TRANSPORT - 1] = TABLE_NONE},
                                .ext = {.dependency_descriptor = 1}};
     scene_video(scene, OWN_CAMERA, 0, "1");
     scene_audio(scene, FAR_MIC, 0, "0");
