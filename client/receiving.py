@@ -229,7 +229,8 @@ class Receiver:
 
     def tick(self, now: float) -> None:
         """To be called every 10 to 50 ms."""
-        for slot in (*self._by_mid.values(), *self.sealed.carried()):
+        every: list[AnySlot] = [*self._by_mid.values(), *self.sealed.carried()]
+        for slot in every:
             self._repair(slot, now)
         if now - self._feedback_at >= limits.FEEDBACK_S and self._arrivals:
             self._feedback_at = now

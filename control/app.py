@@ -213,6 +213,7 @@ class App:
             guests=guest_list(self._config),
             rates=self._config.media.rates,
             resume_url=urljoin(self._config.server.public_url, names.RESUME_PATH),
+            ticket_grace_s=self._config.server.ticket_grace_s,
             memories=[link.memory for link in self._links],
             observe=self._counts.observe,
             former=self._former,

@@ -69,6 +69,9 @@ class ServerConfig:
     """Homeservers whose users may not."""
     denied_users: tuple[str, ...] = ()
     """Users who may not, whatever else is allowed."""
+    ticket_grace_s: int = int(limits.EPOCH_GRACE)
+    """Seconds in which everybody inside has to have the new ticket that follows when somebody left. More: who
+    was removed stays longer. Less: members on slow homeservers have to join again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +313,7 @@ def _check(config: Config, where: Any) -> None:
             refuse("client", "embed_in", f"embed_in: {origin!r} is no origin such as https://app.example.org")
     _check_addresses(media, refuse)
     _check_rates(media, refuse)
+    _check_grace(server, refuse)
 
 
 def _check_addresses(media: MediaConfig, refuse: Any) -> None:
@@ -329,6 +333,11 @@ def _check_addresses(media: MediaConfig, refuse: Any) -> None:
         refuse("media", "listen", '"::" is every address already: list it alone')
     if "0.0.0.0" in media.listen and any(":" not in a and a != "0.0.0.0" for a in media.listen):
         refuse("media", "listen", '"0.0.0.0" is every IPv4 address already')
+
+
+def _check_grace(server: ServerConfig, refuse: Any) -> None:
+    if not 5 <= server.ticket_grace_s <= 600:
+        refuse("server", "ticket_grace_s", "ticket_grace_s must be between 5 and 600 seconds")
 
 
 def _check_rates(media: MediaConfig, refuse: Any) -> None:

@@ -136,9 +136,13 @@ class Announcements:
         if self._switch is not None and await homeserver.delayed(self._switch, "restart"):
             return
         delay_ms = int(limits.SWITCH_S * 1000)
+        # What we left behind elsewhere would end this one: a newer announcement does not call it off.
+        before = await homeserver.delayed_state(self._room_id, names.CONFERENCE)
         self._switch = await homeserver.delay_state(
             self._room_id, names.CONFERENCE, homeserver.user_id, {"ended": True}, delay_ms
         )
+        for left in before if self._switch is not None else ():
+            await homeserver.delayed(left, "cancel")
 
     async def disarm(self) -> None:
         switch, self._switch = self._switch, None

@@ -223,6 +223,14 @@ class Homeserver:
         status, _ = await self.request("POST", f"{_DELAYED}/{quote(name)}/{action}", {})
         return status == 200
 
+    async def delayed_state(self, room_id: str, event_type: str) -> list[str]:
+        """Names of what the homeserver is to set there in our name, by whatever device of ours."""
+        status, answer = await self.request("GET", _DELAYED)
+        waiting = answer.get("delayed_events") if status == 200 else None
+        found = [each for each in waiting if isinstance(each, dict)] if isinstance(waiting, list) else []
+        of_it = [each for each in found if (each.get("room_id"), each.get("type")) == (room_id, event_type)]
+        return [each["delay_id"] for each in of_it if isinstance(each.get("delay_id"), str)]
+
     async def state(self, room_id: str) -> list[RoomEvent]:
         """All of it, as it is now."""
         status, answer = await self.request("GET", f"/_matrix/client/v3/rooms/{quote(room_id)}/state")

@@ -25,6 +25,7 @@ EXAMPLES: Final = {
     "server.allowed_users": '["@guest:example.com"]',
     "server.denied_servers": '["spam.example"]',
     "server.denied_users": '["@mallory:example.org"]',
+    "server.ticket_grace_s": "60",
     "media.listen": '["192.0.2.10"]',
     "media.port": "50000",
     "media.upgrade_port": "50100",

@@ -16,7 +16,7 @@ from control.io.datagrams import Datagrams
 from control.io.faults import log_fault
 from control.io.memory import Memory
 from control.io.uplink_events import event_of
-from control.protocol import names
+from control.protocol import limits, names
 from control.protocol.allocation import Randomness, WorkerPlace
 from control.protocol.callbook import Line, Observed
 from control.protocol.checked import ContentError
@@ -90,6 +90,7 @@ class ConferenceRuntime:
         guests: GuestList = EVERYBODY,
         rates: Rates = Rates(),  # noqa: B008 - a value
         resume_url: str = RESUME_PATH,
+        ticket_grace_s: float = limits.EPOCH_GRACE,
         memories: Sequence[Memory | None] = (),
         observe: Callable[[str, str, float], None] = lambda name, label, value: None,
         former: Sequence[Memory] = (),
@@ -108,6 +109,7 @@ class ConferenceRuntime:
             guests=guests,
             rates=rates,
             resume_url=resume_url,
+            ticket_grace_s=ticket_grace_s,
         )
         self.focus = Focus(config, Randomness(os.urandom, make_ufrag))
         self._workers = tuple(workers)

@@ -43,6 +43,7 @@ class Settings:
     randomness: Randomness
     rates: Rates = field(default_factory=Rates)
     resume_url: str = names.RESUME_PATH  # as it is told: whole, or relative to where config.json is
+    ticket_grace_s: float = limits.EPOCH_GRACE
 
 
 class Conference:

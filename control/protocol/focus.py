@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from control.protocol import gathering, names, proving
+from control.protocol import gathering, limits, names, proving
 from control.protocol.admission import TicketError
 from control.protocol.allocation import Randomness, WorkerPlace
 from control.protocol.call import State
@@ -83,6 +83,7 @@ class FocusConfig:
     guests: GuestList = EVERYBODY
     rates: Rates = field(default_factory=Rates)
     resume_url: str = names.RESUME_PATH
+    ticket_grace_s: float = limits.EPOCH_GRACE
 
 
 class Focus:
@@ -97,6 +98,7 @@ class Focus:
             randomness,
             config.rates,
             config.resume_url,
+            config.ticket_grace_s,
         )
         self._rows = rows = [randomness.rows(worker, place) for worker, place in enumerate(config.places)]
         self.conferences: dict[tuple[str, str], Conference] = {}  # by creator and id

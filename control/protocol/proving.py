@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from control.protocol import limits, names
+from control.protocol import names
 from control.protocol.admission import TicketError, epoch_proof_text, is_verifier, verify
 from control.protocol.conference import Conference
 from control.protocol.content import Prove, unpadded
@@ -37,7 +37,7 @@ def settle(conference: Conference, now: float) -> list[Effect]:
         conference.grace = {}
     unproved = epochs.unproved(conference.members)
     conference.grace = until = {
-        number: conference.grace.get(number, now + limits.EPOCH_GRACE) for number in unproved
+        number: conference.grace.get(number, now + conference.settings.ticket_grace_s) for number in unproved
     }
     is_open = bool(until) or bool(epochs.proposals(conference.persons))
     if is_open or conference.proving or effects:

@@ -10,12 +10,13 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import signal
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 from urllib.parse import quote
 
 import av
+import pytest
 
 from client import Conference
 from client.happenings import Happening, TileChanged
@@ -117,6 +119,12 @@ class House:
     def kill_control(self) -> None:
         """The process that decides; workers and their packets go on."""
         os.kill(self.control, signal.SIGKILL)
+
+    def worker(self) -> int:
+        """The one at work: not the one that stands by for it."""
+        assert self.demo.server is not None
+        started = re.findall(r"worker 0 started, process (\d+)", self.demo.server.log.read_text())
+        return int(started[-1])
 
     @property
     def control(self) -> int:
@@ -264,10 +272,16 @@ def _account(guest: Guest) -> str:
 
 
 @contextmanager
-def house(folder: Path, people: Sequence[str], **options: Any) -> Iterator[House]:
+def house(
+    folder: Path, people: Sequence[str], settings: Mapping[str, str] | None = None, **options: Any
+) -> Iterator[House]:
+    """`settings` of the server, as variables."""
     with Namespace(ADDRESS) as namespace:
         demo = Demo(folder, people=people, media_address=ADDRESS, workers=1, **options)
-        namespace.call(demo.start)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (settings or {}).items():
+                patch.setenv(name, value)
+            namespace.call(demo.start)
         try:
             yield House(namespace, demo)
         finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -180,6 +182,39 @@ def test_another_connection_gets_other_ssrcs(where: House) -> None:
                 "pictures and sound over the second connections",
             )
             assert bob.tile(alice).form == alice.tile(bob, "audio").form == "sealed"
+
+    where.play(scenario())
+
+
+def test_a_killed_worker_costs_a_moment(where: House) -> None:
+    """Its successor has the indices of every sealed stream: nothing is repeated, nobody connects anew."""
+
+    async def scenario() -> None:
+        two = (("alice", coloured("red")), ("bob", coloured("blue")))
+        async with where.guests(*two, sealed=True) as (alice, bob):
+            await all_see_all((alice, bob))
+            numbers = alice.number, bob.number
+            for _ in range(3):
+                before = where.worker()
+                os.kill(before, signal.SIGKILL)
+                await until(lambda before=before: where.worker() != before, "another is at work")
+                opened = [one.tile(other).opened for one, other in ((alice, bob), (bob, alice))]
+                heard = [one.tile(other, "audio").opened for one, other in ((alice, bob), (bob, alice))]
+                await until(
+                    lambda opened=opened, heard=heard: all(
+                        one.tile(other).opened > opened[at] + 20
+                        and one.tile(other, "audio").opened > heard[at] + 20
+                        for at, (one, other) in enumerate(((alice, bob), (bob, alice)))
+                    ),
+                    "pictures and sound go on",
+                )
+            assert (alice.number, bob.number) == numbers
+            for one, other in ((alice, bob), (bob, alice)):
+                for source in ("camera", "audio"):
+                    tile = one.tile(other, source)
+                    assert tile.form == "sealed"
+                    assert not {Verdict.WRONG_KEY, Verdict.REPLAYED} & tile.refused.keys()
+                assert one.count("sealed packets replayed") == 0
 
     where.play(scenario())
 

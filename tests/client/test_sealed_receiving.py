@@ -27,12 +27,12 @@ class Ear:
     """A receiver and everything it was told."""
 
     def __init__(self) -> None:
-        keyring = Keyring()
-        keyring.add(3, 1, BaseKey(4, 0, BASE))
+        self.keyring = Keyring()
+        self.keyring.add(3, 1, BaseKey(4, 0, BASE))
         self.frames: list[tuple[int, bytes]] = []
         self.verdicts: list[Verdict] = []
         self.counts: list[str] = []
-        self.receiver = SealedReceiver(keyring, self._note, self._deliver, self.counts.append)
+        self.receiver = SealedReceiver(self.keyring, self._note, self._deliver, self.counts.append)
         section = Answered(
             "8", "video", "sendonly", OUR_PT, RTX_PT, {}, frozenset(), None, None, (), "send", {}
         )
