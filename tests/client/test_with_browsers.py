@@ -143,3 +143,31 @@ def test_a_browser_and_a_python_client(
                 await until(lambda: bob.member not in alice.conference.members, "alice is alone", 60)
 
     where.play(scenario())
+
+
+def test_a_browser_carries_on_what_a_python_client_announced(where: House) -> None:
+    """Last in this file, as the browser's own announcement ends only a minute after it was closed."""
+
+    async def scenario() -> None:
+        with Browsers() as browsers:
+            browser = await browsers.launch("chromium", fps=15)
+            async with where.guests(("alice", coloured("red"))) as inside:
+                (alice,) = inside
+                bob = await Participant.arrive(browser, "bob", where.demo.urls["bob"] + "&join")
+                await bob.joined(90)
+                await bob.sees([alice.number], 60)
+                conference = alice.conference.conference_id
+                inside.remove(alice)
+                await alice.conference.leave()
+                # Whoever comes now finds it by bob's announcement, and hers is over.
+                carol = await where.enter(inside, "carol", coloured("green"))
+                assert carol.conference.conference_id == conference
+                found = carol.conference._attendance.conference
+                assert found is not None
+                announcements = carol.conference._room.announcements
+                await until(
+                    lambda: announcements.announcers(found) == {where.user("bob")}, "bob alone announces it"
+                )
+                await bob.sees([carol.number], 60)
+
+    where.play(scenario())
