@@ -67,6 +67,24 @@ class Namespace:
             for rule in rules:
                 self.call(subprocess.run, ["iptables", "-w", "-D", *rule], check=True)
 
+    def lead_through(self, address: str) -> None:
+        """Media of browsers that start from now on go from `address`, on a device of its own."""
+        self._ip("link add way0 type veth peer name way1")
+        for device in ("way0", "way1"):
+            self._ip(f"link set {device} up")
+        self._ip(f"address add {address}/24 dev way0")
+        # The other way, from the server's address to itself, does not lead anywhere.
+        same = ["-p", "udp", "-s", self._address, "-d", self._address]
+        self.call(subprocess.run, ["iptables", "-w", "-I", "INPUT", *same, "-j", "DROP"], check=True)
+
+    def change_way(self, before: str, after: str) -> None:
+        """The machine is in another network: it has another address, and not the one before."""
+        self._ip(f"address del {before}/24 dev way0")
+        self._ip(f"address add {after}/24 dev way0")
+
+    def _ip(self, command: str) -> None:
+        self.call(subprocess.run, ["ip", *command.split()], check=True)
+
     def _enter(self) -> None:
         library = ctypes.CDLL(None, use_errno=True)
         if library.unshare(_NEW_NETWORK) != 0:

@@ -31,6 +31,9 @@ AWAY_S = 90.0
 """Firefox takes 5 s to notice that a path is interrupted, and 3 s pass before it is taken for lost; then the
 above."""
 
+FIRST, OTHER = "198.51.100.5", "203.0.113.9"
+"""Of the browsers' machine, before and after it changes its network (RFC 5737)."""
+
 
 @dataclass
 class Call:
@@ -41,6 +44,7 @@ class Call:
 @pytest.fixture(scope="module")
 def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
     with stage(tmp_path_factory.mktemp("stage"), (*CHROMIUM, FIREFOX)) as where:
+        where.namespace.lead_through(FIRST)
 
         async def arrive() -> Call:
             chromium, firefox = await asyncio.gather(
@@ -52,6 +56,19 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
             return Call(where, people)
 
         yield asyncio.run(arrive())
+
+
+async def test_ice_is_restarted_through_the_room_and_nobody_notices(call: Call) -> None:
+    alice, _bob, carol = people = call.people
+    await everyone_sees_everyone(people)
+    before = [await ports(person) for person in (alice, carol)]
+
+    await asyncio.gather(*(person.page.evaluate("sotto.restart()") for person in (alice, carol)))
+    await pictures_go_on(people)
+    for person, old in zip((alice, carol), before, strict=True):
+        state = await person.state()
+        assert (state["restarts"], state["resumed"], state["member"]) == (1, 0, person.member)
+        assert set(await ports(person)) - set(old), "other candidates"
 
 
 async def test_control_dies_and_all_come_back_while_media_go_on(call: Call) -> None:
@@ -103,7 +120,7 @@ async def test_who_loses_the_path_comes_back_on_another(call: Call) -> None:
     resumed = [(await person.state())["resumed"] for person in lost]
     with ExitStack() as stack:
         for person in lost:
-            for port in (await person.page.evaluate("sotto.stats()"))["transport"]["ports"]:
+            for port in await ports(person):
                 stack.enter_context(where.namespace.without_port(port))
         await asyncio.gather(
             *(back(person, before + 1, AWAY_S) for person, before in zip(lost, resumed, strict=True))
@@ -116,6 +133,26 @@ async def test_who_loses_the_path_comes_back_on_another(call: Call) -> None:
     assert [(await person.state())["phase"] for person in call.people] == ["joined"] * len(call.people)
 
 
+async def test_the_network_changes_and_all_come_back(call: Call) -> None:
+    """The address that all their media go from is another one."""
+    before = await asyncio.gather(*(person.state() for person in call.people))
+    call.stage.namespace.change_way(FIRST, OTHER)
+    begun = time.monotonic()
+    found = "sotto.state().restarts + sotto.state().resumed > %d && sotto.state().notice === ''"
+    waits = (
+        person.page.wait(found % (state["restarts"] + state["resumed"]), AWAY_S)
+        for person, state in zip(call.people, before, strict=True)
+    )
+    await asyncio.gather(*waits)
+    await everyone_sees_everyone(call.people)
+    after = await asyncio.gather(*(person.state() for person in call.people))
+    for person, first, last in zip(call.people, before, after, strict=True):
+        assert (last["phase"], last["member"]) == ("joined", person.member)
+        grown = {name: last[name] - first[name] for name in ("restarts", "resumed")}
+        print(f"{person.name} is back after {time.monotonic() - begun:.1f} s: {grown}")
+    await all_goes_well(call.people)
+
+
 async def test_who_cannot_come_back_calls_again(call: Call) -> None:
     """The focus forgets somebody whose client is not heard for long enough: a new call, with a new number."""
     alice, bob, carol = call.people
@@ -126,7 +163,7 @@ async def test_who_cannot_come_back_calls_again(call: Call) -> None:
         " : ask(to, ...more); })()"
     )
     with ExitStack() as stack:
-        for port in (await bob.page.evaluate("sotto.stats()"))["transport"]["ports"]:
+        for port in await ports(bob):
             stack.enter_context(call.stage.namespace.without_port(port))
         await bob.page.wait(f"sotto.state().phase === 'joined' && sotto.state().member !== {before}", AWAY_S)
     await bob.joined()
@@ -139,6 +176,11 @@ async def test_nothing_private_is_in_the_logs(call: Call) -> None:
     assert log.count("control started") >= 2
     assert private_matters(log) == []
     assert "Traceback" not in log
+
+
+async def ports(person: Participant) -> list[int]:
+    found: list[int] = (await person.page.evaluate("sotto.stats()"))["transport"]["ports"]
+    return found
 
 
 async def back(person: Participant, times: int, within_s: float) -> None:

@@ -6,6 +6,7 @@ import type { PeerStats } from "./call/stats.ts";
 import type { Kind } from "./call/peer.ts";
 import type { Conference } from "./conference/conference.ts";
 import type { Shown, TileView } from "./conference/received.ts";
+import type { Heeded } from "./conference/tiles.ts";
 import { counts } from "./guard.ts";
 import type { Conference as Announced } from "./protocol/events.ts";
 import type { Mutable, Spotlit } from "./protocol/moderation.ts";
@@ -24,6 +25,7 @@ export function exposeForTests(app: App): void {
         react: (key: string) => app.conference?.gestures?.react(key),
         askToMute: (member: number, source: Mutable) => app.conference?.moderation?.askToMute(member, source),
         focusForAll: (spot: Spotlit | null) => app.conference?.moderation?.setFocus(spot),
+        restart: () => app.conference?.connections.restart(),
         leave: () => app.leave(),
         stats: async (): Promise<PeerStats | null> => app.conference?.connections.stats() ?? null,
     };
@@ -53,6 +55,7 @@ function state(app: App): object {
         device_id: app.account?.deviceId ?? null,
         member: conference?.member ?? null,
         resumed: conference?.connections.resumed ?? 0,
+        restarts: conference?.connections.restarts ?? 0,
         moving: conference?.connections.moving ?? false,
         conference: announcedState(conference),
         conferences: app.running.map((one) => ({ ...named(one), chosen: app.chosen?.conferenceId === one.conferenceId })),
@@ -65,7 +68,7 @@ function state(app: App): object {
             video_muted: one.videoMuted,
             sources: one.sources,
         })),
-        tiles: (conference?.tiles() ?? []).map((tile) => tileState(app, conference!, tile)),
+        tiles: (conference?.tiles.all() ?? []).map((tile) => tileState(app, conference!, tile)),
         ...viewingState(conference),
         encoder: conference?.senders ?? [],
         keys: { held: conference?.worker.receiveKeys ?? 0, received: conference?.keys?.received ?? 0 },
@@ -112,6 +115,7 @@ function viewingState(conference: Conference | null): object {
 function tileState(app: App, conference: Conference, tile: TileView): object {
     const source = (shown: Shown, muted: boolean) => ({
         verdict: shown.verdict,
+        overdue: conference.tiles.overdue(tile, shown.source as Heeded),
         muted,
         receiver: shown.receiver,
         layer: shown.layer,

@@ -29,7 +29,7 @@ describe("quality", () => {
 });
 
 describe("a tile", () => {
-    const shown = (more: Partial<Shown> = {}): Shown => ({ source: "camera", carried: { member: 5, source: "camera" }, verdict: "decrypting", report: null, track: null, receiver: "video0", layer: null, opened: true, ...more });
+    const shown = (more: Partial<Shown> = {}): Shown => ({ source: "camera", carried: { member: 5, source: "camera" }, verdict: "decrypting", report: null, track: null, receiver: "video0", loudest: false, layer: null, opened: true, ...more });
     const tile = (camera: Partial<Shown>, more: Partial<TileView> = {}): TileView => ({
         member: 5, userId: "@a:x", deviceId: "D", muted: { audio: false, video: false }, audio: shown({ source: "audio" }), camera: shown(camera), screen: null, ...more,
     });

@@ -111,6 +111,11 @@ export class Peer {
         }
     }
 
+    /** Another path for all that goes on: new ICE credentials and candidates, everything else as it is. */
+    restart(exchange: (offer: string) => Promise<string>): Promise<void> {
+        return this.#renegotiate(() => this.pc.restartIce(), exchange);
+    }
+
     metadata(muted: Muted, sharing: { screen: boolean; sound: boolean }): StreamMetadata {
         return {
             [this.#streams.user.id]: { purpose: PURPOSE.usermedia, audio_muted: muted.audio, video_muted: muted.camera },

@@ -15,18 +15,18 @@ import type { Welcome } from "../protocol/messages.ts";
 import { MESSAGE, type Source } from "../protocol/names.ts";
 import { MediaWorker } from "../sframe/mediaworker.ts";
 import type { SenderReport } from "../sframe/port.ts";
-import { ANY, type Admission, type Pass, type Wish } from "./admission.ts";
+import type { Admission, Pass, Wish } from "./admission.ts";
+import type { AnnouncingLink } from "./announcinglink.ts";
 import { Attendance, NOBODY } from "./attendance.ts";
 import { Connections } from "./connections.ts";
-import { Entry, type Entered } from "./entry.ts";
+import { Entry } from "./entry.ts";
 import type { Gestures } from "./gestures.ts";
 import type { Moderation } from "./moderation.ts";
+import { InRoom } from "./inroom.ts";
 import { OwnControl } from "./owncontrol.ts";
 import { OwnSources } from "./ownsources.ts";
 import { QualityWatch } from "./quality.ts";
-import type { TileView } from "./received.ts";
-import { betterPlace } from "./rivals.ts";
-import { linkRoom, type RoomLink } from "./roomlink.ts";
+import { Tiles } from "./tiles.ts";
 import { askForKey, linkWorker } from "./workerlink.ts";
 
 export type Phase = "idle" | "admission" | "calling" | "connecting" | "joined" | "left" | "failed";
@@ -60,8 +60,7 @@ export class Conference {
     readonly quality: QualityWatch;
     readonly own: OwnSources;
     readonly control: OwnControl;
-    /** We are alone, and the room has a newer conference. */
-    elsewhere: Announced | null = null;
+    readonly tiles: Tiles;
     onchange: () => void = () => undefined;
     /** To be joined anew: the others are in another conference of the room, or the focus has forgotten this member. */
     onsuperseded: (wish?: Wish) => void = () => undefined;
@@ -69,8 +68,7 @@ export class Conference {
     readonly #options: ConferenceOptions;
     readonly #entry: Entry;
     readonly #offersPictures: boolean;
-    #entered: Entered | null = null;
-    #link: RoomLink | null = null;
+    readonly #inRoom: InRoom;
 
     constructor(options: ConferenceOptions) {
         this.#options = options;
@@ -81,22 +79,22 @@ export class Conference {
         this.attendance = new Attendance({
             member: () => this.member,
             keyTransport: config.keyTransport,
-            link: () => this.#link,
+            link: () => this.#inRoom.link,
             connections: () => this.connections,
-            moved: () => this.#lookAround(),
+            moved: () => this.#inRoom.lookAround(),
             changed: () => this.onchange(),
         });
         this.connections = new Connections(this.worker, shape, maxPairs, config.address, {
             joined: (welcome) => this.#welcomed(welcome),
             resumed: (welcome) => {
-                this.#link?.epochs.welcomed(welcome);
-                this.#link?.epochs.reconnected();
+                this.#inRoom.link?.epochs.welcomed(welcome);
+                this.#inRoom.link?.epochs.reconnected();
                 this.own.tellMuted();
             },
             members: (members) => this.attendance.membersChanged(members),
             speakers: (speakers) => this.attendance.speakersChanged(speakers),
             viewers: (viewers) => (this.viewers = viewers),
-            epoch: (state) => this.#link?.epochs.told(state),
+            epoch: (state) => this.#inRoom.link?.epochs.told(state),
             hangup: ({ code, message }) => this.#fail(new Trouble(code, message)),
             handled: () => this.onchange(),
             connecting: (state) => this.#connecting(state),
@@ -105,6 +103,7 @@ export class Conference {
             missing: (member, source, epoch, since) => askForKey(this.keys, send, member, source, epoch, since),
             metadata: (peer) => this.own.metadata(peer),
             sources: () => this.own.sources,
+            negotiate: (offer) => this.#entry.negotiate(offer),
             moveTo: (peer) => this.own.moveTo(peer),
         });
         this.own = new OwnSources(this.connections.peer, media, shape.sources, send);
@@ -117,6 +116,29 @@ export class Conference {
             notify: (text) => this.#notify(text),
             changed: () => this.onchange(),
         });
+        this.tiles = new Tiles({
+            others: () => this.roster.others(this.member ?? 0),
+            tile: (member) => this.connections.tile(member),
+            looked: (spot) => this.viewing.told(spot).height > 0,
+            keys: () => this.keys,
+            changed: () => this.onchange(),
+            now: () => Date.now(),
+        });
+        this.#inRoom = new InRoom(
+            { client, room, keyTransport: config.keyTransport, ignoreKeys: options.ignoreKeys, worker: this.worker, roster: this.roster, switchMs: options.switchMs },
+            admission,
+            {
+                member: () => this.member,
+                joined: () => this.phase === "joined",
+                callId: () => this.#entry.entered?.call.callId ?? "",
+                send,
+                changed: () => this.onchange(),
+                asked: (source, by) => void this.control.asked(source, by),
+                focused: (spot) => this.viewing.putBefore(spot),
+                own: () => this.#entry.entered?.pass.conference ?? null,
+                superseded: (wish) => this.onsuperseded(wish),
+            },
+        );
         this.quality = new QualityWatch(() => this.connections.peers, () => this.onchange());
         this.#entry = new Entry({
             client,
@@ -125,7 +147,7 @@ export class Conference {
             say: (phase, status) => this.#step(phase, status),
             offer: () => this.connections.peer.offer(),
             metadata: () => this.own.metadata(),
-            trying: (pass) => this.#linkRoom(pass),
+            trying: (pass) => this.#trying(pass),
         });
         linkWorker(this.worker, this.connections, {
             senders: (senders) => (this.senders = senders),
@@ -148,11 +170,11 @@ export class Conference {
     }
 
     get keys(): KeyExchange | null {
-        return this.#link?.keys ?? null;
+        return this.#inRoom.link?.keys ?? null;
     }
 
     get moderation(): Moderation | null {
-        return this.#link?.moderation ?? null;
+        return this.#inRoom.link?.moderation ?? null;
     }
 
     /** What is announced of it; null: not known yet which it is. */
@@ -165,13 +187,18 @@ export class Conference {
         return this.#offersPictures && this.announced?.intent !== "voice";
     }
 
+    /** We are alone, and the room has a newer one. */
+    get elsewhere(): Announced | null {
+        return this.#inRoom.elsewhere;
+    }
+
     /** How it is announced. */
-    get announcement(): RoomLink["announcement"] | null {
-        return this.#link?.announcement ?? null;
+    get announcement(): AnnouncingLink | null {
+        return this.#inRoom.link?.announcement ?? null;
     }
 
     get gestures(): Gestures | null {
-        return this.#link?.gestures ?? null;
+        return this.#inRoom.link?.gestures ?? null;
     }
 
     /** Resolves when the conference is joined or cannot be; a failure is in `trouble`. */
@@ -179,7 +206,6 @@ export class Conference {
         try {
             for (const kind of ["audio", "video"] as const) await this.own.setTrack(kind);
             const entered = await this.#entry.enter();
-            this.#entered = entered;
             entered.call.onhangup = (trouble) => this.#fail(trouble);
             this.#step("connecting", "Connecting to the conference server");
             const welcome = this.connections.current.connect(entered.answer.sdp);
@@ -187,7 +213,8 @@ export class Conference {
             await welcome;
             this.#step("joined", "");
             this.quality.start();
-            this.#link?.announcement.announcing.look();
+            this.tiles.start();
+            this.#inRoom.joined();
         } catch (error) {
             this.#fail(error instanceof Trouble ? error : new Trouble("internal", error instanceof Error ? error.message : String(error)));
         }
@@ -203,16 +230,6 @@ export class Conference {
         return this.own.muted(kind);
     }
 
-    tiles(): TileView[] {
-        return this.roster.others(this.member ?? 0).map((one) => this.connections.tile(one));
-    }
-
-    /** Of a tile whose key has not come. */
-    missing({ member, audio, camera, screen }: TileView): { seconds: number; asked: boolean } {
-        const since = [audio, camera, screen].flatMap((shown) => shown?.report?.missingSince ?? []);
-        return { seconds: since.length > 0 ? Math.round((Date.now() - Math.min(...since)) / 1000) : 0, asked: this.keys?.askedAgain(member) ?? false };
-    }
-
     /** The conference server is out of reach: joining again may help, waiting may too. */
     get stranded(): boolean {
         return this.phase === "joined" && this.connections.stranded;
@@ -221,7 +238,7 @@ export class Conference {
     /** Without waiting: for a page that goes away. */
     goAway(): void {
         this.#sayGoodbye();
-        if (this.phase === "joined") this.#link?.announcement.announcing.goAway();
+        if (this.phase === "joined") this.#inRoom.goAway();
     }
 
     async leave(): Promise<void> {
@@ -229,47 +246,19 @@ export class Conference {
         const joined = this.phase === "joined";
         this.#step("left", "");
         this.#sayBye("user_hangup");
-        // What others carry on is waited for, but not by whoever leaves.
-        if (joined) this.#withAnnouncement(({ announcing }) => announcing.leave());
+        this.#inRoom.leave(joined, this.#entry.pass);
         await this.#close();
     }
 
-    /** Listens from before our own joining on, so that nothing is missed. */
-    #linkRoom(pass: Pass): void {
-        this.#link?.stop();
-        this.#link?.announcement.stop();
-        const { client, room, config, media, ignoreKeys, switchMs } = this.#options;
-        void media.allowPictures(pass.conference.intent === "video");
-        this.#link = linkRoom(
-            { client, room, keyTransport: config.keyTransport, ignoreKeys, worker: this.worker, roster: this.roster, pass, switchMs },
-            {
-                member: () => this.member,
-                joined: () => this.phase === "joined",
-                callId: () => this.#entered?.call.callId ?? "",
-                send: (message) => this.connections.send(message),
-                changed: () => this.onchange(),
-                asked: (source, by) => void this.control.asked(source, by),
-                focused: (spot) => this.viewing.putBefore(spot),
-                roomChanged: () => this.#lookAround(),
-            },
-        );
-    }
-
-    /** Alone in here while the room has moved on to another conference. */
-    #lookAround(): void {
-        const own = this.#entered?.pass.conference;
-        if (this.phase !== "joined" || !own) return;
-        const alone = this.roster.others(this.member ?? 0).length === 0;
-        const better = alone ? betterPlace(own, this.#options.admission.running) : null;
-        if (better?.atOnce) return this.onsuperseded(ANY);
-        this.elsewhere = better?.conference ?? null;
-        this.onchange();
+    #trying(pass: Pass): void {
+        void this.#options.media.allowPictures(pass.conference.intent === "video");
+        this.#inRoom.enter(pass);
     }
 
     #welcomed(welcome: Welcome): boolean {
-        if (welcome.conferenceId !== this.#entered?.pass.conference.conferenceId) return false;
+        if (welcome.conferenceId !== this.#entry.entered?.pass.conference.conferenceId) return false;
         this.member = welcome.member;
-        this.#link?.epochs.welcomed(welcome);
+        this.#inRoom.link?.epochs.welcomed(welcome);
         if (this.#options.config.keyTransport === "timeline") this.keys?.start(welcome.member);
         // Muted or unmuted while the call was being set up.
         this.own.tellMuted();
@@ -298,17 +287,9 @@ export class Conference {
         return this.connections.send({ type: MESSAGE.hangup, content: { reason: "user_hangup" } });
     }
 
-    /** Ends to listen to the room's announcements after this. */
-    #withAnnouncement(finish: (link: RoomLink["announcement"]) => Promise<void> | void): void {
-        const link = this.#link?.announcement;
-        if (link) void Promise.resolve(finish(link)).catch(() => count("announcement not sent")).finally(() => link.stop());
-    }
-
     /** By the data channel where there is one, otherwise through the direct chat. */
     #sayBye(reason: string): void {
-        if (this.#sayGoodbye()) return;
-        const said = this.#entered ? this.#entered.call.hangup(reason) : this.#entry.cancel();
-        said.catch(() => count("call event not sent"));
+        if (!this.#sayGoodbye()) this.#entry.hangup(reason).catch(() => count("call event not sent"));
     }
 
     #step(phase: Phase, status: string): void {
@@ -326,16 +307,13 @@ export class Conference {
 
     /** Of the latest call to the focus. */
     get callId(): string | null {
-        return this.#entered?.call.callId ?? this.#entry.callId;
+        return this.#entry.callId;
     }
 
     #fail(trouble: Trouble): void {
         if (this.phase === "left" || this.phase === "failed") return;
         this.trouble = trouble;
-        const { admission } = this.#options;
-        const joined = this.phase === "joined";
-        this.#withAnnouncement(({ announcing }) => (joined ? announcing.stop() : announcing.giveUp()));
-        if (!joined && this.#entry.pass) admission.withdraw(this.#entry.pass).catch(() => count("announcement not sent"));
+        this.#inRoom.fail(this.phase === "joined", this.#entry.pass);
         this.#step("failed", "");
         this.connections.current.welcomed(trouble);
         this.#sayBye("unknown_error");
@@ -343,9 +321,9 @@ export class Conference {
     }
 
     async #close(): Promise<void> {
-        this.#link?.stop();
-        for (const part of [this.viewing, this.quality, this.own]) part.close();
-        this.#entered?.call.close();
+        this.#inRoom.close();
+        for (const part of [this.viewing, this.quality, this.tiles, this.own]) part.close();
+        this.#entry.close();
         await this.connections.close();
         this.worker.close();
     }

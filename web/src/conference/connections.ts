@@ -13,6 +13,7 @@ import type { MediaWorker } from "../sframe/mediaworker.ts";
 import type { Report } from "../sframe/verdict.ts";
 import { Connection, type Heard } from "./connection.ts";
 import { Handover } from "./handover.ts";
+import { Repath } from "./repath.ts";
 import type { Received, TileView, Voice } from "./received.ts";
 import { requestResume, Resuming } from "./resuming.ts";
 
@@ -32,6 +33,8 @@ export interface ConnectionsPorts extends Pick<Heard, "members" | "speakers" | "
     metadata(peer: Peer): StreamMetadata;
     /** What the next connection has to offer. */
     sources(): Source[];
+    /** Through the direct chat: a new offer of the current connection, and its answer. */
+    negotiate(offer: string): Promise<string>;
     /** What this member sends goes over another connection from now on. */
     moveTo(peer: Peer): Promise<void>;
 }
@@ -49,6 +52,7 @@ export class Connections {
     /** Of config.json. */
     readonly #address: string;
     readonly #resuming: Resuming;
+    readonly #repath: Repath;
     #member: number | null = null;
     #resume: Resume | null = null;
     #coming: Connection | null = null;
@@ -63,12 +67,20 @@ export class Connections {
         this.#ports = ports;
         this.#maxPairs = maxPairs;
         this.#address = address;
+        const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+        this.#repath = new Repath({
+            needed: () => this.#path.timer !== undefined && !this.#closed,
+            restart: () => this.peer.restart((offer) => ports.negotiate(offer)),
+            done: () => this.#interruption(),
+            wait,
+            now: () => Date.now(),
+        });
         this.#resuming = new Resuming({
             needed: () => this.#silent || this.#path.broken,
             lostSince: () => this.#path.failedAt,
             attempt: () => this.#attempt(),
             giveUp: () => ports.lost(),
-            wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+            wait,
             now: () => Date.now(),
             random: () => Math.random(),
         });
@@ -86,6 +98,16 @@ export class Connections {
     /** Coming back has failed more than once. */
     get stranded(): boolean {
         return this.#resuming.failures > 1;
+    }
+
+    /** So often has this member found another path. */
+    get restarts(): number {
+        return this.#repath.restarts;
+    }
+
+    /** Looks for another path, whatever the state of this one. Throws what went wrong. */
+    restart(): Promise<void> {
+        return this.#repath.now();
     }
 
     send(message: object): boolean {
@@ -233,6 +255,7 @@ export class Connections {
             this.#pathBreaks();
         } else if (state === "disconnected") {
             this.#path.timer ??= setTimeout(() => this.#pathBreaks(), INTERRUPTED_MS);
+            if (!this.#resuming.running) void this.#repath.run();
         } else if (state === "connected") {
             this.#pathHeals();
         }
@@ -252,6 +275,6 @@ export class Connections {
     #interruption(): void {
         if (this.#member === null || this.#closed) return;
         this.#ports.interrupted(this.#path.broken ? INTERRUPTED : this.#silent ? SILENT : "");
-        if (this.#silent || this.#path.broken) void this.#resuming.run();
+        if ((this.#silent || this.#path.broken) && !this.#repath.running) void this.#resuming.run();
     }
 }

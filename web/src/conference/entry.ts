@@ -38,6 +38,8 @@ export class Entry {
     readonly #ports: EntryPorts;
     /** The pass last tried, and the call it is tried with. */
     pass: Pass | null = null;
+    /** What came of it: a call that was answered. */
+    entered: Entered | null = null;
     #call: FocusCall | null = null;
     #prepared: Promise<[string, string]> | null = null;
     #cancelled = false;
@@ -61,7 +63,7 @@ export class Entry {
             }
             this.pass = pass;
             try {
-                return await this.#attempt(dm, sdp, pass);
+                return (this.entered = await this.#attempt(dm, sdp, pass));
             } catch (error) {
                 if (!(error instanceof Trouble) || this.#cancelled) throw error;
                 if (!(await this.#anotherWay(error, pass, unknown))) throw error;
@@ -76,10 +78,20 @@ export class Entry {
         return this.#call?.callId ?? null;
     }
 
-    /** The person left before there was an answer. */
-    async cancel(): Promise<void> {
-        this.#cancelled = true;
-        await this.#call?.hangup("user_hangup");
+    /** Through the direct chat: the person left, perhaps before there was an answer. */
+    async hangup(reason: string): Promise<void> {
+        if (!this.entered) this.#cancelled = true;
+        await this.#call?.hangup(reason);
+    }
+
+    /** Through the direct chat: a new offer of the call that was answered. */
+    async negotiate(offer: string): Promise<string> {
+        if (!this.entered) throw new Trouble("connection_lost");
+        return this.entered.call.negotiate(offer, this.#ports.metadata());
+    }
+
+    close(): void {
+        this.entered?.call.close();
     }
 
     async #attempt(dm: string, sdp: string, pass: Pass): Promise<Entered> {

@@ -17,6 +17,8 @@ export interface Shown {
     /** Of the slot that carries it now. */
     track: MediaStreamTrack | null;
     receiver: string | null;
+    /** It has no pair: it is heard there while it is loud. */
+    loudest: boolean;
     layer: Layer | null;
     /** Some of it has been opened since the slot carries it. */
     opened: boolean;
@@ -160,6 +162,7 @@ export class Received {
             report: theirs,
             track: this.#peer.slots.find(({ name }) => name === receiver)?.transceiver.receiver.track ?? null,
             receiver,
+            loudest: receiver !== null && this.#peer.loudest.includes(receiver),
             layer: receiver === null ? null : this.layer(receiver),
             opened: receiver !== null && this.#opened.has(receiver),
         };

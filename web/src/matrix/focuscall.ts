@@ -2,9 +2,9 @@
 
 import { type EventType, type MatrixClient } from "matrix-js-sdk";
 import { count } from "../guard.ts";
-import { parseAnswer, parseRefusal, type Answer } from "../protocol/events.ts";
+import { parseAnswer, parseNegotiated, parseRefusal, type Answer } from "../protocol/events.ts";
 import { Trouble } from "../protocol/errors.ts";
-import { ANSWER_MS, INVITE_LIFETIME_MS } from "../protocol/limits.ts";
+import { ANSWER_MS, INVITE_LIFETIME_MS, NEGOTIATED_MS } from "../protocol/limits.ts";
 import { CALL_VERSION, EVENT, FIELD } from "../protocol/names.ts";
 import { listen, type Incoming } from "./inbox.ts";
 import { politely } from "./send.ts";
@@ -26,6 +26,7 @@ export class FocusCall {
     readonly #focus: string;
     readonly #stop: () => void;
     #answered: ((answer: Answer | Trouble) => void) | null = null;
+    #negotiated: ((sdp: string) => void) | null = null;
     #ended = false;
 
     constructor(client: MatrixClient, roomId: string, focus: string, callId: string) {
@@ -58,6 +59,21 @@ export class FocusCall {
         return answer;
     }
 
+    /** A new offer where the data channel does not reach the focus; its answer. Throws Trouble when none comes. */
+    async negotiate(sdp: string, metadata: StreamMetadata): Promise<string> {
+        const answer = new Promise<string>((resolve, reject) => {
+            const timer = setTimeout(() => reject(new Trouble("no_answer")), NEGOTIATED_MS);
+            this.#negotiated = (answered) => {
+                clearTimeout(timer);
+                this.#negotiated = null;
+                resolve(answered);
+            };
+        });
+        answer.catch(() => undefined);
+        await this.#send(EVENT.negotiate, { lifetime: INVITE_LIFETIME_MS, description: { type: "offer", sdp }, sdp_stream_metadata: metadata });
+        return answer;
+    }
+
     /** Picks the answer, and says that no candidates follow: the focus learns our address from our checks. */
     async settle(answer: Answer): Promise<void> {
         await this.#send(EVENT.selectAnswer, { selected_party_id: answer.partyId });
@@ -82,6 +98,10 @@ export class FocusCall {
             if (event.senderKey === null) return count("answer in clear");
             const answer = parseAnswer(event.content);
             if (answer.callId === this.callId) this.#answered?.(answer);
+        } else if (event.type === EVENT.negotiate) {
+            if (event.senderKey === null) return count("answer in clear");
+            const { callId, sdp } = parseNegotiated(event.content);
+            if (callId === this.callId) this.#negotiated?.(sdp);
         } else if (event.type === EVENT.reject || event.type === EVENT.hangup) {
             const refusal = parseRefusal(event.content);
             if (refusal.callId !== this.callId) return;
@@ -91,7 +111,7 @@ export class FocusCall {
         }
     }
 
-    async #send(type: "m.call.invite" | "m.call.select_answer" | "m.call.candidates" | "m.call.hangup", content: object): Promise<void> {
+    async #send(type: "m.call.invite" | "m.call.select_answer" | "m.call.negotiate" | "m.call.candidates" | "m.call.hangup", content: object): Promise<void> {
         const full = { call_id: this.callId, party_id: this.#client.getDeviceId() ?? "", version: CALL_VERSION, ...content };
         await politely(() => this.#client.sendEvent(this.#roomId, type as EventType.CallHangup, full as never));
     }

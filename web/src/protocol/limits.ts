@@ -26,6 +26,14 @@ export const AWAY_MS = 5000;
 /** Statistics are read this often, ms. Lower costs a slow machine time that its pictures need. */
 export const QUALITY_MS = 2000;
 
+/** Nothing comes of a source that is on and asked for, after the 2 s that make a silence: said after so long, ms. Lower: a change of layers or one bad
+ * moment is called so; higher: what a server holds back shows later. */
+export const OVERDUE_MS = 3000;
+/** The same of a screen that was seen: a still one sends hardly anything. */
+export const STILL_MS = 10000;
+/** How often it is looked for, ms. */
+export const OVERDUE_LOOK_MS = 1000;
+
 /** A hand stays up this long unless it is taken down, ms: its owner's page may have gone without a word. */
 export const HAND_MS = 30 * 60000;
 /** For somebody who just joined a raised hand is said again, at most once in this time, ms. */
@@ -100,6 +108,13 @@ export const INVITE_LIFETIME_MS = 60000;
 
 /** A connection that is interrupted for this long is taken for lost, ms. Lower: a second one is made where the first comes back. */
 export const INTERRUPTED_MS = 3000;
+/** A path that is interrupted for this long is looked for anew, ms. Lower: a timeline message for a flicker; higher: a change of the network is felt. */
+export const RESTART_AFTER_MS = 300;
+/** No second time within, ms: each costs two timeline messages, of which stock homeservers take one in 5 s. */
+export const RESTART_PAUSE_MS = 10000;
+/** Waiting for the answer to an offer through the room, and then for the new path, ms; a second connection is made when it is over. */
+export const NEGOTIATED_MS = 5000;
+export const RESTARTED_MS = 2000;
 /** Waiting for the focus' answer over HTTP, ms. */
 export const RESUME_ANSWER_MS = 10000;
 /** The first connection keeps showing what the second does not show yet, at most this long, ms; the focus ends it after 10 s. */

@@ -2,11 +2,12 @@
 
 import type { Kind } from "../call/peer.ts";
 import type { Conference } from "../conference/conference.ts";
-import type { Shown } from "../conference/received.ts";
+import type { Shown, TileView } from "../conference/received.ts";
+import type { Tiles } from "../conference/tiles.ts";
 import type { Viewers } from "../protocol/adaptation.ts";
 import type { PictureSource } from "../protocol/names.ts";
 import type { Spot } from "../viewing/spotlight.ts";
-import { lockOf } from "./lock.ts";
+import { lockOf, type Overdue } from "./lock.ts";
 import { GRADES, tileState } from "./tilestate.ts";
 
 export interface ReceivingRow {
@@ -33,7 +34,7 @@ export function encryptionLine(conference: Conference): string {
 
 export function receivingRows(conference: Conference, name: (userId: string) => string): ReceivingRow[] {
     const quality = (receiver: string | null) => conference.quality.of(receiver);
-    return conference.tiles().flatMap((tile) =>
+    return conference.tiles.all().flatMap((tile) =>
         (["camera", "screen"] as PictureSource[]).flatMap((source) => {
             const shown = source === "camera" ? tile.camera : tile.screen;
             if (!shown) return [];
@@ -51,11 +52,16 @@ export function receivingRows(conference: Conference, name: (userId: string) => 
                     words: state.paused ? "Paused" : GRADES[state.grade] || "Good",
                     picture: conference.pictures ? pictureText(shown, looked, source === "camera" && tile.muted.video, state.paused, quality(shown.receiver)) : "",
                     sound: source === "camera" ? soundText(tile.audio, tile.muted.audio, quality(tile.audio.receiver)) : "",
-                    encryption: lockOf(label, verdicts, conference.missing(tile)).text,
+                    encryption: lockOf(label, verdicts, conference.tiles.missing(tile), overdue(conference.tiles, tile, source)).text,
                 },
             ];
         }),
     );
+}
+
+/** Of what one tile shows: of a camera's the voice, too. */
+export function overdue(tiles: Tiles, tile: TileView, source: PictureSource): Overdue {
+    return { sound: source === "camera" ? tiles.overdue(tile, "audio") : null, picture: tiles.overdue(tile, source) };
 }
 
 type Figures = ReturnType<Conference["quality"]["of"]>;

@@ -21,9 +21,21 @@ export interface Missing {
     asked: boolean;
 }
 
+/** Seconds for which nothing has come of sound or picture, though it should; null: it comes, or need not. */
+export interface Overdue {
+    sound: number | null;
+    picture: number | null;
+}
+
 /** The worst of what a member's sound and picture say. */
-export function lockOf(name: string, verdicts: Verdict[], missing: Missing = { seconds: 0, asked: false }): Lock {
+export function lockOf(name: string, verdicts: Verdict[], missing: Missing = { seconds: 0, asked: false }, overdue: Overdue = { sound: null, picture: null }): Lock {
     const verdict = WORST.find((one) => verdicts.includes(one)) ?? "none";
+    if (verdict === "decrypting" || verdict === "none") {
+        const what = nothing(overdue);
+        const seconds = Math.max(overdue.sound ?? 0, overdue.picture ?? 0);
+        const rest = verdict === "decrypting" ? `. What else comes is end-to-end encrypted: opened with ${name}'s own key` : "";
+        if (what) return { tone: "waiting", icon: "nothing", label: `${what} comes`, text: `${what} has come from ${name} for ${seconds} s, though it is on${rest}` };
+    }
     switch (verdict) {
         case "decrypting":
             return { tone: "good", icon: "lock", label: "", text: `End-to-end encrypted: opened with ${name}'s own key` };
@@ -48,4 +60,9 @@ export function ownLock(sealed: number, sending: boolean): Lock {
     if (!sending) return { tone: "quiet", icon: "lock", label: "", text: "You send nothing at the moment" };
     if (sealed > 0) return { tone: "good", icon: "lock", label: "", text: "What you send is end-to-end encrypted" };
     return { tone: "waiting", icon: "key", label: "Sending keys", text: "Nothing is sent until your keys are with the others" };
+}
+
+function nothing({ sound, picture }: Overdue): string {
+    if (sound !== null && picture !== null) return "Nothing";
+    return sound !== null ? "No sound" : picture !== null ? "No picture" : "";
 }

@@ -4,6 +4,7 @@ import type { Conference } from "../conference/conference.ts";
 import { picture, type TileView } from "../conference/received.ts";
 import { displayName } from "../matrix/rooms.ts";
 import { spotKey, type Spot } from "../viewing/spotlight.ts";
+import { overdue } from "./figures.ts";
 import { lockOf, ownLock } from "./lock.ts";
 import { Sounds } from "./sounds.tsx";
 import { Tile } from "./tile.tsx";
@@ -24,7 +25,7 @@ export function Stage({ app, conference }: { app: App; conference: Conference })
     }, [viewing]);
 
     const { spots, rects, large, height } = viewing.seats();
-    const tiles = new Map(conference.tiles().map((tile) => [tile.member, tile]));
+    const tiles = new Map(conference.tiles.all().map((tile) => [tile.member, tile]));
     const name = (tile: TileView) => displayName(app.client!, app.room!.roomId, tile.userId);
     const hands = gestures?.hands ?? [];
     const about = (member: number) => ({
@@ -54,7 +55,7 @@ export function Stage({ app, conference }: { app: App; conference: Conference })
                         track={shown.track}
                         state={tileState(tile, spot.source, viewing.told(spot).height > 0, (receiver) => conference.quality.of(receiver))}
                         muted={spot.source === "camera" ? { ...tile.muted, video: conference.pictures && tile.muted.video } : { audio: false, video: false }}
-                        lock={lockOf(name(tile), verdicts, conference.missing(tile))}
+                        lock={lockOf(name(tile), verdicts, conference.tiles.missing(tile), overdue(conference.tiles, tile, spot.source))}
                         {...(spot.source === "camera" ? about(spot.member) : QUIET)}
                         watch={watch(key)}
                         onClick={() => viewing.toggle(spot)}
@@ -88,7 +89,7 @@ const QUIET = { speaking: false, dominant: false, hand: 0, reaction: null };
 /** Who has the floor, for those who do not see the ring. */
 function Floor({ app, conference }: { app: App; conference: Conference }) {
     const { dominant } = conference.speakers;
-    const tile = conference.tiles().find(({ member }) => member === dominant);
+    const tile = conference.tiles.all().find(({ member }) => member === dominant);
     return (
         <p class="unseen" role="status" aria-live="polite">
             {tile ? `${displayName(app.client!, app.room!.roomId, tile.userId)} is speaking` : ""}
