@@ -54,11 +54,8 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
             chromium, firefox = await asyncio.gather(
                 where.browsers.launch(fps=10), where.browsers.launch("firefox", fps=10)
             )
-            people = {CHROMIUM[0]: await where.join(chromium, CHROMIUM[0])}
-            others = [*((name, chromium) for name in CHROMIUM[1:]), (FIREFOX, firefox)]
-            arriving = (where.join(browser, name) for name, browser in others)
-            for (name, _browser), person in zip(others, await asyncio.gather(*arriving), strict=True):
-                people[name] = person
+            people = {name: await where.join(chromium, name) for name in CHROMIUM}
+            people[FIREFOX] = await where.join(firefox, FIREFOX)
             return Call(where, chromium, people)
 
         yield asyncio.run(arrive())

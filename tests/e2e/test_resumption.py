@@ -50,10 +50,8 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
             chromium, firefox = await asyncio.gather(
                 where.browsers.launch(fps=10), where.browsers.launch("firefox", fps=10)
             )
-            people = [await where.join(chromium, CHROMIUM[0])]
-            others = [*((name, chromium) for name in CHROMIUM[1:]), (FIREFOX, firefox)]
-            people += await asyncio.gather(*(where.join(browser, name) for name, browser in others))
-            return Call(where, people)
+            people = [await where.join(chromium, name) for name in CHROMIUM]
+            return Call(where, [*people, await where.join(firefox, FIREFOX)])
 
         yield asyncio.run(arrive())
 
