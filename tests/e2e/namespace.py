@@ -72,7 +72,7 @@ class Namespace:
         self._ip("link add way0 type veth peer name way1")
         for device in ("way0", "way1"):
             self._ip(f"link set {device} up")
-        self._ip(f"address add {address}/24 dev way0")
+        self._take(address)
         # The other way, from the server's address to itself, does not lead anywhere.
         same = ["-p", "udp", "-s", self._address, "-d", self._address]
         self.call(subprocess.run, ["iptables", "-w", "-I", "INPUT", *same, "-j", "DROP"], check=True)
@@ -80,7 +80,12 @@ class Namespace:
     def change_way(self, before: str, after: str) -> None:
         """The machine is in another network: it has another address, and not the one before."""
         self._ip(f"address del {before}/24 dev way0")
-        self._ip(f"address add {after}/24 dev way0")
+        self._take(after)
+
+    def _take(self, address: str) -> None:
+        """Firefox offers only the address that the default route leads from."""
+        self._ip(f"address add {address}/24 dev way0")
+        self._ip(f"route replace default via {address[: address.rindex('.')]}.1 dev way0")
 
     def _ip(self, command: str) -> None:
         self.call(subprocess.run, ["ip", *command.split()], check=True)

@@ -34,6 +34,18 @@ above."""
 FIRST, OTHER = "198.51.100.5", "203.0.113.9"
 """Of the browsers' machine, before and after it changes its network (RFC 5737)."""
 
+# A camera that is on and of which nothing is sent. The page asks its connection for statistics by itself.
+HOLD_BACK = """new Promise((held) => {
+    const ask = RTCPeerConnection.prototype.getStats;
+    RTCPeerConnection.prototype.getStats = function (...rest) {
+        RTCPeerConnection.prototype.getStats = ask;
+        const sender = this.getSenders().find(({ track }) => track?.kind === "video");
+        globalThis.heldBack = { sender, track: sender.track };
+        sender.replaceTrack(null).then(() => held(true));
+        return ask.call(this, ...rest);
+    };
+})"""
+
 
 @dataclass
 class Call:
@@ -67,6 +79,21 @@ async def test_ice_is_restarted_through_the_room_and_nobody_notices(call: Call) 
         state = await person.state()
         assert (state["restarts"], state["resumed"], state["member"]) == (1, 0, person.member)
         assert set(await ports(person)) - set(old), "other candidates"
+
+
+async def test_what_should_come_and_does_not_is_said_of_its_tile(call: Call) -> None:
+    alice, bob, carol = call.people
+    tile = f"sotto.state().tiles.find(({{ member }}) => member === {bob.member})"
+    said = f"""document.querySelector('[data-member="{bob.member}"] .lock').innerText.trim()"""
+    await bob.page.evaluate(HOLD_BACK)
+    for viewer in (alice, carol):
+        await viewer.page.wait(f"{tile}.camera.overdue > 0 && {said} === 'No picture comes'")
+        await viewer.page.wait(f"{tile}.audio.verdict === 'decrypting' && {tile}.audio.overdue === null")
+    await bob.page.evaluate("heldBack.sender.replaceTrack(heldBack.track)")
+    for viewer in (alice, carol):
+        await viewer.page.wait(
+            f"{tile}.camera.verdict === 'decrypting' && {tile}.camera.overdue === null && {said} === ''"
+        )
 
 
 async def test_control_dies_and_all_come_back_while_media_go_on(call: Call) -> None:

@@ -75,7 +75,7 @@ function Terms({ app }: { app: App }) {
                     </label>
                 ))}
             </fieldset>
-            <label>
+            <label class="inline">
                 People at most
                 <input
                     type="number"

@@ -11,7 +11,7 @@ export function about({ intent, members, createdTs }: Conference, now: number, l
 
 function since(ts: number, now: number, locale?: string): string {
     const [then, today] = [new Date(ts), new Date(now)];
-    const time = then.toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" });
+    const time = then.toLocaleTimeString(locale, { timeStyle: "short" });
     return then.toDateString() === today.toDateString() ? time : `${then.toLocaleDateString(locale, { day: "numeric", month: "short" })}, ${time}`;
 }
 
