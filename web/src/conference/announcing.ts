@@ -65,13 +65,14 @@ export class Announcing {
         const ours = announcers().has(me);
         const [remaining, elsewhere] = [others(), others().filter((user) => user !== me)];
         this.#stop();
-        if (!ours) return deadman.disarm();
-        if (remaining.length === 0 || (elsewhere.length > 0 && (await this.#carriedOn()))) {
+        // Another device of ours that is inside has a switch of its own.
+        if (!ours || (remaining.length > 0 && elsewhere.length === 0)) return deadman.disarm();
+        if (remaining.length === 0 || (await this.#carriedOn())) {
             await deadman.disarm();
             await end();
         } else {
-            // Nobody did, or another device of ours is inside: newcomers must find the conference.
-            await deadman.disarm();
+            // Newcomers must find the conference; whoever is inside has the switch's time to announce it.
+            deadman.abandon();
         }
     }
 
