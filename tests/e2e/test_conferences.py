@@ -11,6 +11,7 @@ import pytest
 from control.demo.browsers import Browser, Page
 from control.demo.participants import Participant
 from tests.e2e.stage import WINDOW, Stage, stage
+from tests.e2e.test_client_features import violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
@@ -22,8 +23,8 @@ ANNOUNCED = "sotto.state().conference.announcers.join() === sotto.state().user_i
 """By this person, and nobody else any more."""
 
 CARRIED_ON_S = 100.0
-"""A second. Where nobody is quick enough to carry it on in five, the homeserver has a minute to end what the one
-who left has announced."""
+"""A second. Where nobody is quick enough to carry it on in five, the homeserver has a minute to end what
+whoever left had announced."""
 
 
 @dataclass
@@ -77,6 +78,7 @@ async def test_who_has_not_joined_sees_it_and_joins_it_with_voice_alone(room: Ro
         )
     told = (await alice.state())["roster"]
     assert [person["sources"] for person in told] == [["audio"], ["audio"]]
+    assert await violations(bob.page) == []
 
 
 async def test_who_finds_it_full_begins_another(room: Room) -> None:
@@ -108,6 +110,7 @@ async def test_what_its_announcer_leaves_is_carried_on_and_can_be_chosen(room: R
     chosen = "sotto.state().conferences.find(({ chosen }) => chosen)"
     assert (await alice.page.evaluate(chosen))["creator"] == (await room.people["carol"].state())["user_id"]
     await alice.page.wait("document.querySelectorAll('[name=conference]').length === 3")
+    assert await violations(alice.page) == []
     await alice.page.evaluate("document.querySelectorAll('[name=conference]')[1].click()")
     await alice.page.wait(f"{chosen}?.id === '{conference['id']}'")
     await press(alice.page)
