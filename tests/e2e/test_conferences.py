@@ -10,8 +10,8 @@ import pytest
 
 from control.demo.browsers import Browser, Page
 from control.demo.participants import Participant
+from tests.e2e.hands import violations
 from tests.e2e.stage import WINDOW, Stage, stage
-from tests.e2e.test_client_features import violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
