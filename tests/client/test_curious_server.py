@@ -14,6 +14,8 @@ import pytest
 from client.keys.frames import Sealer
 from client.media.codec import SoundEncoder
 from client.media.sources import Pattern, Sound
+from client.sealed.packet import Header
+from client.sealed.sending import PacketSealer
 from control.demo.curious import Findings, look
 from control.demo.memory import Needle
 from tests.client.house import Guest, House, all_see_all, house, until
@@ -45,8 +47,9 @@ def keys_of(guest: Guest) -> list[Needle]:
     return [*needles, Needle("the ticket's secret", epochs.ticket.secret)]
 
 
+@pytest.mark.parametrize("form", ["frames", "sealed"])
 def test_a_curious_server_finds_neither_keys_nor_what_was_said(
-    where: House, monkeypatch: pytest.MonkeyPatch
+    where: House, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     pictures: deque[bytes] = deque(maxlen=6)
     sealed: deque[bytes] = deque(maxlen=400)
@@ -60,10 +63,21 @@ def test_a_curious_server_finds_neither_keys_nor_what_was_said(
                 pictures.append(frame[100:164])
         return made
 
+    whole_packet = PacketSealer.seal
+
+    def seal_packet(self: PacketSealer, header: Header, rollover: int, payload: bytes) -> bytes | None:
+        made = whole_packet(self, header, rollover, payload)
+        if made is not None:
+            sealed.append(made)
+            if len(payload) > 400:
+                pictures.append(payload[100:164])
+        return made
+
     def encode(self: SoundEncoder, sound: Sound) -> Iterator[bytes]:
         yield b"\x78" + SAID
 
     monkeypatch.setattr(Sealer, "seal", seal)
+    monkeypatch.setattr(PacketSealer, "seal", seal_packet)
     monkeypatch.setattr(SoundEncoder, "encode", encode)
 
     def search(guests: list[Guest]) -> tuple[Findings, list[Needle]]:
@@ -80,8 +94,10 @@ def test_a_curious_server_finds_neither_keys_nor_what_was_said(
 
     async def scenario() -> None:
         picture = Pattern(640, 360, 15)
-        async with where.guests(("alice", picture), ("bob", picture)) as (alice, bob):
+        people = ("alice", picture), ("bob", picture)
+        async with where.guests(*people, sealed=form == "sealed") as (alice, bob):
             await all_see_all((alice, bob))
+            await until(lambda: bob.tile(alice).form == bob.tile(alice, "audio").form == form, "the form")
             heard = bob.tile(alice, "audio").opened + 100
             await until(lambda: bob.tile(alice, "audio").opened > heard, "two seconds are said and heard")
             assert bob.tile(alice).opened
