@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -9,9 +10,11 @@ import pytest
 
 from client.keys.frames import Verdict
 from client.media.sources import Pattern
+from client.protocol import names
 from client.protocol.messages import Subscription
 from control.demo.browsers import Browsers
-from control.demo.participants import FULL_HEIGHT, Participant
+from control.demo.participants import FULL_HEIGHT, WATCH, Participant
+from tests.client import schemas
 from tests.client.house import House, all_see_all, coloured, house, sees, until
 
 pytestmark = [
@@ -21,6 +24,34 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),
 ]
+
+
+RECORD = """(() => {
+    const said = [];
+    Object.defineProperty(globalThis, "sottoSaid", { value: said });
+    const create = RTCPeerConnection.prototype.createDataChannel;
+    RTCPeerConnection.prototype.createDataChannel = function (...words) {
+        const channel = create.apply(this, words), send = channel.send;
+        channel.send = (text) => { said.push(["<", text]); return send.call(channel, text); };
+        channel.addEventListener("message", ({ data }) => said.push([">", data]));
+        return channel;
+    };
+})()"""
+"""Keeps what goes over the data channel, both ways."""
+
+
+async def check_what_was_said(person: Participant) -> None:
+    """Every message of a browser and of the focus to it, held against the schemas."""
+    said = await person.page.evaluate("sottoSaid")
+    problems: set[str] = set()
+    for direction, text in said:
+        known = schemas.CLIENT if direction == "<" else schemas.FOCUS
+        problems |= set(schemas.problems_of_message(json.loads(text), known))
+    assert not problems
+    assert {names.WELCOME, names.MEMBERS, names.SLOTS, names.SEND} <= {
+        json.loads(text)["type"] for direction, text in said if direction == ">"
+    }
+    assert [text for direction, text in said if direction == "<"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +100,8 @@ def test_a_browser_and_a_python_client(
             browser = await browsers.launch(kind, fps=15)
 
             async def arrive() -> Participant:
-                person = await Participant.arrive(browser, "bob", where.demo.urls["bob"] + "&join")
+                url = where.demo.urls["bob"] + "&join"
+                person = await Participant.arrive(browser, "bob", url, script=WATCH + ";" + RECORD)
                 await person.joined(90)
                 return person
 
@@ -105,6 +137,7 @@ def test_a_browser_and_a_python_client(
                 for verdict in (Verdict.WRONG_KEY, Verdict.NOT_ENCRYPTED, Verdict.REPLAYED):
                     assert verdict not in tile.refused
                 await bob.sees([alice.number], 60)
+                await check_what_was_said(bob)
                 # The one who leaves is gone for the other.
                 await bob.page.evaluate("location.replace('about:blank')")
                 await until(lambda: bob.member not in alice.conference.members, "alice is alone", 60)
