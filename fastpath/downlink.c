@@ -137,7 +137,7 @@ static void settle(struct worker *worker, uint32_t transport, uint64_t now_ns)
         link->run_left = 0; /* what the former rate allowed is too much now */
     pacing_rate(&state->pacing, bps, bandwidth_congested(&state->bandwidth, now_ns));
     bool roomy = (uint64_t)bps * 100 >= (uint64_t)state->bandwidth.wanted * DOWNLINK_ROOMY_PERCENT;
-    pacing_room(&state->pacing, downlink_known(worker, transport) && (roomy || worker->pressed));
+    pacing_room(&state->pacing, downlink_known(worker, transport) && roomy);
     if (bps > link->told_bps) link->told_bps = bps;
     if ((uint64_t)bps * 100 >= (uint64_t)link->told_bps * (100 - DOWNLINK_FALL_PERCENT)) return;
     link->told_bps = bps;

@@ -10,8 +10,6 @@ void holding_note(struct holding *holding, uint64_t worked_ns, uint64_t slept_ns
     if (elapsed > HOLDING_SMOOTH_NS) elapsed = HOLDING_SMOOTH_NS;
     int64_t step = (share - (int64_t)holding->share) * (int64_t)elapsed / (int64_t)HOLDING_SMOOTH_NS;
     holding->share = (uint32_t)((int64_t)holding->share + step);
-    uint32_t limit = holding->pressed ? HOLDING_RELIEVED : HOLDING_PRESSED;
-    holding->pressed = holding->share >= WHOLE * limit / 100;
 }
 
 uint64_t holding_ns(const struct holding *holding, uint64_t limit_ns)

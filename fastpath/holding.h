@@ -11,7 +11,6 @@
 #ifndef SOTTO_HOLDING_H
 #define SOTTO_HOLDING_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* Longest, when the worker is busy for HOLDING_FULL of its time or more. Higher: longer runs, more delay when it matters least, and sockets that
@@ -30,15 +29,8 @@
 /* Share of its time, in percent, below which it does not: an idle worker's packets leave at once. */
 #define HOLDING_GATHER_FROM 5u
 
-/* Share of its time, in percent, from which a worker is pressed, and below which it no longer is: then frames leave in one piece whatever the link
-   (downlink.c). A worker that has fallen behind delays what it sends, estimates fall for it, pacing cuts frames into single packets, each costs four times
-   as much, and it never catches up. Higher: too late for that. Lower: short queues at modems on servers that have time. */
-#define HOLDING_PRESSED 70u
-#define HOLDING_RELIEVED 50u
-
 struct holding {
     uint32_t share; /* of its time that the worker worked, in 1/65536 */
-    bool pressed;
 };
 
 /* `worked` ns, after `slept` ns without work. */
@@ -47,9 +39,6 @@ void holding_note(struct holding *holding, uint64_t worked_ns, uint64_t slept_ns
 uint64_t holding_ns(const struct holding *holding, uint64_t limit_ns);
 /* How long to wait after a datagram woke the worker, 0 or HOLDING_GATHER_NS; limit 0 = never. */
 uint64_t holding_gather_ns(const struct holding *holding, uint64_t limit_ns);
-/* Whether it is near its limit; changes with holding_note. */
-static inline bool holding_pressed(const struct holding *holding)
-{ return holding->pressed; }
 /* Percent of its time that it works. */
 static inline uint32_t holding_percent(const struct holding *holding)
 { return holding->share * 100 >> 16; }

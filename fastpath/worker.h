@@ -72,7 +72,6 @@ struct worker {
     uint64_t scan_due_ns;
     uint64_t realtime_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC, for NTP; the shell sets it */
     uint64_t random;             /* state of a small generator; seeded by the shell */
-    bool pressed;                /* it is near its limit (holding.h); the shell sets it */
 };
 
 /* Attaches and takes memory. `seed` is random. 0, -EPROTO or -EINVAL (segments), -ENOMEM. */

@@ -42,7 +42,6 @@ cdef extern from "fastpath/holding.h" nogil:
     struct holding_t "holding":
         pass
     void holding_note(holding_t *holding, uint64_t worked_ns, uint64_t slept_ns)
-    bint holding_pressed(const holding_t *holding)
     uint64_t holding_gather_ns(const holding_t *holding, uint64_t limit_ns)
     uint64_t holding_ns(const holding_t *holding, uint64_t limit_ns)
 
@@ -123,7 +122,6 @@ cdef extern from "fastpath/worker.h" nogil:
         egress_t egress
         outbox_t outbox
         uint64_t realtime_offset_ns
-        bint pressed
 
     int worker_open(
         worker_t *worker, void *config, size_t config_size, void *state, size_t state_size, uint64_t seed)

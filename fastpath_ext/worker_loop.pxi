@@ -129,7 +129,6 @@ cdef void count_turn(shell *io, f.worker_t *core, uint64_t began_ns) noexcept no
     cdef uint64_t done_ns = clock_ns(p.CLOCK_MONOTONIC)
     if io.done_ns != 0:
         f.holding_note(&io.holding, done_ns - began_ns, began_ns - io.done_ns)
-        core.pressed = f.holding_pressed(&io.holding)
     io.done_ns = done_ns
     io.busy_ns += done_ns - began_ns
     f.worker_count(core, f.COUNTER_loop_turns, 1)

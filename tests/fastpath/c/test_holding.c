@@ -42,18 +42,6 @@ static void an_idle_worker_gathers_nothing(void)
     CHECK_EQUAL(holding_gather_ns(&holding, 0), 0);
 }
 
-static void it_is_pressed_until_it_has_time_again(void)
-{
-    struct holding holding = after(1000, 600 * US, 400 * US);
-    CHECK(!holding_pressed(&holding));
-    holding = after(1000, 800 * US, 200 * US);
-    CHECK(holding_pressed(&holding));
-    for (unsigned i = 0; i < 1000; i++) holding_note(&holding, 600 * US, 400 * US);
-    CHECK(holding_pressed(&holding));
-    for (unsigned i = 0; i < 1000; i++) holding_note(&holding, 400 * US, 600 * US);
-    CHECK(!holding_pressed(&holding));
-}
-
 static void one_long_turn_is_no_load_and_an_idle_second_forgets(void)
 {
     struct holding holding = after(1000, 10 * US, 990 * US);
@@ -91,7 +79,6 @@ int main(void)
 {
     it_follows_the_load();
     an_idle_worker_gathers_nothing();
-    it_is_pressed_until_it_has_time_again();
     one_long_turn_is_no_load_and_an_idle_second_forgets();
     it_settles();
     return 0;
