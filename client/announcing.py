@@ -45,7 +45,7 @@ class Announcing:
             return await self._all.tend(now)
         inside = {each.user_id for each in self._membership.members.values()}
         rank = self._membership.rank()
-        if announcers & inside or rank < 0:
+        if announcers & inside or rank < 0 or self._all.engaged(self._conference):
             self._missed_at = None
             return None
         self._missed_at = self._missed_at or now

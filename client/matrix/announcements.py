@@ -80,6 +80,11 @@ class Announcements:
             and self._homeserver.joined(self._room_id, sender)
         }
 
+    def engaged(self, conference: Announcement) -> bool:
+        """Whether we announce another one, from another device: nobody has two."""
+        ours = self._by_sender.get(self._homeserver.user_id)
+        return ours is not None and ours.name != conference.name and ours.conference_id not in self._dead
+
     def last_focus(self) -> str | None:
         """Of any conference that was announced here and is known."""
         known = [each for each in self._by_sender.values() if each is not None]
