@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from control.protocol.rows import Codec, ExtensionIds, HopKeys, IceCredentials, SourceKind, SrtpProfile
 from fastpath_ext.counters import DESCRIPTIONS, Counters
-from fastpath_ext.table import MAX_SINKS, NONE, LayoutError, Table
+from fastpath_ext.table import LAYOUT_VERSION, MAX_SINKS, NONE, LayoutError, Table
 from tests.fastpath.tables import (
     KEYS,
     RX_KEY,
@@ -303,7 +303,7 @@ class TestRefusals:
             {"ice": (IceCredentials("a", "b" * 33, "c"),)},
             {"ice": (IceCredentials("a", "b", "c" * 65),)},
             {"ice": (IceCredentials("ä", "b", "c"),)},
-            {"sources": (1, 2, 3, 4, 5)},
+            {"sources": tuple(range(1, 10))},
             {"ext": ExtensionIds(mid=256)},
             {"keys": HopKeys(SrtpProfile.NONE, RX_KEY, RX_SALT, TX_KEY, TX_SALT)},
             {"keys": HopKeys(SrtpProfile.AEAD_AES_256_GCM, RX_KEY, RX_SALT, TX_KEY, TX_SALT)},
@@ -348,12 +348,14 @@ class TestRefusals:
 class TestLayout:
     def test_another_version_is_named(self, table: Table):
         os.pwrite(table.fds[0], struct.pack("<I", 42), 8)
-        with pytest.raises(LayoutError, match="config segment of layout 42, this build has 4"):
+        with pytest.raises(
+            LayoutError, match=f"config segment of layout 42, this build has {LAYOUT_VERSION}"
+        ):
             Table.attach(*table.fds)
 
     def test_another_row_size_is_named(self, table: Table):
         os.pwrite(table.fds[1], struct.pack("<I", 4242), 16)
-        with pytest.raises(LayoutError, match=r"state segment of layout 4, .*4242"):
+        with pytest.raises(LayoutError, match=f"state segment of layout {LAYOUT_VERSION}, .*4242"):
             Table.attach(*table.fds)
         with pytest.raises(LayoutError):
             Counters(table.fds[1])
