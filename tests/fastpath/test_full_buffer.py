@@ -1,12 +1,9 @@
 """The device takes less than is sent: pictures are dropped, sound and answers go on, nobody waits."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.fastpath.two_namespaces import play
+
 SCENE = """
 import ctypes, fcntl, socket, struct, subprocess, sys, termios
 from benchmarks.network import enter
@@ -83,15 +80,4 @@ finally:
 
 @pytest.mark.netns
 def test_a_full_buffer_drops_pictures_and_blocks_nobody(namespace: str) -> None:
-    members = namespace + "m"
-    subprocess.run(["ip", "netns", "add", members], check=True)
-    try:
-        link = ["link", "add", "sotto0", "type", "veth", "peer", "name", "sotto0", "netns", members]
-        subprocess.run(["ip", "-n", namespace, *link], check=True)
-        for name, address in ((namespace, "10.9.0.1/24"), (members, "10.9.0.2/24")):
-            subprocess.run(["ip", "-n", name, "address", "add", address, "dev", "sotto0"], check=True)
-            subprocess.run(["ip", "-n", name, "link", "set", "sotto0", "up"], check=True)
-        command = ["ip", "netns", "exec", namespace, sys.executable, "-c", SCENE, members]
-        subprocess.run(command, cwd=ROOT, check=True, timeout=60)
-    finally:
-        subprocess.run(["ip", "netns", "delete", members], check=False)
+    play(SCENE, namespace)

@@ -1,12 +1,9 @@
 """[media].packet_interface: packets leave past the kernel's UDP, and by UDP where they cannot."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.fastpath.two_namespaces import play
+
 SCENE = """
 import ctypes, socket, subprocess, sys, time
 from pathlib import Path
@@ -88,15 +85,4 @@ finally:
 
 @pytest.mark.netns
 def test_packets_leave_past_udp_and_by_udp_where_they_cannot(namespace: str) -> None:
-    members = namespace + "m"
-    subprocess.run(["ip", "netns", "add", members], check=True)
-    try:
-        link = ["link", "add", "sotto0", "type", "veth", "peer", "name", "sotto0", "netns", members]
-        subprocess.run(["ip", "-n", namespace, *link], check=True)
-        for name, address in ((namespace, "10.9.0.1/24"), (members, "10.9.0.2/24")):
-            subprocess.run(["ip", "-n", name, "address", "add", address, "dev", "sotto0"], check=True)
-            subprocess.run(["ip", "-n", name, "link", "set", "sotto0", "up"], check=True)
-        command = ["ip", "netns", "exec", namespace, sys.executable, "-c", SCENE, members]
-        subprocess.run(command, cwd=ROOT, check=True, timeout=60)
-    finally:
-        subprocess.run(["ip", "netns", "delete", members], check=False)
+    play(SCENE, namespace)
