@@ -12,6 +12,8 @@ from client.errors import Trouble
 from client.matrix.homeserver import Homeserver
 from client.matrix.room import ConferenceRoom
 from client.protocol import limits
+from control.demo.browsers import Browsers
+from control.demo.participants import Participant
 from tests.client.house import Guest, House, coloured, house, until
 from tests.patience import PATIENCE_S
 
@@ -136,5 +138,34 @@ def test_two_in_one_room_each_with_its_terms(where: House) -> None:
         assert set(bob.conference.members) == {bob.number}
         for each in (carol, bob, alice):
             await each.conference.leave()
+
+    where.play(scenario())
+
+
+@pytest.mark.browser
+def test_a_browser_carries_on_what_a_python_client_announced(where: House) -> None:
+    """Last in this file: the browser's own announcement ends only a while after it was closed."""
+
+    async def scenario() -> None:
+        with Browsers() as browsers:
+            browser = await browsers.launch("chromium", fps=15)
+            async with where.guests(("alice", coloured("red"))) as inside:
+                (alice,) = inside
+                bob = await Participant.arrive(browser, "bob", where.demo.urls["bob"] + "&join")
+                await bob.joined(PATIENCE_S)
+                await bob.sees([alice.number], PATIENCE_S)
+                conference = alice.conference.conference_id
+                inside.remove(alice)
+                await alice.conference.leave()
+                # Whoever comes now finds it by bob's announcement, and hers is over.
+                carol = await where.enter(inside, "carol", coloured("green"))
+                assert carol.conference.conference_id == conference
+                found = carol.conference._attendance.conference
+                assert found is not None
+                announcements = carol.conference._room.announcements
+                await until(
+                    lambda: announcements.announcers(found) == {where.user("bob")}, "bob alone announces it"
+                )
+                await bob.sees([carol.number], PATIENCE_S)
 
     where.play(scenario())
