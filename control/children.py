@@ -66,6 +66,13 @@ class Child:
         self.start_at = time.monotonic() + self._pause
         return status
 
+    def dismiss(self) -> None:
+        """Ends one that has nothing to lose, such as a standby: another one may be started at once."""
+        if self.process is not None:
+            self.send(signal.SIGKILL)
+            self.reap()
+            self.start_at = 0.0
+
 
 class WorkerChild:
     """One worker: what it must not take with it when it dies, and its two processes."""
@@ -111,13 +118,6 @@ class WorkerChild:
         late = now - beat > HANG_S if self.turned else now - self.active.began > BEGIN_S
         self._looks = self._looks + 1 if late else 0
         return self._looks >= 2
-
-    def dismiss_standby(self) -> None:
-        """It has nothing that would be lost: another one is started."""
-        if self.standby.process is not None:
-            self.standby.send(signal.SIGKILL)
-            self.standby.reap()
-            self.standby.start_at = 0.0
 
     def promote(self) -> bool:
         """The one at work was reaped. True when the standby is at work now: it began by itself."""

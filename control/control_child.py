@@ -5,7 +5,6 @@ descriptors and has looked into none of them: it reads no table, no account and 
 """
 
 import dataclasses
-import signal
 import time
 from collections.abc import Callable, Sequence
 
@@ -37,13 +36,6 @@ class ControlChild:
         """None while it is not due."""
         due = self.standby_due
         return self.standby.start() if due is not None and due <= time.monotonic() else None
-
-    def dismiss_standby(self) -> None:
-        """It has nothing that would be lost."""
-        if self.standby.process is not None:
-            self.standby.send(signal.SIGKILL)
-            self.standby.reap()
-            self.standby.start_at = 0.0
 
     def promote(self) -> bool:
         """The one at work was reaped. True when the other is at work now: it began by itself."""

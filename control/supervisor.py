@@ -122,7 +122,7 @@ class Supervisor:
             # The rest becomes the new program one after another, while calls go on.
             self._control.active.send(signal.SIGHUP)
             for worker in self._workers:
-                worker.dismiss_standby()
+                worker.standby.dismiss()
             self._renew = list(self._workers)
         # From here on a signal asks for an orderly end, whenever it comes.
         self._wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -297,7 +297,7 @@ class Supervisor:
             "layout": layout(),
         }
         # It would begin as what it is, not as what is installed now.
-        self._control.dismiss_standby()
+        self._control.standby.dismiss()
         fds = [self._lock.fd, *(fd for worker in self._workers for fd in worker.own.fds)]
         log.info("becoming the program that is installed now")
         try:
