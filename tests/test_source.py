@@ -121,6 +121,12 @@ def test_every_compiled_module_has_a_stub() -> None:
     assert modules == {file.stem for file in tracked("fastpath_ext/*.pyi")} - {"__init__"}
 
 
+def test_nothing_is_pressed_before_it_is_drawn() -> None:
+    """A page draws a moment after it knows: Page.click waits for what it presses."""
+    found = matching_lines(tracked("tests/*.py", "benchmarks/*.py"), r"document\.query\w+\(.*\.click\(\)")
+    assert found == []
+
+
 def test_no_file_tells_of_one_machine() -> None:
     """No tracked file holds a path of one machine, nor where one machine fetches its packages from."""
     home = re.escape(str(Path.home())) if str(Path.home()) not in ("/", "/root") else "/root/[.a-z]"

@@ -91,14 +91,22 @@ async function evaluate({ page, frame, expression }) {
     return await frameOf(page, frame).evaluate(expression);
 }
 
-/** Looks within the page until `expression` is true, then gives its value. As one expression: the page's policy forbids eval. */
+/**
+ * Looks within the page until `expression` is true, then gives its value. As one expression: the page's policy forbids
+ * eval. What throws is not true yet: the page draws a moment after it knows, so what is asked of may not be there.
+ */
 async function wait({ page, frame, expression, timeout_ms }) {
     return await frameOf(page, frame).evaluate(`(async () => {
         const end = performance.now() + ${timeout_ms};
         for (;;) {
-            const value = await (${expression});
-            if (value) return value;
-            if (performance.now() > end) throw new Error("not within ${timeout_ms} ms");
+            let thrown = "";
+            try {
+                const value = await (${expression});
+                if (value) return value;
+            } catch (error) {
+                thrown = ": " + error;
+            }
+            if (performance.now() > end) throw new Error("not within ${timeout_ms} ms" + thrown);
             await new Promise((resolve) => setTimeout(resolve, 50));
         }
     })()`);

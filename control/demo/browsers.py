@@ -186,7 +186,10 @@ class Page:
         )
 
     async def wait(self, expression: str, timeout_s: float = WAIT_S) -> Any:
-        """Until the expression is true; its value. What the page knew and wrote is in the error's text."""
+        """Until the expression is true; its value. What throws is not true yet.
+
+        What the page knew and wrote is in the error's text.
+        """
         try:
             return await self._browsers.request(
                 "wait",
@@ -197,6 +200,19 @@ class Page:
             )
         except BrowserFailed as failed:
             raise BrowserFailed(f"{failed}\nwaited for: {expression}\n{await self._describe()}") from None
+
+    async def click(self, selector: str, label: str = "") -> None:
+        """Once it is drawn and can be pressed; of several, the first whose name or text is `label`."""
+        found = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        named = f"!{json.dumps(label)} || (one.ariaLabel ?? one.innerText) === {json.dumps(label)}"
+        await self.wait(
+            f"""(() => {{
+            const one = {found}.find((one) => {named});
+            if (!one || one.disabled) return false;
+            one.click();
+            return true;
+        }})()"""
+        )
 
     async def key(self, name: str) -> None:
         """A key as a person presses it, on what has the focus."""

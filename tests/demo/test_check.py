@@ -176,6 +176,16 @@ def test_descendants_are_found_at_any_depth() -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
+DRAWS_LATER = """setTimeout(() => {
+    for (const name of ["Stay", "Leave"]) {
+        const button = Object.assign(document.createElement("button"), { innerText: name, disabled: true });
+        button.onclick = () => (document.title = name === "Leave" ? "left" : "stayed");
+        document.documentElement.append(button);
+        setTimeout(() => (button.disabled = false), 100);
+    }
+}, 100)"""
+
+
 @pytest.mark.browser
 def test_a_browser_is_driven_and_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<title>page</title><script>console.log(early, 'hello')</script>")
@@ -190,6 +200,12 @@ def test_a_browser_is_driven_and_leaves_nothing_behind(tmp_path: Path) -> None:
                 await page.wait("false", timeout_s=0.2)
             with pytest.raises(BrowserFailed, match="not a function"):
                 await page.evaluate("early()")
+            with pytest.raises(BrowserFailed, match="reading 'innerText'"):
+                await page.wait("document.querySelector('main').innerText", timeout_s=0.2)
+            # What is drawn and can be pressed later is waited for.
+            await page.evaluate(DRAWS_LATER)
+            await page.click("button", "Leave")
+            assert await page.evaluate("document.title") == "left"
             await page.screenshot(tmp_path / "page.png", (320, 240))
             await browser.kill()
             with pytest.raises(BrowserFailed):

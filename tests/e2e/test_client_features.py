@@ -226,7 +226,7 @@ async def test_the_way_in_can_be_used_without_seeing_it(call: Call, dark: bool) 
         await page.close()
         page = await browser.open(call.stage.demo.urls[LOBBY])
         await page.wait("window.sotto && sotto.state().screen === 'lobby' && sotto.state().media.video")
-        assert await page.evaluate("document.querySelectorAll('select').length") >= 2
+        await page.wait("document.querySelectorAll('select').length >= 2")
         await page.wait("Number(document.querySelector('[role=meter]').getAttribute('aria-valuenow')) > 0")
         assert await violations(page) == []
     finally:

@@ -49,13 +49,13 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
 async def test_one_is_begun_for_voice_and_for_two(room: Room) -> None:
     alice = room.people["alice"] = await in_lobby(room, room.chromium, "alice")
     await alice.page.wait("sotto.state().media.video")
-    await alice.page.evaluate("document.querySelector('[name=intent][value=voice]').click()")
+    await alice.page.click("[name=intent][value=voice]")
     await alice.page.wait(
         "!sotto.state().media.video && !document.querySelector('[data-key=v], .over button + button')"
     )
-    await alice.page.evaluate(
+    await alice.page.wait(
         "(() => { const limit = document.querySelector('[type=number]'); limit.value = '2';"
-        " limit.dispatchEvent(new Event('input', { bubbles: true })); })()"
+        " return limit.dispatchEvent(new Event('input', { bubbles: true })); })()"
     )
     await press(alice.page)
     await alice.joined()
@@ -87,9 +87,8 @@ async def test_who_finds_it_full_begins_another(room: Room) -> None:
     await carol.page.wait("sotto.state().conferences.length === 1")
     await press(carol.page)
     await carol.page.wait("sotto.state().error?.code === 'full'")
-    await carol.page.evaluate(button("Leave"))
-    await carol.page.wait("sotto.state().screen === 'lobby' && document.querySelector('.another')")
-    await carol.page.evaluate("document.querySelector('.another').click()")
+    await carol.page.click("button", "Leave")
+    await carol.page.click(".lobby .another")
     await carol.page.wait("document.querySelector('[name=intent][value=video]:checked')")
     await press(carol.page)
     await carol.joined()
@@ -103,7 +102,7 @@ async def test_who_finds_it_full_begins_another(room: Room) -> None:
 async def test_what_its_announcer_leaves_is_carried_on_and_can_be_chosen(room: Room) -> None:
     alice, bob = room.people["alice"], room.people["bob"]
     conference = (await bob.state())["conference"]
-    await alice.page.evaluate(button("Leave"))
+    await alice.page.click("button", "Leave")
     await bob.page.wait(ANNOUNCED, CARRIED_ON_S)
     # The newest is the active one, and the other one can be had.
     await alice.page.wait("sotto.state().screen === 'lobby' && sotto.state().conferences.length === 2")
@@ -111,7 +110,7 @@ async def test_what_its_announcer_leaves_is_carried_on_and_can_be_chosen(room: R
     assert (await alice.page.evaluate(chosen))["creator"] == (await room.people["carol"].state())["user_id"]
     await alice.page.wait("document.querySelectorAll('[name=conference]').length === 3")
     assert await violations(alice.page) == []
-    await alice.page.evaluate("document.querySelectorAll('[name=conference]')[1].click()")
+    await alice.page.click("[name=conference]:not(:checked)")
     await alice.page.wait(f"{chosen}?.id === '{conference['id']}'")
     await press(alice.page)
     await alice.joined()
@@ -140,17 +139,17 @@ async def test_who_vanishes_without_a_word_leaves_no_conference_behind(room: Roo
 
 async def test_the_last_one_ends_it_by_leaving_and_by_closing_the_page(room: Room) -> None:
     alice, bob = room.people["alice"], room.people["bob"]
-    await bob.page.evaluate(button("Leave"))
+    await bob.page.click("button", "Leave")
     await bob.page.wait("sotto.state().screen === 'lobby'")
     await alice.page.wait(f"{ANNOUNCED} && sotto.state().conference.secured", CARRIED_ON_S)
-    assert len((await bob.state())["conferences"]) == 1
+    await bob.page.wait("sotto.state().conferences.length === 1")
     await alice.page.close()
     await bob.page.wait("sotto.state().conferences.length === 0")
 
     await press(bob.page)
     await bob.joined()
     assert (await bob.state())["conference"]["intent"] == "video"
-    await bob.page.evaluate(button("Leave"))
+    await bob.page.click("button", "Leave")
     await bob.page.wait("sotto.state().screen === 'lobby' && sotto.state().conferences.length === 0")
 
 
@@ -162,9 +161,4 @@ async def in_lobby(room: Room, browser: Browser, name: str, flags: str = "") -> 
 
 async def press(page: Page) -> None:
     """Join, or Start conference."""
-    await page.evaluate("document.querySelector('.lobby .primary').click()")
-
-
-def button(label: str) -> str:
-    named = f"(button.ariaLabel ?? button.innerText) === {label!r}"
-    return f"[...document.querySelectorAll('button')].find((button) => {named}).click()"
+    await page.click(".lobby .primary")

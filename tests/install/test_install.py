@@ -28,7 +28,7 @@ SECRET = "/etc/matrix-synapse/registration_secret"
 SEEN_S = 60.0
 """For two people to see each other on a machine that encodes two pictures in software meanwhile."""
 
-SIGN_IN = """(async () => {
+SIGN_IN = """(() => {
     const [homeserver, user, password] = document.querySelectorAll("form input");
     const type = (input, text) => {
         input.value = text;
@@ -37,8 +37,6 @@ SIGN_IN = """(async () => {
     type(homeserver, %(homeserver)s);
     type(user, %(user)s);
     type(password, %(password)s);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    document.querySelector("form button[type=submit]").click();
 })()"""
 
 
@@ -111,8 +109,9 @@ async def enter(page: Page, account: Account, synapse: Synapse) -> None:
     await page.wait("document.querySelector('form input[type=password]') !== null")
     given = {"homeserver": synapse.url, "user": account.localpart, "password": account.password}
     await page.evaluate(SIGN_IN % {name: json.dumps(value) for name, value in given.items()})
+    await page.click("form button[type=submit]")
     await page.wait("sotto.state().screen === 'lobby' && sotto.state().media.video", SEEN_S)
-    await page.evaluate("document.querySelector('.lobby .primary').click()")
+    await page.click(".lobby .primary")
 
 
 async def test_from_a_wheel_to_a_call(
