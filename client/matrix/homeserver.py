@@ -28,6 +28,7 @@ from client.keys.exchange import Device
 from client.matrix.inbox import Inbox, RoomEvent, from_source
 from client.matrix.olm import send_olm, use_own_types
 from client.matrix.piecewise import sync_piecewise
+from client.matrix.sharing import SteadyClient
 
 log = logging.getLogger(__name__)
 # matrix-nio logs contents of events that it finds malformed: offers and addresses have no place in a log.
@@ -78,7 +79,7 @@ class Homeserver:
             encryption_enabled=True,
             store_sync_tokens=False,
         )
-        client = AsyncClient(url.rstrip("/"), user, config=config)
+        client = SteadyClient(url.rstrip("/"), user, config=config)
         try:
             await _log_in(client, password, token)
             use_own_types(client)

@@ -8,10 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nio import ShareGroupSessionResponse
 
 from client.errors import Trouble
 from client.keys.ticket import Ticket
@@ -112,6 +114,59 @@ async def test_what_breaks_the_library_breaks_no_more(
         found = [each for each in heard if each.type == "org.example.test"]
         assert [each.content["n"] for each in found] == [0, 1, 2]
         assert {each.device for each in found} == {alice.device}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_people_who_go_while_a_room_key_goes_round(
+    synapse: Synapse, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The library broke (KeyError) when they did just after it had gone round, and kept it just before."""
+    async with people(synapse, "alice", "bob", "carol") as (room_id, (alice, bob, carol)):
+        heard: list[RoomEvent] = []
+        bob.inbox.on_event.append(heard.append)
+        send, rounds = alice._client._send, []
+
+        async def carol_goes() -> None:
+            assert (await carol.request("POST", f"/_matrix/client/v3/rooms/{quote(room_id)}/leave", {}))[
+                0
+            ] == 200
+            await until(lambda: carol.user_id not in alice.people(room_id))
+
+        async def sending(kind: type, *words: Any, **options: Any) -> Any:
+            if kind is not ShareGroupSessionResponse:
+                return await send(kind, *words, **options)
+            rounds.append(kind)
+            if len(rounds) == 1 and moment == "before":
+                await carol_goes()
+            answer = await send(kind, *words, **options)
+            if len(rounds) == 1 and moment == "after":
+                await carol_goes()
+            return answer
+
+        monkeypatch.setattr(alice._client, "_send", sending)
+        await alice.send(room_id, "org.example.test", {})
+        session = alice._client.olm.outbound_group_sessions[room_id]
+        assert session.users_shared_with == {bob.device}
+        await until(lambda: [each for each in heard if each.device == alice.device])
+        assert len(rounds) == 2
+
+
+async def test_a_room_key_that_could_not_be_made_stops_nothing(
+    synapse: Synapse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with people(synapse, "alice", "bob") as (room_id, (alice, bob)):
+        heard: list[RoomEvent] = []
+        bob.inbox.on_event.append(heard.append)
+        with monkeypatch.context() as patch:
+
+            async def broken(*_: Any) -> None:
+                raise KeyError("something odd")
+
+            patch.setattr(alice._client, "keys_claim", broken)
+            with pytest.raises(KeyError):
+                await alice.send(room_id, "org.example.test", {})
+        await alice.send(room_id, "org.example.test", {})
+        await until(lambda: [each for each in heard if each.device == alice.device])
 
 
 JSON = st.recursive(
