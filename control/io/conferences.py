@@ -260,7 +260,8 @@ class ConferenceRuntime:
         def work() -> None:
             for memory, notes in zip(self._memories, self.focus.notes(), strict=True):
                 if memory is not None:
-                    memory.note(notes)
+                    # The core takes all of them as noted: where one has no room, the others still are.
+                    self._guarded("note", lambda memory=memory, notes=notes: memory.note(notes))  # type: ignore[misc]
 
         self._guarded("note", work)
 

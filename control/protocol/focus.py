@@ -11,6 +11,7 @@ from typing import Any
 from control.protocol import gathering, limits, names, proving
 from control.protocol.admission import TicketError
 from control.protocol.allocation import Randomness, WorkerPlace
+from control.protocol.budget import Verdict
 from control.protocol.call import State
 from control.protocol.callbook import CHANNEL, DTLS, ICE, PICTURE, CallBook
 from control.protocol.channel import handle_message_untrusted
@@ -295,10 +296,19 @@ class Focus:
     ) -> list[Effect]:
         match content:
             case Invite():
-                return [CountMetric("invites_repeated"), *member.call.repeat_answer()]
+                repeated = member.call.repeat_answer()
+                may = not repeated or self._refusals.may_answer(member.user_id, now)
+                return [CountMetric("invites_repeated"), *(repeated if may else [])]
             case MetadataChanged():
+                if member.messages.spend(now) is not Verdict.PASS:
+                    return [CountMetric("matrix_events_refused", names.BUSY)]
                 return conference.mute(member, content.metadata, now)
             case Negotiate():
+                # An answer is up to 10 ms of work, and one of the bot's few messages.
+                if member.negotiations.spend(now) is not Verdict.PASS or not self._refusals.may_answer(
+                    member.user_id, now
+                ):
+                    return [CountMetric("negotiations_refused", names.BUSY)]
                 return _negotiate(conference, member, content, now)
         effects = member.call.handle(content, now)
         if member.call.state is State.ENDED:
@@ -446,6 +456,9 @@ def _transport_event(
         case PeerClosed():
             return conference.leave(member, "closed", now)
         case ChannelOpened():
+            # The first, or one more: each is told the whole roster.
+            if member.present and member.negotiations.spend(now) is not Verdict.PASS:
+                return [CountMetric("events_ignored", "channel")]
             return conference.channel_opened(member, now)
         case ChannelMessage():
             return handle_message_untrusted(conference, member, event.text, now)

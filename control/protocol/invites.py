@@ -143,15 +143,17 @@ class Quotas:
         self._budgets: OrderedDict[str, Budget] = OrderedDict()
 
     def spend(self, room_id: str, user_id: str, now: float) -> bool:
-        """Takes one of each; False when one of them has none left."""
+        """Takes one of each; False when one of them has none left, and of those after it nothing is taken:
+        whoever calls on and on costs the others of a homeserver nothing."""
         server = user_id.partition(":")[2]
         own = limits.INVITES_PER_SECOND, limits.INVITE_BURST
         return all(
-            [
-                self._spend(room_id, *own, now),
-                self._spend(user_id, *own, now),
-                self._spend(server, limits.SERVER_INVITES_PER_SECOND, limits.SERVER_INVITE_BURST, now),
-            ]
+            self._spend(*each, now)
+            for each in (
+                (room_id, *own),
+                (user_id, *own),
+                (server, limits.SERVER_INVITES_PER_SECOND, limits.SERVER_INVITE_BURST),
+            )
         )
 
     def _spend(self, key: str, rate: float, burst: int, now: float) -> bool:
@@ -177,13 +179,14 @@ class Refusals:
         effects: list[Effect] = [CountMetric("invites_refused", label)]
         call_id = call_id_untrusted(event)
         too_old = event.age_ms > limits.INVITE_LIFETIME_MAX_MS + limits.STALE_REPLY_MS
-        if call_id is None or too_old or not self._may_answer(event.sender, now):
+        if call_id is None or too_old or not self.may_answer(event.sender, now):
             return effects
         version = event.content.get("version")
         version_0 = type(version) is int and version == 0
         return [*effects, refusal(event.room_id, call_id, self._own_party_id, version_0, code, message)]
 
-    def _may_answer(self, sender: str, now: float) -> bool:
+    def may_answer(self, sender: str, now: float) -> bool:
+        """Also what is said again, or once more, in somebody's room: the bot's messages are few."""
         budget = self._budgets.pop(sender, None)
         if budget is None:
             budget = Budget(limits.REFUSALS_PER_SECOND, limits.REFUSAL_BURST, now)

@@ -250,3 +250,23 @@ async def test_stopping_for_good_tells_everybody(where: World) -> None:
         await where.until(lambda member=member: member.dtls.closed)
     assert where.worker.rows == {}
     assert [kind for _, kind, _ in where.matrix[-2:]] == [names.HANGUP, names.HANGUP]
+
+
+async def test_where_one_memory_has_no_room_the_others_are_noted_all_the_same(where: World) -> None:
+    class Notes:
+        def __init__(self, full: bool) -> None:
+            self.full = full
+            self.noted: list[tuple[str, object]] = []
+
+        def note(self, changes: list[tuple[str, object]]) -> None:
+            if self.full:
+                raise OSError(28, "No space left on device")
+            self.noted += changes
+
+    full, roomy = Notes(True), Notes(False)
+    where.runtime._memories = (full, roomy)  # type: ignore[assignment]
+    where.runtime.focus.notes = lambda: [[("a", 1)], [("b", 2)]]  # type: ignore[method-assign]
+    where.runtime._note()
+    assert roomy.noted == [("b", 2)]
+    assert where.counts["internal_errors", "note"] == 1
+    where.runtime._memories = ()

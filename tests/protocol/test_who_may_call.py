@@ -4,6 +4,7 @@ import pytest
 
 from control.protocol import limits, names
 from control.protocol.allocation import WorkerPlace
+from control.protocol.events import ChannelClosed, ChannelOpened, SendMatrix
 from control.protocol.focus import Focus, FocusConfig
 from control.protocol.guest_list import GuestList
 from control.protocol.invites import Quotas
@@ -15,7 +16,9 @@ from tests.protocol.people import (
     Person,
     Ticket,
     World,
+    counted,
     invite,
+    metadata,
     offer,
     people,
     randomness,
@@ -174,6 +177,60 @@ def test_refusals_of_one_sender_are_few() -> None:
     assert send(where, invite("@carol:example.org", **{names.JOIN: None}), "@carol:example.org") is not None
     where.pass_time(60)
     assert send(where, invite(BOB, "B", "later", **{names.JOIN: None}), BOB) is not None
+
+
+def test_what_is_said_again_in_a_room_is_rationed() -> None:
+    """The homeserver gives the bot few messages, and those of others wait behind them."""
+    where = world()
+    (alice, bob) = people(where, 2)
+    content = {"call_id": bob.call_id, "party_id": bob.device_id, "version": "1", "lifetime": 60000}
+    content |= {"description": {"type": "offer", "sdp": offer()}, "sdp_stream_metadata": metadata()}
+    sent = [
+        effect
+        for _ in range(50)
+        for effect in where.matrix(names.NEGOTIATE, content, bob.user_id)
+        if isinstance(effect, SendMatrix)
+    ]
+    assert len(sent) == limits.REFUSAL_BURST
+    carol = Person(where, "@carol:example.org", "C", "c")
+    again = invite(carol.user_id, carol.device_id, carol.call_id)
+    carol.send_invite(again)
+    sent = [e for _ in range(50) for e in carol.send_invite(again) if isinstance(e, SendMatrix)]
+    assert [each.type for each in sent] == [names.ANSWER] * limits.REFUSAL_BURST
+    muted = content | {"sdp_stream_metadata": metadata(audio_muted=True)}
+    heard = content | {"sdp_stream_metadata": metadata()}
+    for _ in range(limits.MESSAGE_BURST):
+        where.matrix(names.METADATA_CHANGED, muted, bob.user_id)
+        where.matrix(names.METADATA_CHANGED, heard, bob.user_id)
+    effects = where.matrix(names.METADATA_CHANGED, muted, bob.user_id)
+    assert counted(effects, "matrix_events_refused") == ["busy"]
+    where.pass_time(60)
+    assert [type(each) for each in where.matrix(names.NEGOTIATE, content, bob.user_id)] == [SendMatrix]
+    assert alice.hung_up is None
+
+
+def test_who_calls_on_and_on_costs_others_of_the_homeserver_nothing() -> None:
+    quotas = Quotas()
+    for _ in range(2 * limits.SERVER_INVITE_BURST):
+        quotas.spend("!room", "@mallory:example.org", 1000.0)
+    assert quotas.spend("!other", "@carol:example.org", 1000.0)
+
+
+def test_a_channel_that_is_opened_again_and_again() -> None:
+    """Each is told the whole roster, and all look at each other anew."""
+    where = world()
+    (_, bob) = people(where, 2)
+    assert bob.transport is not None
+    told = len(bob.said)
+    for _ in range(100):
+        where.handle(ChannelClosed(bob.transport))
+        where.handle(ChannelOpened(bob.transport))
+    assert sum(kind == names.WELCOME for kind, _ in bob.said[told:]) == limits.NEGOTIATE_BURST
+    where.pass_time(20)
+    where.handle(ChannelClosed(bob.transport))
+    where.handle(ChannelOpened(bob.transport))
+    assert bob.said[told:][-1][0] != names.ERROR
+    assert bob.hung_up is None
 
 
 def test_the_memory_of_refused_senders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
