@@ -56,6 +56,10 @@ class OwnKeys:
         self._under_way: Made | None = None  # sent, not yet accepted
         self._accepted: Made | None = None  # accepted, not yet in use
         self._current: Made | None = None
+        # Of a sending that failed, which some may have nevertheless; None: none, or somebody left since.
+        self._unsent: dict[int, BaseKey] | None = None
+        self._left = False  # since the sending under way began
+        self._epoch = -1  # the highest that was sent: no number is ever of two keys
         self._count = 0
         self._last_sent = self._not_before = -NEVER
         self._use_at = NEVER
@@ -75,6 +79,7 @@ class OwnKeys:
         return max(1, self._count if recent else self._count + 1)
 
     def member_left(self) -> None:
+        self._unsent, self._left = None, True
         if self._count > 0:  # otherwise nobody has a key of ours yet
             self._want(Change.NEW)
 
@@ -110,6 +115,7 @@ class OwnKeys:
         self._last_sent = now
         self._count += 1
         self._under_way = Made(self._count, change, self._make(change))
+        self._unsent, self._left = None, False
         return Send(self._under_way.keys)
 
     def accepted(self, now: float) -> None:
@@ -119,7 +125,10 @@ class OwnKeys:
             self._use_at = now + (limits.KEY_GRACE_S if self._accepted.change == Change.NEW else 0.0)
 
     def failed(self, now: float) -> None:
+        """It is tried again, with the very same keys unless somebody leaves: receivers that have them all the
+        same keep the first key of a number."""
         if self._under_way is not None:
+            self._unsent = None if self._left else self._under_way.keys
             self._want(self._under_way.change)
             self._under_way = None
             self._not_before = now + limits.KEY_RETRY_S
@@ -130,9 +139,10 @@ class OwnKeys:
         self._wanted = change if self._wanted is None else max(self._wanted, change)
 
     def _make(self, change: Change) -> dict[int, BaseKey]:
+        if self._unsent is not None and change != Change.STEP:
+            return self._unsent
         before = self._current.keys if self._current is not None else {}
-        if not before:
-            return {source: BaseKey(0, 0, self._random(16)) for source in self._sources}
-        if change == Change.STEP and all(key.step + 1 < STEPS for key in before.values()):
+        if change == Change.STEP and before and all(key.step + 1 < STEPS for key in before.values()):
             return {source: key.stepped() for source, key in before.items()}
-        return {source: BaseKey(key.epoch + 1, 0, self._random(16)) for source, key in before.items()}
+        self._epoch += 1
+        return {source: BaseKey(self._epoch, 0, self._random(16)) for source in self._sources}

@@ -93,6 +93,36 @@ def test_a_refused_sending_is_repeated_and_nothing_used_before() -> None:
     assert used.keys == again.keys
 
 
+def test_no_number_is_of_two_keys_though_sending_fails() -> None:
+    """Whoever got them all the same keeps the first key of a number."""
+    own = counting()
+    own.start()
+    now, sent = 0.0, []
+
+    def send(taken: bool, leaves: bool = False) -> None:
+        nonlocal now
+        now = max(now, own.due)
+        while not isinstance(action := own.poll(now), Send):
+            now = max(now + 0.001, own.due)
+        sent.append(action.keys[1])
+        if leaves:
+            own.member_left()
+        (own.accepted if taken else own.failed)(now)
+
+    send(False)
+    send(False)  # the same once more
+    own.member_left()  # who may have them
+    send(False)
+    send(False, leaves=True)
+    send(True)
+    own.member_left()
+    send(False)
+    own.member_joined(now)
+    send(True)
+    assert [(key.epoch, key.step) for key in sent] == [(0, 0), (0, 0), (1, 0), (1, 0), (2, 0), (3, 0), (3, 0)]
+    assert len({(key.epoch, key.step): key.key for key in sent}) == len({key.key for key in sent})
+
+
 def test_who_sends_nothing_has_no_keys() -> None:
     own = OwnKeys((), bytes)
     own.start()

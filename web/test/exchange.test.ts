@@ -170,4 +170,46 @@ describe("own keys", () => {
         }
         keys.stop();
     });
+
+    it("no number is of two keys though sending fails: whoever got them all the same keeps the first", async () => {
+        let now = 0;
+        const sent: MediaKey[] = [];
+        let taken: (() => void) | null = null;
+        let refused: (() => void) | null = null;
+        const keys = new OwnKeys([0], {
+            send: ([key]) => new Promise((resolve, reject) => (sent.push(key!), (taken = resolve), (refused = () => reject(new Error("lost"))))),
+            use: () => undefined,
+            now: () => now,
+        });
+        const under = async (count: number) => {
+            while (sent.length < count) await new Promise((resolve) => setImmediate(resolve));
+        };
+        /** The schedule waits by the clock, which stands still here: a join or leave makes it look. */
+        const fails = async (leaves: () => void = () => undefined) => {
+            leaves();
+            refused!();
+            await new Promise((resolve) => setImmediate(resolve));
+            now += 10;
+            keys.memberJoined();
+        };
+        keys.start();
+        await under(1);
+        await fails();
+        await under(2); // the same once more
+        await fails(() => keys.memberLeft()); // who may have them
+        await under(3);
+        taken!();
+        await new Promise((resolve) => setImmediate(resolve));
+        now += 10;
+        keys.memberLeft();
+        await under(4);
+        await fails();
+        await under(5);
+        assert.deepEqual(sent.map(({ epoch, ratchet }) => [epoch, ratchet]), [[0, 0], [0, 0], [1, 0], [2, 0], [2, 0]]);
+        const texts = new Set(sent.map(({ key }) => key.join()));
+        assert.equal(texts.size, 3);
+        assert.deepEqual(sent[1]!.key, sent[0]!.key);
+        assert.deepEqual(sent[4]!.key, sent[3]!.key);
+        keys.stop();
+    });
 });

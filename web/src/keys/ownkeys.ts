@@ -30,6 +30,12 @@ export class OwnKeys {
     readonly #schedule = new KeySchedule();
     #begun = 0;
     #begunAt = -Infinity;
+    /** Of a sending that failed, which some may have nevertheless; null: none, or somebody left since. */
+    #unsent: MediaKey[] | null = null;
+    /** How often somebody left. */
+    #leaves = 0;
+    /** The highest that was sent: no number is ever of two keys. */
+    #epoch = -1;
     #current = NOTHING;
     #pending = NOTHING;
     #timer: ReturnType<typeof setTimeout> | undefined;
@@ -57,6 +63,8 @@ export class OwnKeys {
     }
 
     memberLeft(): void {
+        this.#leaves++;
+        this.#unsent = null;
         this.#schedule.memberLeft();
         this.#pump();
     }
@@ -93,9 +101,11 @@ export class OwnKeys {
 
     async #change(change: Change): Promise<void> {
         const number = ++this.#begun;
+        const leaves = this.#leaves;
+        let keys: MediaKey[] | null = null;
         this.#begunAt = this.#ports.now();
         try {
-            const keys = await this.#derive(change);
+            keys = await this.#derive(change);
             if (this.#stopped) return;
             this.#pending = { change: number, keys };
             await this.#ports.send(keys);
@@ -103,18 +113,23 @@ export class OwnKeys {
         } catch {
             count("own keys not sent");
             this.#pending = NOTHING;
+            // The very same once more: receivers that have them all the same keep the first key of a number.
+            this.#unsent = leaves === this.#leaves ? keys : null;
             this.#schedule.failed(this.#ports.now());
         }
         this.#pump();
     }
 
     #derive(change: Change): Promise<MediaKey[]> | MediaKey[] {
-        if (change === "first") return this.#sources.map((source) => ({ source, epoch: 0, ratchet: 0, key: randomBytes(16) }));
+        const unsent = this.#unsent;
+        this.#unsent = null;
+        if (unsent && change !== "step") return unsent;
         const { keys } = this.#current;
         // The wire has 8 bits of the step: the 256th would pass for the first, whose key receivers still have.
-        if (change === "new" || keys.some((one) => one.ratchet === 255)) {
-            return keys.map(({ source, epoch }) => ({ source, epoch: epoch + 1, ratchet: 0, key: randomBytes(16) }));
+        if (change === "step" && keys.every((one) => one.ratchet < 255)) {
+            return Promise.all(keys.map(async (one) => ({ ...one, ratchet: one.ratchet + 1, key: await ratchet(one.key) })));
         }
-        return Promise.all(keys.map(async (one) => ({ ...one, ratchet: one.ratchet + 1, key: await ratchet(one.key) })));
+        const epoch = ++this.#epoch;
+        return this.#sources.map((source) => ({ source, epoch, ratchet: 0, key: randomBytes(16) }));
     }
 }

@@ -182,9 +182,10 @@ async function take(message: ToWorker): Promise<void> {
     switch (message.type) {
         case "send_key": {
             const kid: Kid = message;
+            const first = !sealerOf(message.source).ready;
             const used = await sealerOf(message.source).use(kid, message.key);
             // A first key, or a step for somebody who joined: those who can read from here on need a key frame here.
-            if (used && (kid.epoch === 0 || kid.ratchet > 0)) {
+            if (used && (first || kid.ratchet > 0)) {
                 await Promise.allSettled([...(generators.get(message.source) ?? [])].map((generate) => generate()));
                 post({ type: "fresh_key", source: message.source });
             }
