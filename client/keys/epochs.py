@@ -57,7 +57,9 @@ class Epochs:
         mine = self._joined_with
         if (ticket.conference_id, ticket.creator) != (mine.conference_id, mine.creator):
             return
-        if (ticket.epoch, ticket.verifier) in self._known or ticket.epoch < self.current:
+        if (ticket.epoch, ticket.verifier) in self._known:
+            return
+        if not self.current <= ticket.epoch <= self.current + limits.EPOCHS_AHEAD:
             return
         if ticket.epoch > self._highest:
             self._highest, self._newest_at = ticket.epoch, now

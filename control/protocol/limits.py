@@ -99,6 +99,10 @@ TICKET_REPLAYS_MAX: Final = 10_000
 EPOCHS_PER_MEMBER: Final = 2
 # Of all members', those that are told and that a newcomer's ticket is tried against (0.1 ms each).
 EPOCHS_PROPOSED_MAX: Final = 8
+# How much higher than the current one an epoch that is proved may be numbered. Higher: somebody who is alone
+# inside uses the numbers up, and nobody is ever put out again. Lower: after so many epochs that came to
+# nothing those who stay cannot agree on one.
+EPOCHS_AHEAD: Final = 1000
 # Seconds in which everybody inside has to prove an epoch that became current. Higher: who was removed stays
 # longer. Lower: members on slow homeservers, who get the secret late, have to join again.
 EPOCH_GRACE: Final = 30.0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from control.protocol import names
+from control.protocol import limits, names
 from control.protocol.admission import TicketError, epoch_proof_text, is_verifier, verify
 from control.protocol.conference import Conference
 from control.protocol.content import Prove, unpadded
@@ -97,6 +97,8 @@ def _check(conference: Conference, member: Member, said: Prove) -> Epoch:
         raise TicketError(names.TICKET_EXPIRED, "This epoch is over: prove the current one.", "epoch")
     if said.epoch == current.number and epoch != current:
         raise TicketError(names.TICKET_INVALID, "Another ticket of this epoch is current.", "verifier")
+    if said.epoch > current.number + limits.EPOCHS_AHEAD:
+        raise TicketError(names.TICKET_INVALID, "This epoch's number is too far ahead.", "ahead")
     if not is_verifier(said.verifier):
         raise TicketError(names.TICKET_INVALID, "The verifier is not an Ed25519 public key.", "verifier")
     text = epoch_proof_text(

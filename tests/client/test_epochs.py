@@ -119,6 +119,17 @@ def test_the_first_proposes_at_once_the_next_in_turn_and_nobody_if_somebody_did(
     assert fourth.poll(1e9) is None
 
 
+def test_a_ticket_of_a_number_far_ahead_uses_up_no_numbers() -> None:
+    """Else who is removed later could never be put out: there would be no number left for the next."""
+    epochs = made()
+    epochs.somebody_left(100, 0)
+    epochs.ticket_arrived(later(2**53 - 1), 100)
+    assert epochs.proofs() == []
+    proposed = epochs.poll(100)
+    assert proposed is not None
+    assert proposed.epoch == 1
+
+
 def test_under_churn_one_epoch_in_ten_seconds() -> None:
     epochs = made()
     epochs.somebody_left(100, 0)

@@ -98,6 +98,19 @@ def test_half_of_an_even_number_is_not_enough() -> None:
     assert found.settle(persons)
 
 
+def test_who_is_alone_does_not_use_up_the_numbers() -> None:
+    """Nobody could be put out any more."""
+    where = world()
+    (alice,) = people(where, 1)
+    prove(alice, Ticket(epoch=2**53 - 1, secret=b"n" * 32))
+    assert current(where).number == 0
+    error = alice.last(names.ERROR)
+    assert error is not None
+    assert error["code"] == names.TICKET_INVALID
+    prove(alice, Ticket(epoch=limits.EPOCHS_AHEAD, secret=b"n" * 32))
+    assert current(where).number == limits.EPOCHS_AHEAD
+
+
 def test_devices_of_one_person_count_once() -> None:
     found, persons = epochs(("p", A))
     for number in range(10, 18):

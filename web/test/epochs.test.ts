@@ -97,6 +97,21 @@ describe("epochs", () => {
         assert.deepEqual(said, []);
     });
 
+    it("a ticket of a number far ahead uses up no numbers: who is removed later could never be put out", async () => {
+        mock.timers.enable({ apis: ["setTimeout"] });
+        try {
+            const { epochs, said, events, take } = membership();
+            take(ticket(Number.MAX_SAFE_INTEGER, 7), "@mallory:x");
+            epochs.memberLeft();
+            mock.timers.tick(1);
+            await settle();
+            assert.deepEqual(events.map(([, content]) => content.epoch), [1]);
+            assert.deepEqual(said.map(({ content }) => content.epoch), [1]);
+        } finally {
+            mock.timers.reset();
+        }
+    });
+
     it("a ticket that this device never got is asked for", async () => {
         const { epochs, events } = membership();
         epochs.told({ epoch: 1, verifier: "other", proved: false, proposed: [] });

@@ -6,7 +6,7 @@ import { count } from "../guard.ts";
 import type { Incoming } from "../matrix/inbox.ts";
 import { requestTicket, sendTicket, ticketOf } from "../matrix/tickets.ts";
 import type { Ticket } from "../protocol/events.ts";
-import { EPOCH_PAUSE_MS, TICKETS_KEPT, TICKET_RANK_MS } from "../protocol/limits.ts";
+import { EPOCHS_AHEAD, EPOCH_PAUSE_MS, TICKETS_KEPT, TICKET_RANK_MS } from "../protocol/limits.ts";
 import type { EpochState } from "../protocol/messages.ts";
 import { MESSAGE } from "../protocol/names.ts";
 import { proveEpoch, ticketKey } from "../ticket.ts";
@@ -54,7 +54,7 @@ export class Epochs {
     /** An event of the conference room. */
     take(event: Incoming): void {
         const ticket = ticketOf(this.#room, this.#pass.conference, event);
-        if (ticket === null || ticket.epoch < this.#epoch) return;
+        if (ticket === null || ticket.epoch < this.#epoch || ticket.epoch > this.#epoch + EPOCHS_AHEAD) return;
         if (ticket.epoch > this.#epoch) this.#quiet();
         this.#highest = Math.max(this.#highest, ticket.epoch);
         void this.#prove(ticket);

@@ -81,6 +81,9 @@ export const TICKET_ROUNDS = 5;
 export const CONFERENCE_YOUNG_MS = 15000;
 /** Tickets of epochs that may become current. Lower: false ones put a true one out; higher: memory for whoever sends many. */
 export const TICKETS_KEPT = 8;
+/** A ticket that is numbered so much higher than the current one is none. Higher: one false one, and there is no number left for the
+ * next; lower: after so many epochs that came to nothing no new one is found. */
+export const EPOCHS_AHEAD = 1000;
 /** Between two answers to ticket requests, by rank of the answering member, ms. */
 export const TICKET_RANK_MS = 3000;
 /** One member gives the ticket at most once in this time, ms: asking must not use up its homeserver's patience. */
