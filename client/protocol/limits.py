@@ -51,8 +51,8 @@ TICKET_PAUSE_S: Final = 2.0
 # One new epoch follows another after so long at the soonest; tickets of so many are remembered.
 EPOCH_S: Final = 10.0
 EPOCHS_KNOWN: Final = 32
-# A ticket that is numbered so much higher than the current one is none. Higher: one false one, and there is no
-# number left for the next. Lower: after so many epochs that came to nothing no new one is found.
+# A ticket that is numbered so much higher than the current one is none. Higher: one false one, and there is
+# no number left for the next. Lower: after so many epochs that came to nothing no new one is found.
 EPOCHS_AHEAD: Final = 1000
 # Clocks of homeservers and of a conference's creator may differ by so much.
 CLOCK_SKEW_MS: Final = 60_000

@@ -1,9 +1,11 @@
 // Ticket epochs of a membership: what is proved, what is asked for, and when a new one is made.
 
 import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
 import { describe, it, mock } from "node:test";
 import { Epochs } from "../src/conference/epochs.ts";
 import type { Incoming } from "../src/matrix/inbox.ts";
+import { watchLeavers } from "../src/matrix/rooms.ts";
 import { ticketContent, type Ticket } from "../src/protocol/events.ts";
 import { proveEpoch, ticketKey } from "../src/ticket.ts";
 
@@ -110,6 +112,17 @@ describe("epochs", () => {
         } finally {
             mock.timers.reset();
         }
+    });
+
+    it("somebody who is put out of the room is news, whoever only declines to come is none", () => {
+        const client = Object.assign(new EventEmitter(), { getSafeUserId: () => "@bob:x" });
+        let left = 0;
+        const stop = watchLeavers(client as never, "!r", () => left++);
+        const changes = [["!r", "@mallory:x", "leave", "join"], ["!r", "@mallory:x", "ban", "join"], ["!r", "@eve:x", "leave", "invite"], ["!other", "@eve:x", "leave", "join"], ["!r", "@bob:x", "leave", "join"], ["!r", "@eve:x", "join", "leave"]];
+        for (const [roomId, userId, membership, before] of changes) client.emit("RoomMember.membership", {}, { roomId, userId, membership }, before);
+        stop();
+        client.emit("RoomMember.membership", {}, { roomId: "!r", userId: "@mallory:x", membership: "leave" }, "join");
+        assert.equal(left, 2);
     });
 
     it("a ticket that this device never got is asked for", async () => {

@@ -5,6 +5,7 @@ import { RoomStateEvent, type MatrixClient, type Room } from "matrix-js-sdk";
 import type { KeyTransportKind } from "../config.ts";
 import type { KeyExchange } from "../keys/exchange.ts";
 import { listen } from "../matrix/inbox.ts";
+import { watchLeavers } from "../matrix/rooms.ts";
 import { serveTickets } from "../matrix/tickets.ts";
 import type { Mutable, Spotlit } from "../protocol/moderation.ts";
 import type { MediaWorker } from "../sframe/mediaworker.ts";
@@ -77,6 +78,8 @@ export function linkRoom(options: RoomLinkOptions, ports: RoomLinkPorts): RoomLi
     });
     announcement.announcing.look();
     const epochs = new Epochs(client, room, pass, { rank: place, callId: () => ports.callId(), send: (message) => ports.send(message) });
+    // They know the ticket, whether they were inside or not.
+    const unwatch = watchLeavers(client, room.roomId, () => epochs.memberLeft());
     const serve = serveTickets(client, room, pass.conference, () => epochs.ticket, rank);
     const unlisten = listen(client, room.roomId, (event) => {
         epochs.take(event);
@@ -89,6 +92,7 @@ export function linkRoom(options: RoomLinkOptions, ports: RoomLinkPorts): RoomLi
         moderation.stop();
         keys.stop();
         gestures.stop();
+        unwatch();
         epochs.close();
         unlisten();
         client.off(RoomStateEvent.Update, watch);

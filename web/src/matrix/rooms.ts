@@ -1,6 +1,6 @@
 // The rooms a person may hold a conference in.
 
-import { EventTimeline, type MatrixClient, type Room } from "matrix-js-sdk";
+import { EventTimeline, type MatrixClient, type Room, type RoomMember, RoomMemberEvent } from "matrix-js-sdk";
 import { guard } from "../guard.ts";
 import type { Conference } from "../protocol/events.ts";
 import { runningConferences } from "./announcements.ts";
@@ -60,6 +60,16 @@ export function watchRooms(client: MatrixClient, changed: () => void): () => voi
     return () => {
         for (const event of events) emitter.off(event, soon);
     };
+}
+
+/** Calls back when somebody else who was in the room is there no more. */
+export function watchLeavers(client: MatrixClient, room: string, left: () => void): () => void {
+    const self = client.getSafeUserId();
+    const onMembership = guard("room member", (_event: unknown, { roomId, userId, membership }: RoomMember, before?: string) => {
+        if (roomId === room && userId !== self && before === "join" && membership !== "join") left();
+    });
+    client.on(RoomMemberEvent.Membership, onMembership);
+    return () => void client.off(RoomMemberEvent.Membership, onMembership);
 }
 
 function hasMember(room: Room, userId: string): boolean {
