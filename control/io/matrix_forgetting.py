@@ -21,6 +21,13 @@ the last words of a call are unreadable. Higher: memory."""
 KEPT: Final = 4
 """Olm sessions with one device, and keys of one device for one room: it uses the newest. Lower: messages that
 overtook each other are unreadable. Higher: memory of every device."""
+ELSEWHERE_S: Final = 3600.0
+"""So long are keys kept for a room that the bot is not in. Lower: who called while the bot could not join yet
+is not understood in that room. Higher: memory."""
+ELSEWHERE_MAX: Final = 1000
+"""Of so many such rooms. Anybody may send keys of any room, one key of 1 KiB as fast as a homeserver passes
+it on. Higher: memory that strangers fill. Lower: while a flood lasts, whoever calls in a new room is not
+understood."""
 MESSAGES_KNOWN: Final = 1000
 """Encrypted events that are known if they come a second time, 0.5 KiB each; a call has about five. Lower: of
 a call that a homeserver repeats only the ticket's proof says so, which is taken once and soon too old."""
@@ -32,6 +39,7 @@ class Forgetting:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self._gone: dict[tuple[str, str], float] = {}  # since when, by user and device
+        self._elsewhere: dict[str, float] = {}  # since when, by room; the oldest first
         self._next = 0.0
         if client.olm is not None:
             cache = client.olm.message_index_store
@@ -45,18 +53,29 @@ class Forgetting:
         self._next = now + LOOK_S
         gone = {(each.user_id, each.id): each for each in olm.device_store if each.deleted}
         self._gone = {which: self._gone.get(which, now) for which in gone}
-        return forget(olm, [gone[which] for which, since in self._gone.items() if now - since >= GONE_S])
+        over = [gone[which] for which, since in self._gone.items() if now - since >= GONE_S]
+        return forget(olm, over, self._rooms_of_others(olm, now))
+
+    def _rooms_of_others(self, olm: Olm, now: float) -> list[str]:
+        """Those that the bot has not been in for long, or of which there are too many: the oldest."""
+        rooms = [room for room in olm.inbound_group_store._entries if room not in self._client.rooms]
+        known = sorted((self._elsewhere.get(room, now), room) for room in rooms)
+        too_many = len(known) - ELSEWHERE_MAX
+        over = [room for at, (since, room) in enumerate(known) if at < too_many or now - since >= ELSEWHERE_S]
+        self._elsewhere = {room: since for since, room in known}
+        return over
 
 
-def forget(olm: Olm, gone: Iterable[OlmDevice]) -> int:
-    """These devices with all their keys, and of every other device all keys but the newest."""
-    devices = list(gone)
+def forget(olm: Olm, gone: Iterable[OlmDevice], rooms: Iterable[str] = ()) -> int:
+    """These devices with all their keys, all keys of these rooms, and of every other device all keys but the
+    newest."""
+    devices, of_others = list(gone), set(rooms)
     for device in devices:
         del olm.device_store[device.user_id][device.id]
     # Two devices with one key: nobody's but a liar's, and the other one is still there.
     theirs = {each.curve25519 for each in devices} - {each.curve25519 for each in olm.device_store}
     olm_sessions = [each.id for each in _old_sessions(olm, theirs)]
-    room_keys = [each.id for each in _old_room_keys(olm, theirs)]
+    room_keys = [each.id for each in _old_room_keys(olm, theirs, of_others)]
     if devices or olm_sessions or room_keys:
         _erase(olm.store, devices, olm_sessions, room_keys)
     return len(olm_sessions) + len(room_keys)
@@ -71,13 +90,13 @@ def _old_sessions(olm: Olm, gone: set[str]) -> Iterator[Any]:
             del entries[key]
 
 
-def _old_room_keys(olm: Olm, gone: set[str]) -> Iterator[Any]:
+def _old_room_keys(olm: Olm, gone: set[str], of_others: set[str]) -> Iterator[Any]:
     rooms = olm.inbound_group_store._entries
     for room_id in list(rooms):
         senders = rooms[room_id]
         for key in list(senders):
             of_one = senders[key]  # the newest last
-            for session_id in list(of_one)[: len(of_one) if key in gone else -KEPT]:
+            for session_id in list(of_one)[: len(of_one) if key in gone or room_id in of_others else -KEPT]:
                 yield of_one.pop(session_id)
             if not of_one:  # also of messages under keys that nobody ever sent
                 del senders[key]

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from nio import AsyncClient, AsyncClientConfig
+import pytest
+from nio import AsyncClient, AsyncClientConfig, MatrixRoom
 from nio.crypto import OlmDevice
 from nio.crypto.sessions import InboundGroupSession, OlmAccount, OutboundGroupSession, OutboundSession
 
-from control.io.matrix_forgetting import GONE_S, KEPT, LOOK_S, Forgetting
+from control.io import matrix_forgetting
+from control.io.matrix_forgetting import ELSEWHERE_S, GONE_S, KEPT, LOOK_S, Forgetting
 
 BOT, ROOM = "@sotto:example.org", "!dm:example.org"
 
@@ -19,6 +21,7 @@ def client(folder: Path) -> AsyncClient:
         config=AsyncClientConfig(encryption_enabled=True, store_sync_tokens=False, pickle_key="key"),
     )
     made.restore_login(BOT, "BOTDEVICE", "token")
+    made.rooms[ROOM] = MatrixRoom(ROOM, BOT, encrypted=True)
     return made
 
 
@@ -71,6 +74,34 @@ async def test_devices_that_were_logged_out_are_forgotten_with_their_keys(tmp_pa
     again = client(tmp_path)
     assert held(again) == start  # on disk too
     assert again.olm.session_store.get(stays.curve25519) is not None
+    await again.close()
+
+
+def sends_keys(bot: AsyncClient, device: OlmDevice, room_id: str) -> None:
+    sent = OutboundGroupSession()
+    bot.olm.create_group_session(device.curve25519, device.ed25519, room_id, sent.id, sent.session_key)
+
+
+async def test_keys_that_anybody_sends_of_rooms_we_are_not_in_do_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix_forgetting, "ELSEWHERE_MAX", 10)
+    bot = client(tmp_path)
+    forgetting = Forgetting(bot)
+    device = joins(bot, 1)
+    start = held(bot)
+    for number in range(30):
+        sends_keys(bot, device, f"!{number}:stranger.example")
+    assert forgetting.look(1000.0) == 20
+    sends_keys(bot, device, "!new:example.org")  # an invitation is on its way
+    forgetting.look(1000.0 + LOOK_S)
+    assert "!new:example.org" in bot.olm.inbound_group_store._entries
+    bot.rooms["!new:example.org"] = MatrixRoom("!new:example.org", BOT, encrypted=True)
+    forgetting.look(1000.0 + ELSEWHERE_S)
+    assert set(bot.olm.inbound_group_store._entries) == {ROOM, "!new:example.org"}
+    await bot.close()
+    again = client(tmp_path)
+    assert held(again) == (start[0], start[1], start[2] + 1, start[3])
     await again.close()
 
 
