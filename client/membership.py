@@ -232,8 +232,11 @@ class Membership:
         self._tell(Joined(welcome.member, welcome.conference_id))
         return None
 
-    def _members(self, told: messages.Members) -> None:
+    def _members(self, part: messages.Members) -> None:
         assert self._keys is not None
+        told = self._roster.gather(part)
+        if told is None:
+            return
         changes = self._roster.apply(told, self.number)
         for member in changes.gone:
             self._keys.left(member.member)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from client.protocol import limits
 from client.protocol.messages import Member, Members
 
 
@@ -20,6 +21,21 @@ class Roster:
 
     def __init__(self) -> None:
         self.members: dict[int, Member] = {}
+        self._parts: dict[int, Member] | None = None  # of a whole roster that is not complete yet
+
+    def gather(self, told: Members) -> Members | None:
+        """A whole roster that comes in parts as one, with the last of them; None until then."""
+        if told.reset:
+            self._parts = {}
+        if self._parts is None:
+            return told
+        for number in told.gone:
+            self._parts.pop(number, None)
+        self._parts |= {each.member: each for each in told.present}
+        if told.more and len(self._parts) <= limits.MEMBERS_MAX:
+            return None
+        whole, self._parts = self._parts, None
+        return Members(True, tuple(whole.values()), ())
 
     def apply(self, told: Members, ours: int) -> Changes:
         gone = set(told.gone)

@@ -59,6 +59,7 @@ class Members:
     reset: bool
     present: tuple[Member, ...]
     gone: tuple[int, ...]
+    more: bool = False  # of the same whole roster follows
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,7 @@ def _members(content: Mapping[str, Any]) -> Members:
         reset=boolean(content.get("reset"), "reset"),
         present=tuple(_member(each) for each in sequence(content.get("present"), "present", most)),
         gone=tuple(member(each, "gone") for each in sequence(content.get("gone"), "gone", most)),
+        more=boolean(content.get("more", False), "more"),
     )
 
 

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 _TOLD_TO_MANY: Final = frozenset({names.MEMBERS, names.SPEAKERS, names.PING})
 _TEXTS: Final = 64
-"""Texts that are kept: a roster is up to 21 messages. Higher: memory, 16 KiB each. Lower: texts of a large
+"""Texts that are kept: a roster is up to 50 messages. Higher: memory, 16 KiB each. Lower: texts of a large
 roster are made anew for each member."""
 
 OnEvent = Callable[[Event], None]

@@ -197,8 +197,12 @@ NEGOTIATE_BURST: Final = 10
 SUBSCRIPTIONS_MAX: Final = 200
 # Entries in one subscription message.
 SUBSCRIPTION_ENTRIES_MAX: Final = 200
-# Roster entries in one message: at 600 bytes each (two identifiers of 255) they stay under 16 KiB.
-ROSTER_CHUNK: Final = 24
+# What P.members takes in one message, so that it stays under the 16 KiB that clients may hold messages to:
+# bytes of entries, of each beside its two identifiers (with all sources in both forms), and members gone.
+# Higher: a client may refuse the roster. Lower: a large one comes in more messages, 40 us of control each.
+ROSTER_PART_BYTES: Final = 13_000
+ROSTER_ENTRY_BYTES: Final = 230
+ROSTER_PART_GONE: Final = 400
 
 # Highest priority of a subscription.
 PRIORITY_MAX: Final = 9
@@ -246,9 +250,9 @@ CHANNEL_MAX_MESSAGE: Final = 64 * 1024
 # What may wait to be delivered to one member before its channel is given up. Higher: a slow reader costs
 # more memory. Lower: a member behind a stalled radio link loses its channel, and must resume, sooner.
 CHANNEL_MAX_BUFFERED: Final = 256 * 1024
-# Above this, messages of which only the newest matters wait here instead: more than a whole roster of a large
-# meeting, and less than a slow link takes in two seconds. Higher: a slow member sees an older state. Lower:
-# slots and layers come late while a roster is under way.
+# Above this, messages of which only the newest matters wait here instead, and rosters: less than a slow link
+# takes in two seconds. Higher: a slow member sees an older state. Lower: a roster of hundreds comes slowly
+# where the way is long.
 CHANNEL_CONGESTED: Final = 48 * 1024
 # Incomplete or disordered data held for one member, and the pieces it may come in (some 400 bytes each
 # beside their content). Higher: more memory per hostile member. Lower: more is sent again on lossy paths.

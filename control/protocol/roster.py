@@ -10,8 +10,8 @@ from typing import Any
 from control.protocol import limits
 from control.protocol.member import Member
 from control.protocol.pace import Pace
+from control.protocol.roster_parts import Entry, parts
 
-Entry = dict[str, Any]
 Entries = Mapping[int, Entry]  # by member number; never changed, but replaced
 
 
@@ -49,20 +49,10 @@ class Roster:
         if found is None:
             present = [entry for number, entry in self.entries.items() if known.get(number) != entry]
             gone = sorted(known.keys() - self.entries.keys())
-            found = _chunks(present, gone, reset=False) if present or gone else []
+            found = parts(present, gone, reset=False) if present or gone else []
             self._changes[id(known)] = known, found
         return found
 
     def everybody(self) -> list[dict[str, Any]]:
         """P.members for a newcomer."""
-        return _chunks(list(self.entries.values()), [], reset=True)
-
-
-def _chunks(present: list[Entry], gone: list[int], reset: bool) -> list[dict[str, Any]]:
-    """P.members in messages that stay under their size limit."""
-    size = limits.ROSTER_CHUNK
-    chunks = [present[start : start + size] for start in range(0, len(present), size)] or [[]]
-    return [
-        {"reset": reset and index == 0, "present": chunk, "gone": gone if index == 0 else []}
-        for index, chunk in enumerate(chunks)
-    ]
+        return parts(self.entries.values(), [], reset=True)

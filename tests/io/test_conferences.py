@@ -233,6 +233,28 @@ async def test_a_slow_member_hears_the_newest_and_keeps_its_channel(
     assert len([kind for kind, _ in alice.said if kind == names.SPEAKERS]) < 50
 
 
+async def test_a_roster_larger_than_a_channel_holds_comes_as_it_drains(
+    where: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the small: rosters of 500 with long names are 300 kB, and no channel holds more than 256."""
+    for name, value in (("PART_BYTES", 800), ("GAP_OF_EACH", 0.0)):
+        monkeypatch.setattr(limits, f"ROSTER_{name}", value)
+    monkeypatch.setattr(limits, "CHANNEL_CONGESTED", 1000)
+    monkeypatch.setattr(limits, "CHANNEL_MAX_BUFFERED", 4000)
+    inside = []
+    for number in range(1, 9):
+        device = f"{number}-".ljust(255, "d")
+        member = Member(where, CREATOR if number == 1 else f"@person{number}:x".ljust(255, "x"), device)
+        await (await (await member.call()).connect()).open()
+        await member.until(names.SLOTS)
+        inside.append(member)
+    told = [content for kind, content in inside[-1].said if kind == names.MEMBERS]
+    assert sum(len(str(content)) for content in told) > limits.CHANNEL_MAX_BUFFERED
+    assert [each["member"] for content in told for each in content["present"]] == list(range(1, 9))
+    assert [content.get("more", False) for content in told] == [True] * 7 + [False]
+    assert where.counts["channels_closed", ""] == 0
+
+
 async def test_stopping_silently_says_nothing(where: World) -> None:
     await members(where, 2)
     sent, rows = where.worker.sent, dict(where.worker.rows)

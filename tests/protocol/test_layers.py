@@ -203,7 +203,7 @@ def test_a_pace_lets_the_first_pass_and_says_when_the_next_may() -> None:
 def test_a_slow_channel_keeps_the_newest_of_each_kind() -> None:
     backlog = Backlog()
     assert not backlog
-    for kind in (names.MEMBERS, names.WELCOME, names.PING, names.ERROR, names.NEGOTIATE, names.HANGUP):
+    for kind in (names.WELCOME, names.PING, names.ERROR, names.NEGOTIATE, names.HANGUP):
         assert backlog.put(kind, {}) is False
     for dominant in (1, 2, 3):
         assert backlog.put(names.SPEAKERS, {"speaking": [], "dominant": dominant})
@@ -211,10 +211,13 @@ def test_a_slow_channel_keeps_the_newest_of_each_kind() -> None:
         assert backlog.put(names.SLOTS, {"revision": dominant})
     assert backlog.put(names.LAYERS, {"slots": {"3": "old", "5": "kept"}})
     assert backlog.put(names.LAYERS, {"slots": {"3": "new"}})
+    roster = {"reset": False, "present": [], "gone": [3]}
+    assert backlog.put(names.MEMBERS, roster)
     taken = []
     while (message := backlog.take()) is not None:
         taken.append(message)
     assert taken == [
+        (names.MEMBERS, roster),
         (names.SLOTS, {"revision": 3}),
         (names.SEND, {"sources": {"camera": 3}}),
         (names.LAYERS, {"slots": {"3": "new", "5": "kept"}}),

@@ -22,6 +22,20 @@ describe("roster", () => {
         assert.deepEqual(roster.others(3), []);
     });
 
+    it("a whole roster that comes in parts is one, and nobody has left in between", () => {
+        const roster = new Roster();
+        roster.apply({ reset: true, present: [member(1), member(2), member(3)], gone: [] });
+        const part = { present: [member(1)], gone: [], reset: true, more: true };
+        assert.equal(roster.gather(part), null);
+        assert.equal(roster.gather({ ...part, present: [member(9)], reset: false }), null);
+        assert.equal(roster.gather(part), null); // from the beginning: another connection
+        assert.equal(roster.gather({ ...part, present: [member(2), member(4)], reset: false }), null);
+        const whole = roster.gather({ present: [member(5)], gone: [4], reset: false, more: false });
+        assert.deepEqual(roster.apply(whole!), { joined: [member(5)], left: [3] });
+        const change = { present: [member(6)], gone: [], reset: false, more: false };
+        assert.equal(roster.gather(change), change);
+    });
+
     it("a number is one device's for good, whatever is said later", () => {
         const roster = new Roster();
         roster.apply({ reset: true, present: [member(1), member(2)], gone: [] });

@@ -17,7 +17,7 @@ describe("data channel messages", () => {
             type: "welcome", content: { version: 1, member: 3, conferenceId: ID, pingIntervalMs: 2000, epoch: 0, verifier: "v", resume },
         });
         assert.deepEqual(parse(`${P}.members`, { reset: true, present: [{ member: 3, user_id: "@a:x", device_id: "D", audio_muted: true, video_muted: false, sources: ["audio", "hologram"] }], gone: [2] }), {
-            type: "members", content: { reset: true, present: [{ member: 3, userId: "@a:x", deviceId: "D", audioMuted: true, videoMuted: false, sources: ["audio"] }], gone: [2] },
+            type: "members", content: { reset: true, present: [{ member: 3, userId: "@a:x", deviceId: "D", audioMuted: true, videoMuted: false, sources: ["audio"] }], gone: [2], more: false },
         });
         assert.deepEqual(parse(`${P}.slots`, { revision: 4, slots: [{ mid: "3", member: 5, source: "camera" }, { mid: "4", member: null, source: null }] }), {
             type: "slots", content: { revision: 4, slots: [{ mid: "3", member: 5, source: "camera" }, { mid: "4", member: null, source: null }] },
@@ -58,6 +58,7 @@ describe("data channel messages", () => {
             null, 5, "", "{", "[]", "null", '{"type":5}', '{"type":""}', new ArrayBuffer(4), "x".repeat(70000),
             ...[[], null, "x", { member: 0 }, { version: 1, member: 65536, conference_id: ID }].map((content) => JSON.stringify({ type: `${P}.welcome`, content })),
             JSON.stringify({ type: `${P}.members`, content: { reset: "yes" } }),
+            JSON.stringify({ type: `${P}.members`, content: { more: 1 } }),
             JSON.stringify({ type: `${P}.members`, content: { present: [{}] } }),
             JSON.stringify({ type: `${P}.members`, content: { present: Array(3000).fill(0) } }),
             JSON.stringify({ type: `${P}.slots`, content: { revision: -1, slots: [] } }),

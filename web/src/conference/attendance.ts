@@ -39,10 +39,12 @@ export class Attendance {
         });
     }
 
-    membersChanged(members: Members): void {
+    membersChanged(part: Members): void {
         const { link, member: self, connections, keyTransport } = this.#ports;
         const [own, room] = [self(), link()];
         if (own === null) return count("members before welcome");
+        const members = this.roster.gather(part);
+        if (members === null) return;
         const first = !this.#seen;
         this.#seen = true;
         const { joined, left } = this.roster.apply(members);

@@ -1,6 +1,7 @@
 // Who is in the conference, by the focus's word. Pure.
 
 import { count } from "../guard.ts";
+import { MAX_MEMBERS } from "../protocol/limits.ts";
 import type { Member, Members } from "../protocol/messages.ts";
 
 export interface RosterChange {
@@ -13,7 +14,22 @@ export class Roster {
     /** Whose each number is, for good: pictures that one person's key opens must never be shown as another's. */
     readonly #owners = new Map<number, string>();
 
-    apply({ reset, present, gone }: Members): RosterChange {
+    /** Of a whole roster that is not complete yet. */
+    #parts: Map<number, Member> | null = null;
+
+    /** A whole roster that comes in parts as one, with the last of them; null until then. */
+    gather(told: Members): Members | null {
+        if (told.reset) this.#parts = new Map();
+        const parts = this.#parts;
+        if (parts === null) return told;
+        for (const number of told.gone) parts.delete(number);
+        for (const member of told.present) parts.set(member.member, member);
+        if (told.more && parts.size <= MAX_MEMBERS) return null;
+        this.#parts = null;
+        return { reset: true, present: [...parts.values()], gone: [], more: false };
+    }
+
+    apply({ reset, present, gone }: Omit<Members, "more">): RosterChange {
         const joined: Member[] = [];
         const left = gone.filter((number) => this.members.has(number));
         if (reset) {

@@ -44,6 +44,8 @@ export interface Members {
     reset: boolean;
     present: Member[];
     gone: number[];
+    /** Of the same whole roster follows. */
+    more: boolean;
 }
 
 export interface Slot {
@@ -162,6 +164,7 @@ function members(content: Json): Members {
         reset: boolean(own(content, "reset") ?? false, "reset"),
         present: array(own(content, "present") ?? [], MAX_MEMBERS, "present").map(member),
         gone: array(own(content, "gone") ?? [], MAX_MEMBERS, "gone").map(memberNumber),
+        more: boolean(own(content, "more") ?? false, "more"),
     };
 }
 
