@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 from aiohttp import ClientError
 from nio import AsyncClient
 
+from control import readiness
 from control.config import Config
 from control.handover import EXIT_HOPELESS, Handover
 from control.io.conferences import ConferenceRuntime
@@ -133,6 +134,7 @@ class App:
                 "HTTP address %s or the operator's socket: %s", self._config.server.http, error.strerror
             )
             return EXIT_HOPELESS
+        telling = asyncio.get_running_loop().create_task(readiness.tell(self._not_ready, self._where()))
         try:
             self._go_on()
             client = await self._log_in()
@@ -147,8 +149,14 @@ class App:
             self._fault = True
             raise
         finally:
+            telling.cancel()
             await self._stop()
         return 0
+
+    def _where(self) -> str:
+        """What an operator opens in a browser and in a firewall."""
+        ports = " ".join(str(port) for link in self._links for port in link.ports)
+        return f"page and figures at http://{self._config.server.http}/, media on UDP {ports}"
 
     async def _log_in(self) -> AsyncClient:
         """Waits for a homeserver that is not there yet: after a power cut both start at once."""

@@ -181,8 +181,18 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     """Reads and checks. ConfigError names the file and line, or the variable, that is wrong."""
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no configuration at {path.absolute()}: `sotto init` writes one; --config or the"
+            " variable SOTTO_CONFIG says where it is"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error.strerror if isinstance(error, OSError) else error}") from None
+    return parse(text, path, environment)
+
+
+def parse(text: str, path: Path, environment: Mapping[str, str]) -> Config:
+    """Of what stands in `path`, or will."""
     try:
         values: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -324,7 +334,7 @@ def _check_addresses(media: MediaConfig, refuse: Any) -> None:
             try:
                 parsed = ipaddress.ip_address(address)
             except ValueError:
-                refuse("media", option, f"{address!r} is not an IP address")
+                refuse("media", option, f"{address!r} is not an IP address (names are not looked up)")
             if option == "advertise" and (parsed.is_unspecified or parsed.is_multicast):
                 refuse("media", option, f"nobody can send to {address}")
         if len(set(addresses)) != len(addresses):

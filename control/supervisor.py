@@ -405,5 +405,5 @@ def _reaped(child: Child) -> tuple[int | None] | None:
         if status < 0
         else f"with status {status}"
     )
-    log.warning("%s ended %s", child.name, how)
+    log.log(logging.INFO if status == 0 else logging.WARNING, "%s ended %s", child.name, how)
     return (status,)

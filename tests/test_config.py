@@ -143,5 +143,5 @@ def test_a_wrong_variable_is_named(write, name: str, value: str, says: str):
 
 
 def test_no_file(tmp_path: Path):
-    with pytest.raises(ConfigError, match="No such file"):
+    with pytest.raises(ConfigError, match="sotto init"):
         load(tmp_path / "none.toml", {})

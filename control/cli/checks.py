@@ -122,7 +122,7 @@ def _bot(case: Case) -> Iterator[Result]:
                 "Set it anew, or correct the file that [homeserver].password_file names.",
             )
         elif error.code == "M_LIMIT_EXCEEDED":
-            yield Result("warning", "the homeserver limits log-ins for now", "Try again in a minute.")
+            yield Result("warning", f"whether the bot can log in is not known: {error}", "Try again then.")
         else:
             yield Result(
                 "error", f"the bot cannot log in: {error}", "Does the homeserver's log say why? Is it well?"

@@ -3,14 +3,21 @@
 import hashlib
 import hmac
 import json
+import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 TIMEOUT_S = 10.0
 ANSWER_MAX = 1 << 20
+
+
+_SHARED_SECRET = re.compile(
+    r"""^\s*["']?registration_shared_secret["']?:[ \t]*["']?([^"'\s#,]+)""", re.MULTILINE
+)
 
 
 class HomeserverError(Exception):
@@ -47,6 +54,8 @@ def request(url: str, body: dict[str, Any] | None = None, token: str = "", metho
         told = _object(error.read(ANSWER_MAX))
         code = str(told.get("errcode", ""))
         said = str(told.get("error", error.reason))[:200]
+        if code == "M_LIMIT_EXCEEDED" and isinstance(wait := told.get("retry_after_ms"), int):
+            said += f", again in {wait / 1000:.0f} s"
         raise HomeserverError(f"HTTP {error.code} {code} {said}".replace("  ", " "), code) from None
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
@@ -81,19 +90,44 @@ def whoami(base: str, token: str) -> dict[str, Any]:
     return request(f"{base}/_matrix/client/v3/account/whoami", token=token).body
 
 
-def register(base: str, name: str, password: str, shared_secret: str) -> str:
-    """Makes an account by Synapse's shared secret; its id, or of one that is there already."""
+def shared_secret(path: Path) -> str:
+    """Of a file with nothing else, or of Synapse's homeserver.yaml. HomeserverError where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HomeserverError(str(getattr(error, "strerror", error))) from None
+    found = _SHARED_SECRET.search(text)
+    if found is not None:
+        return found[1]
+    if not text or len(text.split()) > 1:
+        raise HomeserverError("neither one word nor a line registration_shared_secret: ...")
+    return text
+
+
+def register(base: str, name: str, password: str, secret: str) -> bool:
+    """Makes an account by Synapse's shared secret; False where one of that name is there already."""
     url = f"{base}/_synapse/admin/v1/register"
-    nonce = str(request(url).body["nonce"])
+    nonce = str(request(url).body.get("nonce", ""))
     message = "\0".join((nonce, name, password, "notadmin")).encode()
-    mac = hmac.new(shared_secret.encode(), message, hashlib.sha1).hexdigest()
+    mac = hmac.new(secret.encode(), message, hashlib.sha1).hexdigest()
     body = {"nonce": nonce, "username": name, "password": password, "admin": False, "mac": mac}
     try:
-        return str(request(url, body).body["user_id"])
+        request(url, body)
     except HomeserverError as error:
         if error.code == "M_USER_IN_USE":
-            return name
+            return False
+        if "HMAC" in str(error):
+            raise HomeserverError("the homeserver has another registration_shared_secret") from None
         raise
+    return True
+
+
+def is_synapse(base: str) -> bool:
+    """The only one whose message limit is known and can be lifted."""
+    try:
+        return "server_version" in request(f"{base}/_synapse/admin/v1/server_version").body
+    except HomeserverError:
+        return False
 
 
 def lift_rate_limit(base: str, user_id: str, admin_token: str) -> None:

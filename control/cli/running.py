@@ -34,7 +34,7 @@ over are waited for 120 s."""
 def drain(path: Path, off: bool, wait: bool, as_json: bool) -> None:
     """Take no new conferences; those that go on go on. Returns when the last member has left.
 
-    Exit status: 0 empty (or --no-wait, --off), 69 no server runs.
+    Exit status: 0 empty (or --no-wait, --off), 69 no server runs, 78 the configuration cannot be used.
     """
     server = Server(load_or_exit(path))
     told = server.post("/drain", **({"off": "1"} if off else {}))
@@ -76,6 +76,9 @@ def upgrade(path: Path) -> None:
     Calls go on: sockets, tables and keys stay. To a build with another layout (`sotto version`) they move
     over: it begins on UDP ports of its own ([media].upgrade_port), members connect there beside what they
     have, and the former build ends.
+
+    Exit status: 0 renewed, 1 not (what is installed does not start, or has no ports), 69 no server runs,
+    78 the configuration cannot be used.
     """
     config = load_or_exit(path)
     server = Server(config)

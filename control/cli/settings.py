@@ -43,5 +43,6 @@ def config(path: Path, as_json: bool, what: str, markdown: bool) -> None:
             continue
         click.echo(f"[{section}]")
         for name, value in options_of.items():
-            click.echo(f"{name} = {json.dumps(value, default=str)}")
+            shown = json.dumps(value, default=str)
+            click.echo(f"# {name}: not set" if value is None else f"{name} = {shown}")
         click.echo("")

@@ -27,7 +27,10 @@ FAINT_AGE_S = 2.0
 @AS_JSON
 @click.option("--watch", is_flag=True, help="Renew it every second until Ctrl-C.")
 @click.option("--page", is_flag=True, help="Print the address of the status page, with its token.")
-@click.option("--log-level", help="Set the log level of the running server, such as debug or nio=warning.")
+@click.option(
+    "--log-level",
+    help="Set the log level of the running server, such as debug (names people and rooms) or nio=warning.",
+)
 def status(path: Path, as_json: bool, watch: bool, page: bool, log_level: str | None) -> None:
     """What goes on now: conferences, people, rates, loss, layers, load, drops by reason.
 
@@ -44,6 +47,7 @@ def status(path: Path, as_json: bool, watch: bool, page: bool, log_level: str | 
     if log_level is not None:
         module, _, level = log_level.rpartition("=")
         server.post("/log-level", level=level, module=module)
+        click.echo(f"{module or 'everything'} is logged from {level} on, until the server restarts")
         return
     before = server.get("/status")
     if as_json and not watch:
@@ -107,7 +111,8 @@ def counted(number: int, what: str) -> str:
 
 def _workers(before: Overview, now: Overview, seconds: float) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("worker", "in", "out", "packets in/s", "out/s", "per message", "load", "members", "starts"):
+    heads = ("worker", "bit/s in", "out", "packets/s in", "out", "a message", "load", "members", "starts")
+    for name in heads:
         table.add_column(name, justify="right")
     for early, late in zip(before["workers"], now["workers"], strict=False):
         # An upgrade in between may have brought counters.
@@ -132,8 +137,9 @@ def _workers(before: Overview, now: Overview, seconds: float) -> Table:
 
 def _conferences(before: Overview, now: Overview, seconds: float) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("conference", "member", "state", "sends", "in", "out", "may take", "wants", "rtt", "layers"):
-        table.add_column(name, justify="right" if name not in ("state", "sends", "layers") else "left")
+    for name in ("conf.", "member", "state", "bit/s in", "out", "may take", "wants", "rtt", "sends", "gets"):
+        left = name in ("state", "sends", "gets")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name not in ("sends", "gets"))
     earlier = {
         (conference["number"], member["number"]): member
         for conference in before["conferences"]
@@ -147,14 +153,14 @@ def _conferences(before: Overview, now: Overview, seconds: float) -> Table:
                 str(conference["number"]) if index == 0 else "",
                 str(member["number"]),
                 member["state"],
-                " ".join(
-                    name + (" (muted)" if name in member["muted"] else "") for name in member["sources"]
-                ),
                 bits((member["rx_bytes"] - was["rx_bytes"]) * 8 / seconds),
                 bits((member["tx_bytes"] - was["tx_bytes"]) * 8 / seconds),
                 bits(member["estimate_bps"]),
                 bits(member["wanted_bps"]),
                 f"{member['round_trip_ms']:.0f} ms",
+                " ".join(
+                    name + (" (muted)" if name in member["muted"] else "") for name in member["sources"]
+                ),
                 " ".join(f"{count}{layer}" for layer, count in sorted(member["layers"].items())) + paused,
             )
     return table
@@ -175,9 +181,9 @@ def _drops(before: Overview, now: Overview) -> Text | None:
 
 
 def bits(rate: float) -> str:
-    """As people read it."""
-    for unit in ("bit/s", "kbit/s", "Mbit/s"):
+    """As people read it, under a head that says bit/s."""
+    for unit in ("", " k", " M"):
         if rate < 1000:
-            return f"{rate:.0f} {unit}" if unit != "Mbit/s" else f"{rate:.1f} {unit}"
+            return f"{rate:.1f}{unit}" if unit == " M" else f"{rate:.0f}{unit}"
         rate /= 1000
-    return f"{rate:.2f} Gbit/s"
+    return f"{rate:.2f} G"

@@ -62,5 +62,6 @@ class OperatorSocket:
         try:
             logs.set_level(request.query.get("level", ""), request.query.get("module", ""))
         except ValueError:
-            return web.json_response({"error": "no such level"}, status=400)
+            known = "debug, info, warning or error, for a part of it nio=warning"
+            return web.json_response({"error": f"there is no such log level: {known}"}, status=400)
         return web.json_response({})

@@ -15,7 +15,7 @@ from control.cli.texts import COMMANDS
 from control.config import SECTIONS, load
 from control.demo.memory import descendants
 from control.run_dir import holder, supervisor_lock
-from tests.cli.operator import sotto
+from tests.cli.operator import sotto, until
 from tests.conftest import Synapse
 
 
@@ -41,7 +41,9 @@ def test_a_mistyped_command_is_named(tmp_path: Path):
 def test_without_a_configuration_it_says_where_it_looked(tmp_path: Path):
     missing = tmp_path / "sotto.toml"
     for command in ("serve", "doctor", "status", "drain", "upgrade"):
-        assert f"{missing}: No such file" in sotto(command, "--config", missing, status=os.EX_CONFIG).stderr
+        said = sotto(command, "--config", missing, status=os.EX_CONFIG).stderr
+        assert f"no configuration at {missing}" in said
+        assert "sotto init" in said
 
 
 def test_version_names_what_an_upgrade_needs_to_know():
@@ -120,6 +122,56 @@ class TestInit:
         assert "Connection refused" in said
         assert not path.exists()
 
+    @pytest.mark.parametrize(
+        ("option", "value", "said"),
+        [
+            ("--http", "8448", "http must be address:port"),
+            ("--advertise", "meet.example.org", "not an IP address"),
+        ],
+    )
+    def test_what_would_be_no_configuration_is_refused_before_anything_is_made(
+        self, synapse: Synapse, tmp_path: Path, option: str, value: str, said: str
+    ):
+        path = tmp_path / "sotto.toml"
+        told = sotto(
+            "init", "--yes", "--config", path, "--homeserver", synapse.url, option, value, status=os.EX_CONFIG
+        )
+        assert said in told.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_that_is_not_there_is_named(self, synapse: Synapse, tmp_path: Path):
+        path = tmp_path / "etc" / "sotto.toml"
+        said = sotto("init", "--yes", "--config", path, "--homeserver", synapse.url, status=1).stderr
+        assert f"mkdir -p {tmp_path / 'etc'}" in said
+
+    def test_the_secret_is_found_in_synapses_own_file_and_a_taken_name_is_said(
+        self, synapse: Synapse, tmp_path: Path
+    ):
+        (tmp_path / "homeserver.yaml").write_text(
+            "# registration_shared_secret: <PRIVATE>\nserver_name: localhost\n"
+            f'registration_shared_secret: "{synapse.homeserver.registration_secret}"\n'
+        )
+        init = (
+            "init", "--yes", "--homeserver", synapse.url, "--user", "taken",
+            "--registration-secret-file", tmp_path / "homeserver.yaml",
+        )  # fmt: skip
+        assert "account taken: made" in sotto(*init, "--config", tmp_path / "sotto.toml").stdout
+        other = tmp_path / "other"
+        other.write_text("of another account\n")
+        again = sotto(*init, "--config", tmp_path / "b.toml", "--password-file", other, status=1)
+        assert "account taken: is there already" in again.stdout
+        assert "another password" in again.stderr
+
+    def test_another_secret_is_named(self, synapse: Synapse, tmp_path: Path):
+        secret = tmp_path / "secret"
+        secret.write_text("guessed\n")
+        said = sotto(
+            "init", "--yes", "--config", tmp_path / "sotto.toml", "--homeserver", synapse.url,
+            "--registration-secret-file", secret, "--user", "unmade",
+            status=1,
+        ).stderr  # fmt: skip
+        assert "another registration_shared_secret" in said
+
     def test_an_account_that_is_not_there_is_explained(self, synapse: Synapse, tmp_path: Path):
         said = sotto(
             "init", "--yes", "--config", tmp_path / "sotto.toml", "--homeserver", synapse.url,
@@ -144,6 +196,15 @@ class TestRunning:
             in sotto("explain", "@alice:localhost", "--config", running, status=68).stderr
         )
 
+    def test_explain_takes_a_person_or_a_number(self, running: Path):
+        said = sotto("explain", "alice", "--config", running, status=os.EX_USAGE).stderr
+        assert "neither @name:server nor the number of a call" in said
+        assert "read out right" in sotto("explain", "K7M-2QX", "--config", running, status=68).stderr
+
+    def test_the_log_says_when_it_is_ready_and_where(self, running: Path):
+        address = load(running, {}).server.http
+        until(lambda: f"ready: page and figures at http://{address}/" in (running.parent / "log").read_text())
+
     def test_drain_and_back(self, running: Path):
         assert "empty: the server can be stopped" in sotto("drain", "--config", running).stdout
         assert json.loads(sotto("status", "--json", "--config", running).stdout)["draining"]
@@ -151,7 +212,10 @@ class TestRunning:
 
     def test_the_log_level_changes_while_it_runs(self, running: Path):
         sotto("status", "--log-level", "sotto.control=debug", "--config", running)
-        assert "no such level" in sotto("status", "--log-level", "loud", "--config", running, status=1).stderr
+        assert (
+            "no such log level"
+            in sotto("status", "--log-level", "loud", "--config", running, status=1).stderr
+        )
 
     def test_the_log_is_json_and_names_nobody(self, running: Path):
         lines = [json.loads(line) for line in (running.parent / "log").read_text().splitlines()]
