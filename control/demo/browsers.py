@@ -28,9 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 NODE = ROOT / "tools" / "node" / "node"
 DRIVER = Path(__file__).with_name("browsers.mjs")
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 """For something to become true in a page: what takes a second or two where the machine has time. Lower fails
-on a loaded machine (20 s were seen); higher delays bad news."""
+on a loaded machine (20 s were seen, 60 and more with forty processes that want to run); higher delays bad
+news."""
 STOP_S = 30.0
 CONSOLE_LINES = 40
 """Last lines a page wrote on its console, kept for the text of a failure."""

@@ -31,7 +31,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     with stage(tmp_path_factory.mktemp("stage"), NAMES, key_transport="to-device") as where:
 
         async def arrive() -> Crowd:
-            browser = await where.browsers.launch(fps=8)
+            browser = await where.browsers.launch(fps=5)
             people = [await where.join(browser, NAMES[0])]
             people += await asyncio.gather(*(where.join(browser, name) for name in NAMES[1:]))
             return Crowd(where, people)
