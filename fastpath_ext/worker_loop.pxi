@@ -108,8 +108,9 @@ cdef void wake_others(shell *io, f.worker_t *core) noexcept nogil:
             write(io.wake_fds[number], &one, sizeof(one))
 
 
-# What other workers hand over: in turns with our own sockets.
-cdef void take_over(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nogil:
+# What other workers hand over: in turns with our own sockets. Returns the time as `release` does: what was kept and noted at a later
+# one would be of the future to the tick, and count as gone.
+cdef uint64_t take_over(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nogil:
     cdef uint64_t oldest_ns
     cdef int i
     for i in range(f.HANDOVER_AT_ONCE):
@@ -119,10 +120,11 @@ cdef void take_over(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nogil
             break
         if f.worker_must_flush(core):
             flush(io, core)
-    release(io, core, now_ns)
+    now_ns = release(io, core, now_ns)
     oldest_ns = f.handover_oldest_ns(core)
     if oldest_ns != 0 and (io.oldest_ns == 0 or oldest_ns < io.oldest_ns):
         io.oldest_ns = oldest_ns
+    return now_ns
 
 
 cdef void count_turn(shell *io, f.worker_t *core, uint64_t began_ns) noexcept nogil:
@@ -176,7 +178,7 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
                     io.oldest_ns = 0
         if io.own_wake_fd >= 0:
             wake_others(io, core)  # they need not wait until all of ours is sent
-            take_over(io, core, now_ns)
+            now_ns = take_over(io, core, now_ns)
         f.worker_tick(core, now_ns)
         wake_others(io, core)
         flush(io, core)

@@ -20,7 +20,7 @@ from nio.api import Api
 
 from control.io.matrix_account import SyncPosition
 from control.io.matrix_forgetting import Forgetting
-from control.io.matrix_keys import claim_keys, is_of_its_sender, query_keys
+from control.io.matrix_keys import Asked, claim_keys, is_of_its_sender, query_keys
 from control.io.matrix_send import RoomSender
 from control.io.matrix_signing import DeviceSigning
 from control.protocol import sync
@@ -100,6 +100,7 @@ class MatrixBot:
         self._signing = signing
         self._client = client
         self._forgetting = Forgetting(client)
+        self._asked = Asked()
         self._guests = guests
         self._position = position
         self._on_event = on_event
@@ -247,7 +248,7 @@ class MatrixBot:
     async def _is_true(self, event: Event, room_id: str) -> bool:
         """Is a decrypted event from a device of its sender?"""
         if event.sender == self._client.user_id or await is_of_its_sender(
-            self._client, event, room_id, self._count
+            self._client, event, room_id, self._count, self._asked
         ):
             return True
         self._count("matrix_device_mismatched")

@@ -4,11 +4,40 @@ matrix-nio believes what a homeserver passes on. A device whose keys are none (a
 it raise, or refuse the whole answer in which it stands, at every attempt: no new device would be known.
 """
 
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aiohttp import ClientError
 from nio import AsyncClient, ErrorResponse, Event, KeysQueryResponse
 from nio.api import Api
+
+ASK_AGAIN_S: Final = 10.0
+"""Between two questions about the devices of one person, of whom events come that no known device sealed.
+Lower: somebody who sends such events, and whose homeserver answers slowly, holds up everybody's. Higher: what
+a device sends that is newer than the last answer is not believed for longer."""
+ASKED_MAX: Final = 1000
+"""People who are remembered for that. Lower: who has many names asks more often. Higher: memory."""
+
+
+class Asked:
+    """About whom was asked of late, and whether there was an answer."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._answers: OrderedDict[str, tuple[float, bool]] = OrderedDict()
+
+    def answered(self, user_id: str) -> bool | None:
+        """None: not of late."""
+        at, answered = self._answers.get(user_id, (float("-inf"), False))
+        return answered if self._now() - at < ASK_AGAIN_S else None
+
+    def note(self, user_id: str, answered: bool) -> None:
+        self._answers.pop(user_id, None)
+        self._answers[user_id] = self._now(), answered
+        if len(self._answers) > ASKED_MAX:
+            self._answers.popitem(last=False)
 
 
 async def query_keys(client: AsyncClient, count: Callable[[str], None]) -> None:
@@ -41,7 +70,7 @@ async def claim_keys(client: AsyncClient, count: Callable[[str], None]) -> None:
 
 
 async def is_of_its_sender(
-    client: AsyncClient, event: Event, room_id: str, count: Callable[[str], None]
+    client: AsyncClient, event: Event, room_id: str, count: Callable[[str], None], asked: Asked
 ) -> bool:
     """Whether the device that sealed a decrypted event is one of the person it is said to be from.
 
@@ -60,11 +89,15 @@ async def is_of_its_sender(
 
     if known():
         return True
+    if (answered := asked.answered(event.sender)) is not None:
+        return not answered
     client.olm.users_for_key_query.add(event.sender)  # a device may be newer than what we know
     try:
         await query_keys(client, count)
     except (ClientError, TimeoutError, OSError):
+        asked.note(event.sender, False)
         return True
+    asked.note(event.sender, True)
     return known()
 
 
