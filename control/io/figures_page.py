@@ -34,7 +34,9 @@ class Readers:
             token = self.token_file.read_text().strip() if self.token_file is not None else ""
         except OSError:
             return False
-        return bool(token) and hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+        return bool(token) and hmac.compare_digest(
+            given.encode(errors="surrogateescape"), f"Bearer {token}".encode()
+        )
 
 
 def add_figures(app: web.Application, registry: CollectorRegistry, readers: Readers) -> None:

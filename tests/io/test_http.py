@@ -1,5 +1,6 @@
 """The HTTP port: what it gives, and what it does not."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -142,4 +143,15 @@ async def test_figures_for_whoever_brings_the_token(tmp_path: Path, given: str, 
         assert (await client.get("/metrics", headers=headers)).status == status
         token.write_text("\n")  # emptied: nobody may, not even without one
         assert (await client.get("/metrics", headers={"Authorization": "Bearer "})).status == 403
+    await server.stop()
+
+
+async def test_a_token_of_any_bytes_is_refused_and_nothing_fails(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    readers = Readers("token", tmp_path / "token")
+    server = HttpServer(CollectorRegistry(), lambda: None, CONFIG, None, Counter().update, readers=readers)
+    reader, writer = await asyncio.open_connection("127.0.0.1", await server.start("127.0.0.1", 0))
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"403"
+    writer.close()
     await server.stop()
