@@ -13,6 +13,8 @@ from pathlib import Path
 
 from nio import AsyncClient, AsyncClientConfig, ErrorResponse, LoginResponse, WhoamiError
 
+from control.io.matrix_sharing import SharingClient
+
 DEVICE_NAME = "Sotto conference server"
 # Requests of matrix-nio end after this; above a homeserver's slowest sane answer, below the life of an
 # invite.
@@ -66,7 +68,7 @@ async def open_account(
         store_sync_tokens=False,
         pickle_key=_pickle_key(folder),
     )
-    client = AsyncClient(homeserver_url, user_id, store_path=str(folder), config=config)
+    client = SharingClient(homeserver_url, user_id, store_path=str(folder), config=config)
     try:
         await _log_in(client, folder / "login.json", user_id, password, access_token)
     except BaseException:

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from nio import AsyncClient, AsyncClientConfig, RoomCreateResponse, RoomSendResponse
+from nio import (
+    AsyncClient,
+    AsyncClientConfig,
+    RoomCreateResponse,
+    RoomSendResponse,
+    ShareGroupSessionResponse,
+)
 from nio.api import Api
 from nio.crypto.sessions import OlmAccount
 
@@ -87,8 +93,14 @@ async def person(synapse: Synapse, tmp_path: Path) -> AsyncIterator[AsyncClient]
 
 
 async def somebody(synapse: Synapse, tmp_path: Path) -> AsyncClient:
-    account = await synapse.account("alice")
-    folder = tmp_path / "alice"
+    client = await device_of(synapse, await synapse.account("alice"), tmp_path, "alice")
+    await client.keys_upload()
+    return client
+
+
+async def device_of(synapse: Synapse, account: Account, tmp_path: Path, name: str) -> AsyncClient:
+    """A new one, whose keys nobody knows yet."""
+    folder = tmp_path / name
     folder.mkdir()
     client = AsyncClient(
         synapse.url,
@@ -98,7 +110,6 @@ async def somebody(synapse: Synapse, tmp_path: Path) -> AsyncClient:
     )
     await client.login(account.password)
     await client.sync()
-    await client.keys_upload()
     return client
 
 
@@ -209,6 +220,43 @@ async def test_calls_arrive_and_answers_leave(rig: Rig, person: AsyncClient, enc
     await until(person, lambda: sum(e["type"] == "m.call.answer" for e in got) == 20)
     numbers = [e["content"]["number"] for e in got if e["type"] == "m.call.answer"]
     assert numbers == sorted(numbers), "events of one room keep their order"
+
+
+@pytest.mark.synapse
+async def test_a_device_that_comes_while_a_room_key_goes_round(
+    synapse: Synapse, rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library broke at that (KeyError), and the answer to a call was lost."""
+    account = await synapse.account("alice")
+    person, another = [await device_of(synapse, account, tmp_path, name) for name in ("first", "second")]
+    await person.keys_upload()
+    room_id = await direct_room(person, rig.user_id, True)
+    await person.room_send(room_id, "m.call.invite", CALL, ignore_unverified_devices=True)
+    await rig.event()
+    client = rig.bot._client
+    send, rounds = client._send, []
+
+    async def sending(kind: type, *words: Any, **options: Any) -> Any:
+        answer = await send(kind, *words, **options)
+        if kind is ShareGroupSessionResponse:
+            rounds.append(kind)
+            if len(rounds) == 1:
+                await another.keys_upload()
+                async with asyncio.timeout(PATIENCE_S):
+                    while another.device_id not in client.device_store[account.user_id]:  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
+        return answer
+
+    monkeypatch.setattr(client, "_send", sending)
+    delivered = asyncio.Event()
+    rig.bot.send(room_id, "m.call.answer", CALL, delivered.set)
+    await asyncio.wait_for(delivered.wait(), PATIENCE_S)
+    assert len(rounds) == 2
+    got: list[str] = []
+    another.add_event_callback(lambda room, event: got.append(event.source["type"]), None)
+    await until(another, lambda: "m.call.answer" in got)
+    for device in (person, another):
+        await device.close()
 
 
 @pytest.mark.synapse
