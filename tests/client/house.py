@@ -273,11 +273,15 @@ def _account(guest: Guest) -> str:
 
 @contextmanager
 def house(
-    folder: Path, people: Sequence[str], settings: Mapping[str, str] | None = None, **options: Any
+    folder: Path,
+    people: Sequence[str],
+    settings: Mapping[str, str] | None = None,
+    workers: int = 1,
+    **options: Any,
 ) -> Iterator[House]:
     """`settings` of the server, as variables."""
     with Namespace(ADDRESS) as namespace:
-        demo = Demo(folder, people=people, media_address=ADDRESS, workers=1, **options)
+        demo = Demo(folder, people=people, media_address=ADDRESS, workers=workers, **options)
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (settings or {}).items():
                 patch.setenv(name, value)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,9 +32,32 @@ pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.m
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(tmp_path_factory.mktemp("sealed"), ("alice", "bob", "carol", "dave")) as found:
+def program(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The server's program, but the third of a conference is placed on the second worker."""
+    copy = tmp_path_factory.mktemp("program")
+    for package in ("control", "fastpath_ext"):
+        shutil.copytree(root / package, copy / package, ignore=shutil.ignore_patterns("__pycache__", "*.c"))
+    limits = copy / "control/protocol/limits.py"
+    text = limits.read_text()
+    for name, value in (("TRANSPORTS", 2), ("COST", 0)):
+        text, changed = re.subn(rf"^(SPREAD_{name}: Final) = .*$", rf"\1 = {value}", text, flags=re.MULTILINE)
+        assert changed == 1
+    limits.write_text(text)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def where(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    people = "alice", "bob", "carol", "dave"
+    with house(tmp_path_factory.mktemp("sealed"), people, workers=2, program=program) as found:
         yield found
+
+
+def worker_of(guest: Guest) -> int:
+    """Its UDP port: each worker has one."""
+    link = guest.conference._attendance.membership.connections.link
+    assert link is not None
+    return int(link._path.connection._nominated[1].remote_addr[1])
 
 
 def sealed_packets(guest: Guest) -> int:
@@ -84,6 +110,7 @@ def test_sealed_both_ways_and_frames_for_who_needs_them(where: House) -> None:
             carol = await where.enter(inside, "carol", coloured("green"))
             await all_see_all((alice, bob, carol))
             assert carol.tile(alice).form == carol.tile(alice, "audio").form == "frames"
+            assert worker_of(alice) == worker_of(bob) != worker_of(carol)
             assert alice.tile(carol).form == "frames"
             before, opened = frame_packets(alice), bob.tile(alice).opened
             await until(lambda: frame_packets(alice) > before + 50, "frames, too")
@@ -119,6 +146,8 @@ def test_who_comes_after_a_rollover_and_who_pauses(where: House) -> None:
             await sees(carol, alice)
             assert carol.tile(alice).form == carol.tile(alice, "audio").form == "sealed"
             assert Verdict.WRONG_KEY not in carol.tile(alice).refused
+            # She gets it from another worker, which gets it from theirs.
+            assert worker_of(alice) == worker_of(bob) != worker_of(carol)
             # Hidden for a while, then looked at again.
             carol.conference.subscribe(Subscription(alice.number, "camera", 320, 0))
             hidden = await stands_still(

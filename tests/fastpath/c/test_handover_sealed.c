@@ -155,6 +155,34 @@ static void test_repairs_and_key_requests_cross(void)
     spread_close(spread);
 }
 
+/* The first packet of a key frame, which alone says that it is one, is lost on the ring: whoever waits for it has another one asked for, at once. */
+static void test_a_key_frame_lost_between_workers_is_asked_for_again(void)
+{
+    struct spread *spread = two_workers(SRTP_AEAD_AES_128_GCM);
+    struct scene *near = spread->at[0], *far = spread->at[1];
+    want(far, 0);
+    sealed_frame(near, 0, 300, 1, true);
+    spread_pump(spread);
+    CHECK_EQUAL(scene_packets(far, 1, VIDEO_SSRC), 2);
+    spread_advance(spread, 1000 * MS);
+    spread_forget(spread);
+    want(far, 2);
+    sealed_frame(near, 2, 700, 2, true);
+    CHECK_EQUAL(spread_lose(spread, 1), HANDOVER_PACKET);
+    spread_pump(spread);
+    want(far, 2);
+    sealed_frame(near, 2, 702, 3, false);
+    spread_pump(spread);
+    CHECK(scene_blocks(near, 0, RTCP_PSFB, RTCP_FMT_PLI) >= 1);
+    CHECK_EQUAL(scene_packets(far, 1, VIDEO_SSRC + 2), 0);
+    want(far, 2);
+    sealed_frame(near, 2, 704, 4, true);
+    spread_pump(spread);
+    CHECK_EQUAL(scene_packets(far, 1, VIDEO_SSRC + 2), 2);
+    CHECK_EQUAL(near->refused + far->refused, 0);
+    spread_close(spread);
+}
+
 /* Records that no home of ours writes. */
 static void test_spoilt_records(void)
 {
@@ -193,6 +221,7 @@ int main(void)
     test_they_come_as_they_were_made(SRTP_AES128_CM_SHA1_80);
     test_encodings_are_streams_of_their_own_over_a_kill();
     test_repairs_and_key_requests_cross();
+    test_a_key_frame_lost_between_workers_is_asked_for_again();
     test_spoilt_records();
     return 0;
 }
