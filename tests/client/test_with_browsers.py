@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import pytest
@@ -15,7 +17,9 @@ from client.protocol.messages import Subscription
 from control.demo.browsers import Browsers
 from control.demo.participants import FULL_HEIGHT, WATCH, Participant
 from tests.client import schemas
-from tests.client.house import House, all_see_all, coloured, house, sees, until
+from tests.client.house import Guest, House, all_see_all, coloured, house, sees, until
+from tests.client.witness import Witness, witness
+from tests.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.browser,
@@ -56,8 +60,63 @@ async def check_what_was_said(person: Participant) -> None:
 
 @pytest.fixture(scope="module")
 def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(tmp_path_factory.mktemp("house"), ("alice", "bob", "carol")) as found:
+    settings = {"SOTTO_SERVER_TICKET_GRACE_S": "5"}
+    with house(tmp_path_factory.mktemp("house"), ("alice", "bob", "carol"), settings) as found:
         yield found
+
+
+LACKS_KEYS_OF = """sotto.state().tiles.some(
+    ({ member, audio }) => member === %d && audio?.verdict === "missing_key"
+)"""
+
+
+@contextmanager
+def without_a_majority(one: Guest) -> Iterator[None]:
+    """Of three inside, one of them removed, two have to prove a new ticket; until then nobody is put out."""
+    membership = one.conference._membership
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(membership, "prove", lambda: None)
+        yield
+    membership.prove()
+
+
+async def put_out(where: House, moderator: Guest, removed: Guest, browser: int) -> None:
+    """Removes one of three from the room: it opens nothing more of the two others, one of them a browser."""
+    tiles = removed.conference.statistics.tiles
+    sounds = (moderator.number, 0), (browser, 0)
+    await until(lambda: all(key in tiles and tiles[key].opened for key in sounds), "it hears them")
+    with without_a_majority(moderator):
+        await where.room(moderator, "kick", removed.name)
+        await until(
+            lambda: all(tiles[key].state == Verdict.KEY_MISSING for key in sounds), "keys are missing"
+        )
+    # Both have proved the new ticket, or it would not be current. Whoever cannot is put out.
+    await until(lambda: moderator.conference.epoch == 1, "a new ticket")
+    ended = await asyncio.wait_for(removed.conference.wait_ended(), 5 + PATIENCE_S)
+    assert ended.code == "ticket_expired"
+    assert {epoch for tile in tiles.values() for epoch in tile.epochs} == {0}
+    await until(lambda: removed.number not in moderator.conference.members, "the roster without it")
+    await where.room(moderator, "invite", removed.name)
+    await where.room(removed, "join")
+
+
+async def leave_and_lose_the_keys(one: Guest, leaving: Guest) -> None:
+    """The key events that follow are lost, its own and the browser's: each asks the other's device."""
+    keys, homeserver = one.conference._membership._keys, one.conference._homeserver
+    assert keys is not None
+    asked, answered = one.count("keys asked for"), one.count("key requests answered")
+    send = homeserver.send
+
+    async def lost(room_id: str, kind: str, content: dict[str, Any]) -> str:
+        return "$lost" if kind == names.MEDIA_KEYS else await send(room_id, kind, content)
+
+    homeserver.inbox.on_event.remove(keys._event)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(homeserver, "send", lost)
+        await leaving.conference.leave()
+        await until(lambda: one.count("keys asked for") > asked, "the browser is asked")
+        await until(lambda: one.count("key requests answered") > answered, "and asks")
+    homeserver.inbox.on_event.append(keys._event)
 
 
 @pytest.mark.parametrize("kind", ["chromium", "firefox"])
@@ -84,8 +143,25 @@ def test_a_browser_among_clients_of_sealed_rtp(where: House, kind: Literal["chro
                     opened = guest.tile(other).opened
                     await until(lambda: guest.tile(other).opened > opened + 10, "sealed goes on")  # noqa: B023
                     assert guest.tile(other).form == "sealed"
-                await bob.page.evaluate("location.replace('about:blank')")
-                await until(lambda: bob.member not in alice.conference.members, "they are alone", 60)
+                # Put out of the room the browser opens nothing more, and is put out of the conference.
+                with without_a_majority(carol):
+                    await where.room(alice, "kick", "bob")
+                    for other in (alice, carol):
+                        await bob.page.wait(LACKS_KEYS_OF % other.number, PATIENCE_S)
+                await until(lambda: alice.conference.epoch == carol.conference.epoch == 1, "a new ticket")
+                await bob.page.wait("sotto.state().phase === 'failed'", 5 + PATIENCE_S)
+                assert (await bob.state())["error"]["code"] == "ticket_expired"
+                await until(lambda: bob.member not in alice.conference.members, "they are alone")
+                for guest, other in ((alice, carol), (carol, alice)):
+                    tile = guest.tile(other)
+                    await until(lambda: max(tile.epochs) == 1, "a new key, sealed")  # noqa: B023
+                    opened = tile.opened
+                    await until(lambda: tile.opened > opened + 10, "and it goes on")  # noqa: B023
+                    assert tile.form == "sealed"
+                    assert not {Verdict.WRONG_KEY, Verdict.NOT_ENCRYPTED} & tile.refused.keys()
+                await where.room(alice, "invite", "bob")
+                async with witness(where, "bob") as back:
+                    await back.join()
 
     where.play(scenario())
 
@@ -96,6 +172,10 @@ def test_a_browser_and_a_python_client(
     where: House, kind: Literal["chromium", "firefox"], first: str
 ) -> None:
     async def scenario() -> None:
+        async with witness(where, "bob") as beside_bob:
+            await meet(beside_bob)
+
+    async def meet(beside_bob: Witness) -> None:
         with Browsers() as browsers:  # the scenario runs in the namespace
             browser = await browsers.launch(kind, fps=15)
 
@@ -127,8 +207,11 @@ def test_a_browser_and_a_python_client(
                 carol = await where.enter(inside, "carol", coloured("green"))
                 await bob.sees([alice.number, carol.number], 60)
                 await sees(carol, alice)
-                inside.remove(carol)
-                await carol.conference.leave()
+                if first == "browser":
+                    await put_out(where, alice, carol, bob.member)
+                else:
+                    await leave_and_lose_the_keys(alice, carol)
+                    inside.remove(carol)
                 await bob.sees([alice.number], 60)
                 await until(lambda: 1 in tile.epochs, "bob's new key is in use", 60)
                 await until(decrypting, "and alice has it")
@@ -138,6 +221,11 @@ def test_a_browser_and_a_python_client(
                     assert verdict not in tile.refused
                 await bob.sees([alice.number], 60)
                 await check_what_was_said(bob)
+                call = (f"m.call.{kind}" for kind in ("invite", "select_answer", "candidates"))
+                await beside_bob.hears(where.user("bob"), names.MEDIA_KEYS, *call)
+                await beside_bob.hears(where.people["bot"], "m.call.answer")
+                if first == "browser":
+                    await beside_bob.hears(where.user("bob"), names.CONFERENCE, names.TICKET)
                 # The one who leaves is gone for the other.
                 await bob.page.evaluate("location.replace('about:blank')")
                 await until(lambda: bob.member not in alice.conference.members, "alice is alone", 60)
