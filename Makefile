@@ -71,8 +71,8 @@ quality-quick: build ## those of its figures that need no browser (root)
 	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) tools/requirements.py bench | xargs -d '\n' $(PYTHON) -m pip install -q
 	@$(PYTHON) -m benchmarks.quality --quick
 
-chaos: build ## kills, floods, replays, upgrades under media: build/chaos.json (root; half an hour of absent control included)
-	@benchmarks/chaos/build.sh && $(PYTHON) -m benchmarks.chaos
+chaos: build ## kills, floods, replays, upgrades under media: build/chaos.json (root; SKIP=soak,control_absent without the hour that these take)
+	@benchmarks/chaos/build.sh && $(PYTHON) -m benchmarks.chaos $(if $(SKIP),--skip $(SKIP))
 
 chaos-quick: build ## the same in under five minutes (root)
 	@benchmarks/chaos/build.sh && $(PYTHON) -m benchmarks.chaos --quick

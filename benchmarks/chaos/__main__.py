@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.chaos import attacks, faults, joins, matrix
@@ -24,19 +25,28 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--quick", action="store_true")
     arguments.add_argument("--only", default="", help="names of steps, with commas between them")
+    arguments.add_argument("--skip", default="", help="names of steps that are left out")
     arguments.add_argument("--rate", type=float, help="packets a second of each of two senders")
     arguments.add_argument(
         "--kills", type=int, default=1000, help="of workers in many_kills (not when quick)"
     )
     chosen = arguments.parse_args()
+    every = {step.__name__ for step in (*UNDER_LOAD, *joins.STEPS, *matrix.STEPS)}
+    only, skip = ({name for name in each.split(",") if name} for each in (chosen.only, chosen.skip))
+    if unknown := (only | skip) - every:
+        arguments.error(f"no such step: {', '.join(sorted(unknown))}; there are {', '.join(sorted(every))}")
     if not os.environ.get(INSIDE):
-        inside = ["unshare", "-n", sys.executable, "-m", "benchmarks.chaos", *sys.argv[1:]]
+        inside = ["unshare", "-nm", sys.executable, "-m", "benchmarks.chaos", *sys.argv[1:]]
         return subprocess.call(inside, env={**os.environ, INSIDE: "1"}, cwd=ROOT)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    # Nothing of ours is there: with no room in it everything works.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", "/dev/shm"], check=True)
     rows = Rows()
-    wanted = {name for name in chosen.only.split(",") if name}
-    own = {step.__name__ for step in (*faults.STEPS, *attacks.STEPS)}
-    if not wanted or wanted & own:
+
+    def wanted(name: str) -> bool:
+        return name not in skip and (not only or name in only)
+
+    if any(wanted(step.__name__) for step in UNDER_LOAD):
         _under_load(rows, chosen.quick, wanted, chosen.rate, chosen.kills)
     # Theirs is another server, and the machine is theirs alone.
     joins.run(rows, chosen.quick, wanted)
@@ -44,7 +54,12 @@ def main() -> int:
     return 0 if rows.finish(ROOT / "build") else 1
 
 
-def _under_load(rows: Rows, quick: bool, wanted: set[str], rate: float | None, kills: int) -> None:
+UNDER_LOAD = (*faults.STEPS, *attacks.STEPS)
+
+
+def _under_load(
+    rows: Rows, quick: bool, wanted: Callable[[str], bool], rate: float | None, kills: int
+) -> None:
     """A server whose control is a stand-in, with twelve packets a millisecond through it, unless told."""
     with tempfile.TemporaryDirectory(prefix="sotto-chaos-") as folder:
         server = ChaosServer(Path(folder))
@@ -57,14 +72,14 @@ def _under_load(rows: Rows, quick: bool, wanted: set[str], rate: float | None, k
             people = Participants(Path(folder), server.port, rate)
             run = Run(Path(folder), server, people, rows, quick, rate, many=kills)
             run.settle()
-            for step in (*faults.STEPS, *attacks.STEPS):
+            for step in UNDER_LOAD:
                 name = step.__name__
-                if not wanted or name in wanted:
+                if wanted(name):
                     began = time.monotonic()
                     try:
                         step(run)
                     except (AssertionError, OSError, TimeoutError, ValueError) as error:
-                        print(f"{name}: {type(error).__name__}: {str(error)[-2000:]}", file=sys.stderr)
+                        rows.broke(name, error)
                         run.calm()
                     print(f"  ({name}: {time.monotonic() - began:.1f} s)", flush=True)
             run.finish()

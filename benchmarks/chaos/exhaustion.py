@@ -1,16 +1,18 @@
-"""The real control runs out of descriptors, memory or disk: who calls is told so, who is inside hears on."""
+"""Descriptors, memory, disk or shared memory run out: who calls is told so, who is inside hears on."""
 
 import asyncio
 import os
 import resource
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.chaos.scene import Scene
 from client.errors import Trouble
+from control.demo.memory import descendants
 from control.protocol import limits, names
 
 DISK_MIB = 256
@@ -69,34 +71,112 @@ def _full_disk(scene: Scene) -> Iterator[None]:
         filler.unlink()
 
 
-SHORTAGES = {"file descriptors": _few_descriptors, "memory": _little_memory, "disk space": _full_disk}
+GROUP_BYTES = 512 << 20
+"""Of the control group. Lower: the server alone may need it. Higher: more of the machine is taken."""
+HOLD = """
+import os, sys
+fd = os.memfd_create("filler")
+os.posix_fallocate(fd, 0, int(sys.argv[1]))
+print("full", flush=True)
+sys.stdin.read()
+"""
+
+
+class NoGroups(Exception):
+    """This machine has no control groups for memory, or none of ours."""
+
+
+@contextmanager
+def _little_shared_memory(scene: Scene) -> Iterator[None]:
+    """All processes of the server in a control group that somebody's shared memory fills: the kernel has none
+    to give for a segment, a journal or anything else."""
+    group = _memory_group()
+    filler = None
+    try:
+        server = scene.where.demo.server
+        assert server is not None
+        for pid in descendants(server.pid):
+            _move(pid, group)
+        used = int((group / "memory.usage_in_bytes").read_text())
+        command = [sys.executable, "-c", HOLD, str(GROUP_BYTES - used - limits.MEMORY_LEAST // 2)]
+        filler = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            preexec_fn=lambda: _move(os.getpid(), group),
+        )  # fmt: skip
+        assert filler.stdout is not None
+        assert filler.stdout.readline(), "shared memory cannot be filled"
+        yield
+    finally:
+        if filler is not None:
+            filler.communicate()
+        while inside := (group / "cgroup.procs").read_text().split():
+            for pid in inside:
+                _move(int(pid), group.parent)
+        group.rmdir()
+
+
+def _move(pid: int, group: Path) -> None:
+    with suppress(ProcessLookupError):  # it has ended
+        (group / "cgroup.procs").write_text(str(pid))
+
+
+def _memory_group() -> Path:
+    """A new one below our own, of the first version; NoGroups."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            group = Path("/sys/fs/cgroup/memory", path.lstrip("/"), f"sotto-chaos-{os.getpid()}")
+            try:
+                group.mkdir()
+                (group / "memory.limit_in_bytes").write_text(str(GROUP_BYTES))
+            except OSError:
+                break
+            return group
+    raise NoGroups
+
+
+Shortage = Callable[[Scene], AbstractContextManager[None]]
+SHORTAGES: dict[str, tuple[str, Shortage]] = {
+    "file descriptors": ("file descriptors", _few_descriptors),
+    "memory": ("memory", _little_memory),
+    "disk space": ("disk space", _full_disk),
+    "shared memory": ("memory", _little_shared_memory),
+}
+"""By what is short: what the refusal has to name, and how it is made so."""
 
 
 async def exhausted(scene: Scene) -> None:
     """Each of them in turn: a call while it is short, and a call as soon as it is there again."""
-    told, lost, due, recoveries = [], 0, 0, []
-    for what, short in SHORTAGES.items():
-        with short(scene):
-            await scene.where.until_ready(False)
-            missed, of, _ = await scene.lost(_refused(scene, what, told))
-            lost, due = lost + missed, due + of
+    told: list[str] = []
+    lost, due, recoveries, tried = 0, 0, [], 0
+    for what, (word, short) in SHORTAGES.items():
+        if scene.quick and what == "shared memory":
+            continue
+        try:
+            with short(scene):
+                await scene.where.until_ready(False)
+                missed, of, _ = await scene.lost(_refused(scene, what, word, told))
+                lost, due = lost + missed, due + of
+        except NoGroups:
+            continue
+        tried += 1
         began = time.monotonic()
         await scene.where.until_ready(True)
         guest = await asyncio.wait_for(scene.where.join("carol", None), 60)
         recoveries.append(time.monotonic() - began)
         await guest.conference.leave()
-    note = f"of {len(SHORTAGES)} calls the real control refused, with the reason: {', '.join(told)}"
-    scene.rows.add("exhausted_joins_told", len(told), "calls", note)
+    note = f"of {tried} calls the real control refused, with the reason: {', '.join(told)}"
+    scene.rows.add("exhausted_joins_told", 100 * len(told) / tried, "percent", note)
     scene.rows.add("exhausted_media_lost", lost, "frames", f"of {due} frames of sound meanwhile")
     note = f"until somebody is inside again, log-in included; all {[round(each, 1) for each in recoveries]}"
     scene.rows.add("exhausted_recovery_s", max(recoveries), "s", note)
 
 
-async def _refused(scene: Scene, what: str, told: list[str]) -> None:
+async def _refused(scene: Scene, what: str, word: str, told: list[str]) -> None:
     try:
         guest = await asyncio.wait_for(scene.where.join("carol", None), 60)
     except Trouble as trouble:
-        if trouble.code == names.BUSY and what in str(trouble):
+        if trouble.code == names.BUSY and f"little {word} left" in str(trouble):
             told.append(what)
         else:
             print(f"exhausted: {what}: {trouble.code} {trouble}")

@@ -136,16 +136,16 @@ async def _guarded(step: Callable[[Rows, bool], Awaitable[None]], rows: Rows, qu
         async with asyncio.timeout(120):
             await step(rows, quick)
     except (AssertionError, OSError, TimeoutError, ValueError) as error:
-        print(f"{step.__name__}: {type(error).__name__}: {str(error)[-2000:]}", file=sys.stderr)
+        rows.broke(step.__name__, error)
     print(f"  ({step.__name__}: {time.monotonic() - began:.1f} s)", flush=True)
 
 
 STEPS = (spray, resume_all)
 
 
-def run(rows: Rows, quick: bool, chosen: set[str]) -> None:
+def run(rows: Rows, quick: bool, wanted: Callable[[str], bool]) -> None:
     import uvloop
 
     for step in STEPS:
-        if not chosen or step.__name__ in chosen:
+        if wanted(step.__name__):
             uvloop.run(_guarded(step, rows, quick))

@@ -63,6 +63,8 @@ class Scene:
     rows: Rows
     quick: bool
     folder: Path
+    program: Path
+    """What the server runs: a copy of ours."""
 
     def opened(self, guest: Guest, other: Guest) -> int:
         return guest.tile(other, "audio").opened

@@ -4,7 +4,7 @@ import asyncio
 import os
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -81,7 +81,7 @@ def _descriptors() -> int | None:
 
 
 def _memory() -> int | None:
-    """The least of what the machine, the process's control group and its own limit leave."""
+    """The least of what the machine, the process's control groups and its own limit leave."""
     left = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -91,13 +91,42 @@ def _memory() -> int | None:
         if most != resource.RLIM_INFINITY:
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             left.append(most - pages * resource.getpagesize())
-        group = Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text().partition("::/")[2].strip()
-        limit = (group / "memory.max").read_text().strip()
-        if limit != "max":
-            left.append(int(limit) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):  # other kernels, no group, no descriptor to look with
+        left.extend(_groups(Path("/proc/self/cgroup").read_text(), GROUPS))
+    except (OSError, ValueError):  # other kernels, no descriptor to look with
         pass
     return min(left, default=None)
+
+
+GROUPS = Path("/sys/fs/cgroup")
+
+
+def _groups(own: str, mounted: Path) -> Iterator[int]:
+    """Bytes left in each control group that holds the process and bounds its memory, shared memory included.
+
+    `own` is /proc/self/cgroup. What the kernel keeps of files counts as used there, and is given back when
+    somebody needs it: it is left.
+    """
+    for line in own.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            root, limit, current, of_files = mounted, "memory.max", "memory.current", ""
+        elif "memory" in controllers.split(","):
+            root, limit, current = mounted / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+            of_files = "total_"
+        else:
+            continue
+        own_group = root / path.lstrip("/")
+        for group in (own_group, *own_group.parents):
+            if not group.is_relative_to(root):
+                break
+            try:
+                most, used = (group / limit).read_text().strip(), int((group / current).read_text())
+                parts = dict(each.split() for each in (group / "memory.stat").read_text().splitlines())
+            except OSError:  # the root has none; in some containers the path is another than what is seen
+                continue
+            if most != "max":
+                kept = sum(int(parts.get(f"{of_files}{kind}_file", 0)) for kind in ("inactive", "active"))
+                yield int(most) - used + kept
 
 
 def _disk(data_dir: Path) -> int | None:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import os
-import re
-import shutil
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,20 +14,14 @@ from client.happenings import Ended, MemberLeft
 from client.receiving import ReceivedFrame
 from control.demo.memory import descendants
 from tests.client.house import Guest, House, all_see_all, coloured, house, until
+from tests.client.programs import copy_program, install_another_build, upgrade
 
 pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-PACKAGES = "control", "fastpath_ext"
-
-
 @pytest.fixture(scope="module")
 def program(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the server's program, to be replaced by another build."""
-    copy = tmp_path_factory.mktemp("program")
-    for package in PACKAGES:
-        shutil.copytree(root / package, copy / package, ignore=shutil.ignore_patterns("__pycache__", "*.c"))
-    return copy
+    return copy_program(root, tmp_path_factory.mktemp("program"))
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +51,6 @@ class Gaps:
         )
 
 
-def install_another_build(program: Path) -> None:
-    """One whose layout has another name, so that nothing is gone on with in place; or what is in the folder
-    SOTTO_OTHER_BUILD: fastpath/table.h changed and compiled."""
-    if other := os.environ.get("SOTTO_OTHER_BUILD"):
-        for source in (each for package in PACKAGES for each in Path(other, package).rglob("*.[ps]*")):
-            if source.suffix in (".py", ".so"):
-                target = program / source.relative_to(other)
-                target.unlink(missing_ok=True)  # what runs has it mapped
-                shutil.copy(source, target)
-        return
-    layout = program / "control/layout.py"
-    layout.write_text(re.sub("^FORM = .*", "FORM = 99", layout.read_text(), flags=re.MULTILINE))
-
-
 def test_calls_move_over_to_a_build_with_another_layout(where: House, program: Path) -> None:
     async def scenario() -> None:
         server = where.demo.server
@@ -91,13 +65,7 @@ def test_calls_move_over_to_a_build_with_another_layout(where: House, program: P
             former = set(descendants(server.pid)) - {server.pid}
             gaps = Gaps(guests)
             install_another_build(program)
-            config = str(where.demo.folder / "sotto.toml")
-            command = [sys.executable, "-m", "control", "upgrade", "--config", config]
-            upgraded = await asyncio.to_thread(
-                subprocess.run, command, cwd=program, capture_output=True, text=True, check=False
-            )
-            assert upgraded.returncode == 0, upgraded.stderr + server.last_lines(60)
-            assert "renewed from layout" in upgraded.stdout
+            said = await upgrade(where.demo, program)
             for guest, link in zip(guests, links, strict=True):
                 await until(
                     lambda guest=guest, link=link: guest.conference._membership.connections.link is not link,  # type: ignore[misc]
@@ -116,7 +84,7 @@ def test_calls_move_over_to_a_build_with_another_layout(where: House, program: P
             for guest in guests:
                 assert not [each for each in guest.happened if isinstance(each, Ended | MemberLeft)]
             print(
-                f"{upgraded.stdout.strip()}; longest wait for sound {gaps.longest('audio'):.2f} s,"
+                f"{said}; longest wait for sound {gaps.longest('audio'):.2f} s,"
                 f" for a picture {gaps.longest('camera'):.2f} s"
             )
 

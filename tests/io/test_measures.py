@@ -49,6 +49,42 @@ def test_memory_and_disk_are_bytes(tmp_path: Path) -> None:
     assert supplies(tmp_path / "nowhere").disk_bytes is None
 
 
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "left"),
+    [
+        pytest.param("0::/a/b\n", {}, [], id="no limit anywhere"),
+        pytest.param("0::/a/b\n", {"a/b/memory": ("max", 5, 1)}, [], id="one that has none"),
+        pytest.param("0::/a/b\n", {"a/b/memory": (100, 70, 0)}, [30], id="its own"),
+        pytest.param("0::/a/b\n", {"a/b/memory": (100, 100, 40)}, [40], id="files go when they must"),
+        pytest.param(
+            "0::/a/b\n", {"a/b/memory": ("max", 70, 0), "a/memory": (80, 75, 0)}, [5], id="that of a parent"
+        ),
+        pytest.param("0::/\n", {"memory": (100, 90, 0)}, [10], id="the root, in a container"),
+        pytest.param("0::/of/the/host\n", {"memory": (100, 90, 0)}, [10], id="a path that is not seen here"),
+        pytest.param(
+            "8:pids:/a\n4:cpu,memory:/a\n0::/\n", {"memory/a/memory": (100, 90, 6)}, [16], id="version 1"
+        ),
+    ],
+)
+def test_memory_of_control_groups(tmp_path: Path, own: str, files, left: list[int]) -> None:
+    """In MiB: the limit, what is used, and what of that is the kernel's copy of files."""
+    for name, (most, used, kept) in files.items():
+        group = tmp_path / Path(name).parent
+        group.mkdir(parents=True, exist_ok=True)
+        first = "memory" in own
+        most = most if most == "max" else str(most * MIB)
+        (group / ("memory.limit_in_bytes" if first else "memory.max")).write_text(f"{most}\n")
+        (group / ("memory.usage_in_bytes" if first else "memory.current")).write_text(f"{used * MIB}\n")
+        head = "total_" if first else ""
+        half = kept * MIB // 2
+        stat = f"cache {used * MIB}\n{head}inactive_file {half}\n{head}active_file {half}\n"
+        (group / "memory.stat").write_text(stat)
+    assert [each / MIB for each in measures._groups(own, tmp_path)] == left
+
+
 async def test_a_worker_that_works_half_of_its_time(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(measures, "LOOK_S", 0.01)
     clock = itertools.count()
