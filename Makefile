@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: valgrind chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel install-check
+.PHONY: upgrade-check valgrind chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel install-check
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -35,6 +35,10 @@ wheel: build web ## one file that installs on any machine with Python 3.11 or ne
 
 install-check: browsers wheel ## docs/operations.md's steps with that file on a bare Debian under systemd, and a call (root)
 	@SOTTO_INSTALL_CHECK=1 $(PYTHON) -m pytest -q -s tests/install
+
+upgrade-check: browsers build web ## a call in Chromium and Firefox while the server becomes a build with other tables (root)
+	@tools/other_build.sh
+	@SOTTO_UPGRADE_CHECK=1 SOTTO_OTHER_BUILD=build/other $(PYTHON) -m pytest -q -s tests/upgrade tests/client/test_upgrading.py
 
 fuzz: ## hostile bytes for every parser and the forwarding core, TIME=60 seconds each
 	@tools/setup.sh fuzz

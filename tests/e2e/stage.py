@@ -101,12 +101,16 @@ class Stage:
 
 @contextmanager
 def stage(
-    folder: Path, people: Sequence[str], key_transport: str = "timeline", embed_in: Sequence[str] = ()
+    folder: Path,
+    people: Sequence[str],
+    key_transport: str = "timeline",
+    embed_in: Sequence[str] = (),
+    program: Path | None = None,
 ) -> Iterator[Stage]:
     with Namespace(ADDRESS) as namespace:
         demo = Demo(
             folder, people=people, media_address=ADDRESS, key_transport=key_transport, workers=2,
-            embed_in=embed_in,
+            embed_in=embed_in, program=program,
         )  # fmt: skip
         namespace.call(demo.start)
         try:
