@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from control.demo.run import Demo
+from tests.e2e.namespace import Namespace
 
 PACKAGES = "control", "fastpath_ext"
 
@@ -36,13 +37,18 @@ def install_another_build(program: Path) -> None:
     layout.write_text(re.sub("^FORM = .*", "FORM = 99", layout.read_text(), flags=re.MULTILINE))
 
 
-async def upgrade(demo: Demo, program: Path) -> str:
-    """`sotto upgrade`, which returns when everybody has come over; what it said. AssertionError."""
+async def upgrade(demo: Demo, program: Path, namespace: Namespace | None = None) -> str:
+    """`sotto upgrade`, which returns when everybody has come over; what it said. AssertionError.
+
+    In a namespace where the caller is not in it: the command looks whether there are ports.
+    """
     assert demo.server is not None
     command = [sys.executable, "-m", "control", "upgrade", "--config", str(demo.folder / "sotto.toml")]
-    done = await asyncio.to_thread(
-        subprocess.run, command, cwd=program, capture_output=True, text=True, check=False
-    )
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=program, capture_output=True, text=True, check=False)
+
+    done = await asyncio.to_thread(namespace.call, run) if namespace else await asyncio.to_thread(run)
     assert done.returncode == 0, done.stderr + demo.server.last_lines(60)
     assert "renewed from layout" in done.stdout
     return done.stdout.strip()

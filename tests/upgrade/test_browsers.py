@@ -51,9 +51,9 @@ async def test_browsers_move_over_to_a_build_with_another_layout(where: Stage, p
 
     install_another_build(program)
     began = time.monotonic()
-    renewing = asyncio.create_task(upgrade(where.demo, program))
-    moved = await asyncio.gather(*(_moved(person, began) for person in people))
-    said = await renewing
+    said, *moved = await asyncio.gather(
+        upgrade(where.demo, program, where.namespace), *(_moved(person, began) for person in people)
+    )
     await everyone_sees_everyone(people)
     await all_goes_well(people)
     after = await asyncio.gather(*(person.state() for person in people))

@@ -251,7 +251,7 @@ void stage_step(struct scene *scene, struct input *input)
         scene_vp8(scene, member, "1", encoding, video_index[member][encoding], flags & 1, flags & 2,
                   flags & 4, 8 + input_byte(input) * 4);
     } else if (kind == 10)
-        scene_restart(scene);
+        stage_restart(scene);
     else if (kind == 11)
         other_row(scene, input);
     else if (kind == 13)
