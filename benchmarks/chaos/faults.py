@@ -73,8 +73,8 @@ def many_kills(run: Run) -> None:
         if run.kills % 20 == 0:
             seen = run.people.report(0)
             worst = max(worst, seen.duplicates)
-            # On a machine without time this may be SRTP itself: who missed 32,768 packets of a source in a row
-            # no longer knows its rollover counter (RFC 3711). That is 33 s here when quick, 3 s when not.
+            # On a machine without time this may be SRTP itself: who missed 32,768 packets of a source in a
+            # row no longer knows its rollover counter (RFC 3711). That is 33 s when quick, 3 s when not.
             assert seen.received, f"no media by kill {run.kills}, {seen.lost_all} packets reached nobody"
     run.quiet()
     took = time.monotonic() - began
