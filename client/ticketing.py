@@ -39,6 +39,9 @@ class Ticketing:
 
         self._epochs = Epochs(entitled.ticket, membership.epoch, prove, secrets.token_bytes)
         membership.epochs = self._epochs
+        # All of them know the ticket, whether they are inside or not.
+        everybody = homeserver.people(room.room_id)
+        self._people = {each for each in everybody if homeserver.joined(room.room_id, each)}
         homeserver.inbox.on_member.append(self._member_changed)
         room.serve_tickets(lambda: self._epochs.ticket, membership.rank, self._arrived)
         membership.prove()
@@ -66,6 +69,10 @@ class Ticketing:
         self._membership.prove()
 
     def _member_changed(self, room_id: str, user_id: str) -> None:
-        inside = any(each.user_id == user_id for each in self._membership.members.values())
-        if room_id == self._room.room_id and inside and not self._homeserver.joined(room_id, user_id):
+        if room_id != self._room.room_id or user_id == self._homeserver.user_id:
+            return
+        if self._homeserver.joined(room_id, user_id):
+            self._people.add(user_id)
+        elif user_id in self._people:
+            self._people.remove(user_id)
             self._membership.somebody_left()

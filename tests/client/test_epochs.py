@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from client.keys.epochs import Epochs
 from client.keys.ticket import Ticket
 from client.protocol import messages
 from client.protocol.messages import Epoch, Proposed
+from client.ticketing import Ticketing
 from control.protocol import names
 from tests.protocol.people import CONFERENCE_ID, CREATOR, Person, invite, world
 
@@ -141,6 +145,45 @@ def test_under_churn_one_epoch_in_ten_seconds() -> None:
     again = epochs.poll(110)
     assert again is not None
     assert again.epoch == 2
+
+
+def test_whoever_leaves_the_room_knows_the_ticket_inside_or_not() -> None:
+    here = {"@us:x", "@inside:x", "@outside:x"}
+    invited = {"@invited:x"}
+    changed: list[Any] = []
+    homeserver = SimpleNamespace(
+        user_id="@us:x",
+        device=SimpleNamespace(user_id="@us:x", device_id="US"),
+        inbox=SimpleNamespace(on_member=changed),
+        people=lambda _: here | invited,
+        joined=lambda _, user: user in here,
+    )
+    left: list[None] = []
+    membership = SimpleNamespace(
+        epoch=(0, FIRST.verifier),
+        members={},
+        rank=lambda: 0,
+        prove=lambda: None,
+        somebody_left=lambda: left.append(None),
+    )
+    room = SimpleNamespace(room_id="!r", serve_tickets=lambda *_: None)
+    entitled = SimpleNamespace(ticket=FIRST, conference=SimpleNamespace(conference_id=CONFERENCE_ID))
+    Ticketing(homeserver, room, entitled, membership, "call")  # type: ignore[arg-type]
+    (member_changed,) = changed
+    invited.clear()
+    member_changed("!r", "@invited:x")
+    member_changed("!elsewhere", "@outside:x")
+    assert left == []
+    here.remove("@outside:x")
+    member_changed("!r", "@outside:x")
+    member_changed("!r", "@outside:x")  # and banned
+    assert len(left) == 1
+    here.add("@new:x")
+    member_changed("!r", "@new:x")
+    here -= {"@new:x", "@inside:x"}
+    member_changed("!r", "@new:x")
+    member_changed("!r", "@inside:x")
+    assert len(left) == 3
 
 
 def test_the_server_takes_our_proofs() -> None:
