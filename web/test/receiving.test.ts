@@ -122,4 +122,44 @@ describe("more slots", () => {
         await negotiation.growFor(() => 12);
         assert.equal(grown.length, 2);
     });
+
+    it("an answer that never came is no refusal, and nobody waits for one over a connection that is gone", async () => {
+        mock.timers.enable({ apis: ["setTimeout"] });
+        try {
+            let open = true;
+            const offers: string[] = [];
+            const peer = {
+                slotPairs: 4,
+                loudest: [] as string[],
+                grow: async (_pairs: number, _loudest: number, exchange: (sdp: string) => Promise<string>) => {
+                    await exchange(`offer ${offers.length}`);
+                    peer.slotPairs = 12;
+                },
+            };
+            const say = (message: object) => (open && offers.push(JSON.stringify(message)), open);
+            const negotiation = new Negotiation(peer as unknown as Peer, say, () => ({}), 16);
+            const settled = async () => {
+                for (let i = 0; i < 20; i++) await Promise.resolve();
+            };
+            const grown = negotiation.growFor(() => 9);
+            mock.timers.tick(59000); // a machine that is busy with a minute of other things
+            await settled();
+            assert.equal(offers.length, 1);
+            mock.timers.tick(1000);
+            await settled();
+            assert.equal(offers.length, 2, "asked again");
+            negotiation.arrived({ answer: "answer" });
+            await grown;
+            assert.equal(peer.slotPairs, 12);
+            peer.slotPairs = 4;
+            const left = negotiation.growFor(() => 9);
+            negotiation.close();
+            await left;
+            open = false;
+            await new Negotiation(peer as unknown as Peer, say, () => ({}), 16).growFor(() => 9);
+            assert.equal(offers.length, 3);
+        } finally {
+            mock.timers.reset();
+        }
+    });
 });

@@ -58,8 +58,14 @@ export class Connection {
         this.#welcoming.end(result);
     }
 
-    async close(): Promise<void> {
+    /** Nothing more is said over it; what it shows it goes on to show. */
+    leave(): void {
         this.dialogue.close();
+        this.negotiation.close();
+    }
+
+    async close(): Promise<void> {
+        this.leave();
         this.peer.onconnection = () => undefined;
         this.#welcoming.end(new Trouble("connection_lost"));
         await this.peer.close();

@@ -204,7 +204,7 @@ export class Connections {
         this.current = coming;
         this.#coming = null;
         this.resumed++;
-        former.dialogue.close();
+        former.leave();
         const handover = new Handover(former.received, coming.received);
         const read = async () => {
             handover.read(await digestAll([coming.peer]));

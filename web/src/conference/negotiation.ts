@@ -9,7 +9,9 @@ import type { Failure } from "../protocol/messages.ts";
 import { MESSAGE } from "../protocol/names.ts";
 import { slotsToAdd } from "./slots.ts";
 
-const ANSWER_MS = 10000;
+/** Pings tell of a dead channel much sooner; a focus or a page that is merely busy answers late. Shorter: members of whom a busy machine
+ * was told stay without a slot; longer: what is asked of a focus that never answers waits. */
+const ANSWER_MS = 60000;
 
 export class Negotiation {
     readonly #peer: Peer;
@@ -17,7 +19,10 @@ export class Negotiation {
     readonly #metadata: () => StreamMetadata;
     readonly #maxPairs: number;
     #answered: ((result: { answer: string } | { error: Failure }) => void) | null = null;
+    /** Ends what waits for an answer. */
+    #lost: () => void = () => undefined;
     #growing = false;
+    #closed = false;
     /** The focus refused more: it is not asked again for the same. */
     #refusedAt = Infinity;
 
@@ -39,9 +44,12 @@ export class Negotiation {
                 if ((pairs === 0 && loudest === 0) || wanted >= this.#refusedAt) break;
                 try {
                     await this.#peer.grow(pairs, loudest, (sdp) => this.#exchange(sdp));
-                } catch {
+                } catch (error) {
                     count("more slots refused");
-                    this.#refusedAt = wanted;
+                    // Another connection begins with slots of its own.
+                    const code = error instanceof Trouble ? error.code : "";
+                    if (code === "connection_lost") break;
+                    if (code !== "no_answer") this.#refusedAt = wanted;
                 }
             }
         } finally {
@@ -57,9 +65,21 @@ export class Negotiation {
         this.#answered?.(result);
     }
 
+    /** This connection is left: what waits for an answer over it waits no more. */
+    close(): void {
+        this.#closed = true;
+        this.#lost();
+    }
+
     #exchange(sdp: string): Promise<string> {
         return new Promise((resolve, reject) => {
-            const timer = setTimeout(() => reject(new Error("no answer")), ANSWER_MS);
+            const fail = (code: string) => {
+                clearTimeout(timer);
+                this.#answered = null;
+                reject(new Trouble(code));
+            };
+            const timer = setTimeout(() => fail("no_answer"), ANSWER_MS);
+            this.#lost = () => fail("connection_lost");
             this.#answered = (result) => {
                 clearTimeout(timer);
                 this.#answered = null;
@@ -67,7 +87,7 @@ export class Negotiation {
                 else reject(new Trouble(result.error.code, result.error.message));
             };
             const content = { description: { type: "offer", sdp }, sdp_stream_metadata: this.#metadata() };
-            this.#send({ type: MESSAGE.negotiate, content });
+            if (this.#closed || !this.#send({ type: MESSAGE.negotiate, content })) fail("connection_lost");
         });
     }
 }
