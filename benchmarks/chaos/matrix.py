@@ -29,7 +29,7 @@ from tests.client.test_curious_server import keys_of
 
 ABSENT_S = 10.0, float(os.environ.get("ABSENT_S", "1800"))
 """How long control is stopped, in a quick and in a full run."""
-DOWN_S = 8.0, 120.0
+DOWN_S = 8.0, 60.0
 
 
 async def control_kills(scene: Scene) -> None:

@@ -10,6 +10,7 @@
  *   flood N         (0 = no more) N datagrams of strangers: checks under names nobody has, RTP of the members' SSRCs, ClientHellos, noise
  *   mangle 0|1      of what members send 30 % is lost, 10 % comes twice, 10 % late, 5 % with a bit turned; none of it counts as lost
  *   pause 0|1       no media
+ *   rate N          packets a second of each source from now on
  *   quit */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -68,6 +69,7 @@ static struct hearing hearings[MOST * MOST];
 static struct told told;
 static unsigned bad, replay;
 static bool mangled, paused;
+static double rate; /* packets a second of each source */
 static uint64_t random_state = 88172645463325252ull, flood_sent_bytes, flood_got_bytes, flood_got;
 static int strangers[STRANGERS];
 static struct sockaddr_in server;
@@ -347,6 +349,8 @@ static bool command(char *line)
         mangled = value != 0;
     else if (!strcmp(what, "pause"))
         paused = value != 0;
+    else if (!strcmp(what, "rate"))
+        rate = (double)value;
     else if (!strcmp(what, "gone"))
         seats[value % MOST].gone = true;
     else if (!strcmp(what, "deaf"))
@@ -387,7 +391,7 @@ int main(int argc, char **argv)
     char line[128];
     size_t used = 0;
     if (argc != 3 || plan_read(&plan, argv[1]) != 0 || plan.head.member_count > MOST) return 2;
-    double rate = atof(argv[2]); /* packets a second of each source */
+    rate = atof(argv[2]);
     open_all();
     uint64_t begin = clock_ns(), before = begin;
     double owed = 0;
