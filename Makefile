@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: upgrade-check valgrind chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel install-check
+.PHONY: upgrade-check valgrind chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel install-check container-check
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -39,6 +39,9 @@ install-check: browsers wheel ## docs/operations.md's steps with that file on a 
 upgrade-check: browsers build web ## a call in Chromium and Firefox while the server becomes a build with other tables (root)
 	@tools/other_build.sh
 	@SOTTO_UPGRADE_CHECK=1 SOTTO_OTHER_BUILD=build/other $(PYTHON) -m pytest -q -s tests/upgrade tests/client/test_upgrading.py
+
+container-check: wheel ## packaging/Containerfile built and run as docs/operations.md says (root, podman)
+	@SOTTO_CONTAINER_CHECK=1 $(PYTHON) -m pytest -q -s tests/install/test_container.py
 
 fuzz: ## hostile bytes for every parser and the forwarding core, TIME=60 seconds each
 	@tools/setup.sh fuzz

@@ -1,6 +1,7 @@
 """`sotto init`: the configuration and the bot's account."""
 
 import os
+import pwd
 import secrets
 import shutil
 from pathlib import Path
@@ -89,6 +90,8 @@ def init(
     if not os.access(folder, os.W_OK):
         why = "cannot be written by this user" if folder.exists() else f"is not there (mkdir -p {folder})"
         raise Failure(f"{folder} {why}")
+    if owner is not None:
+        _known(owner, folder / data_dir)
     homeserver = _asked(homeserver, "Homeserver as this machine reaches it", "http://127.0.0.1:8008", yes)
     homeserver = homeserver.rstrip("/")
     user = _asked(user, "Name of the bot's account", "sotto", yes)
@@ -179,16 +182,21 @@ def _write_secret(path: Path, text: str) -> None:
         file.write(text + "\n")
 
 
+def _known(owner: str, data: Path) -> None:
+    try:
+        pwd.getpwnam(owner)
+    except KeyError:
+        raise Failure(
+            f"there is no system account {owner}:\n"
+            f"    useradd --system --home-dir {data} --shell /usr/sbin/nologin {owner}"
+        ) from None
+
+
 def _hand_over(owner: str, password: Path, data: Path) -> None:
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (password, data):
             shutil.chown(path, owner, owner)
-    except LookupError:
-        raise Failure(
-            f"there is no system account {owner}:\n"
-            f"    useradd --system --home-dir {data} --shell /usr/sbin/nologin {owner}"
-        ) from None
     except OSError as error:
         raise Failure(f"{error.filename} cannot be given to {owner}: {error.strerror}") from None
     click.echo(f"{mark('ok')} {password} and {data} belong to {owner}")

@@ -33,7 +33,7 @@ HOST = """<!doctype html><meta charset="utf-8"><title>Another client</title>
 const { ClientWidgetApi, Widget, WidgetDriver } = mxwidgets();
 const url = %(url)s, frame = document.getElementById("frame"), seen = [];
 const about = { id: "w1", creatorUserId: "@a:b", type: "m.custom", data: {} };
-const widget = new Widget({ ...about, url, waitForIframeLoad: false });
+const widget = new Widget({ ...about, url, waitForIframeLoad: %(wait)s });
 class Driver extends WidgetDriver {
     async validateCapabilities(wanted) { seen.push(["wanted", ...wanted]); return wanted; }
 }
@@ -48,6 +48,7 @@ for (const action of ["set_always_on_screen", "im.vector.hangup"])
 globalThis.told = (what) => seen.some((one) => JSON.stringify(one) === JSON.stringify(what));
 globalThis.say = (action) => api.transport.send(action, {});
 globalThis.versions = () => api.getWidgetVersions();
+globalThis.theme = (name) => api.updateTheme({ name });
 frame.src = url;
 </script>"""
 ALLOWED = "camera; microphone; display-capture; autoplay; picture-in-picture"
@@ -235,10 +236,15 @@ async def test_in_firefox_everything_can_be_used_without_seeing_it(
     await page.screenshot(tmp_path / "call.png", WINDOW)
 
 
-async def host(call: Call, browser: Browser, allow: str) -> tuple[Page, Page]:
-    """The other client's page with our page in it as a widget, in its lobby."""
-    where = call.stage.demo.urls[GUEST] + f"&widgetId=w1&parentUrl={quote(ORIGIN + '/#/room')}"
-    (call.pages / "host.html").write_text(HOST % {"allow": allow, "url": json.dumps(where)})
+async def host(call: Call, browser: Browser, allow: str, *, wait: bool = False) -> tuple[Page, Page]:
+    """The other client's page with our page in it as a widget, in its lobby.
+
+    `wait`: that client waits until the frame has loaded, as Element does unless a widget says otherwise;
+    else until the widget says so itself.
+    """
+    where = call.stage.demo.urls[GUEST] + f"&theme=black&widgetId=w1&parentUrl={quote(ORIGIN + '/#/room')}"
+    told = {"allow": allow, "url": json.dumps(where), "wait": json.dumps(wait)}
+    (call.pages / "host.html").write_text(HOST % told)
     page = await browser.open(f"{ORIGIN}/host.html", size=WINDOW)
     inside = page.frame(call.stage.url(""))
     await page.wait("told(['ready'])")
@@ -251,7 +257,11 @@ async def test_a_widget_with_a_camera_is_told_to_join_and_to_leave(
     call: Call, kind: str, tmp_path: Path
 ) -> None:
     alice = call.alice
-    around, inside = await host(call, call.chromium if kind == "chromium" else call.firefox, ALLOWED)
+    browser = call.chromium if kind == "chromium" else call.firefox
+    around, inside = await host(call, browser, ALLOWED, wait=kind == "firefox")
+    assert await inside.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    await around.evaluate("theme('light-high-contrast')")
+    await inside.wait("getComputedStyle(document.body).backgroundColor === 'rgb(243, 245, 248)'")
     await inside.wait("sotto.state().media.video && sotto.state().media.audio")
     assert await around.evaluate("told(['wanted', 'm.always_on_screen'])")
     assert await around.evaluate("versions()") == ["0.0.1", "0.0.2"]

@@ -67,6 +67,16 @@ describe("a widget's side of the widget API", () => {
         assert.deepEqual(told, ["join", "hangup"]);
     });
 
+    it("looks as the client around it does", () => {
+        const { api, ask } = widget();
+        const looks: string[] = [];
+        api.ontheme = (theme) => looks.push(theme);
+        for (const name of ["dark", "light-high-contrast", "custom-Mauve"]) assert.deepEqual(ask("theme_change", { name }), {});
+        assert.deepEqual(looks, ["dark", "light"]);
+        assert.throws(() => ask("theme_change", { name: {} }));
+        assert.deepEqual(ask("language_change", { lang: "de" }), {});
+    });
+
     it("listens to nothing that is not meant for it, and refuses what is broken", () => {
         const { api, said, ask } = widget();
         for (const message of [null, 7, "capabilities", {}, [], { api: "fromWidget", action: "capabilities", widgetId: "w1", requestId: "r" }]) api.receiveUntrusted(message);
@@ -81,7 +91,10 @@ describe("a widget's side of the widget API", () => {
 
     it("knows from its address who stands around it", () => {
         const read = (search: string) => readSurroundings(new URLSearchParams(search));
-        assert.deepEqual(read("widgetId=w1&parentUrl=https%3A%2F%2Fapp.example.org%2F%23%2Froom"), { widgetId: "w1", origin: "https://app.example.org" });
+        const around = "widgetId=w1&parentUrl=https%3A%2F%2Fapp.example.org%2F%23%2Froom";
+        assert.deepEqual(read(around), { widgetId: "w1", origin: "https://app.example.org", theme: null });
+        for (const [name, theme] of [["light", "light"], ["dark-high-contrast", "dark"], ["black", "dark"], ["custom-Solarized", null], ["$org.matrix.msc2873.client_theme", null]])
+            assert.equal(read(`${around}&theme=${name}`)?.theme, theme, name!);
         for (const search of ["", "widgetId=w1", "parentUrl=https://a.example", "widgetId=w1&parentUrl=javascript:1", "widgetId=w1&parentUrl=here"]) assert.equal(read(search), null);
     });
 });

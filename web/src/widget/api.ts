@@ -4,11 +4,14 @@
 
 import { array, object, own, text, type Json } from "../protocol/check.ts";
 
-/** What the client around us calls us, and where its page comes from. */
+/** What the client around us calls us, where its page comes from, and how it looks if that is known. */
 export interface Surroundings {
     widgetId: string;
     origin: string;
+    theme: Theme | null;
 }
+
+export type Theme = "light" | "dark";
 
 const ALWAYS_ON_SCREEN = "m.always_on_screen";
 const CAPABILITIES = [ALWAYS_ON_SCREEN];
@@ -20,6 +23,8 @@ export class WidgetApi {
     /** The client asks to leave the call, or to join it. */
     onhangup: () => void = () => undefined;
     onjoin: () => void = () => undefined;
+    /** The client looks otherwise now. */
+    ontheme: (theme: Theme) => void = () => undefined;
     readonly #widgetId: string;
     readonly #post: (message: object) => void;
     #requests = 0;
@@ -71,6 +76,12 @@ export class WidgetApi {
             case "io.element.join":
                 this.onjoin();
                 return {};
+            case "theme_change": {
+                const theme = readTheme(text(own(object(own(request, "data"), "data"), "name"), 200, "name"));
+                if (theme) this.ontheme(theme);
+                return {};
+            }
+            case "language_change":
             case "visibility":
                 return {};
             default:
@@ -87,10 +98,16 @@ export class WidgetApi {
     }
 }
 
+/** Of a name such as "dark-high-contrast"; null where it says nothing. */
+export function readTheme(name: string): Theme | null {
+    const found = /light|dark|black/.exec(name.toLowerCase())?.[0];
+    return found === undefined ? null : found === "light" ? "light" : "dark";
+}
+
 /** From the address that the client gave this page; null when no client stands around it. */
 export function readSurroundings(parameters: URLSearchParams): Surroundings | null {
     const widgetId = parameters.get("widgetId");
     const parent = URL.parse(parameters.get("parentUrl") ?? "");
     if (!widgetId || !parent || !/^https?:$/.test(parent.protocol)) return null;
-    return { widgetId: widgetId.slice(0, 1000), origin: parent.origin };
+    return { widgetId: widgetId.slice(0, 1000), origin: parent.origin, theme: readTheme(parameters.get("theme")?.slice(0, 200) ?? "") };
 }

@@ -2,7 +2,7 @@
 
 import type { App } from "../app.ts";
 import { guard } from "../guard.ts";
-import { WidgetApi } from "./api.ts";
+import { WidgetApi, type Theme } from "./api.ts";
 
 export function embed(app: App, page: Window = window): void {
     const { widget } = app.flags;
@@ -13,6 +13,9 @@ export function embed(app: App, page: Window = window): void {
         // Whose pages may stand around this one is said by the server's policy; anything else on the way is not listened to.
         if (event.source === page.parent && event.origin === widget.origin) receive(event.data);
     });
+    const look = (theme: Theme) => (page.document.documentElement.dataset.theme = theme);
+    if (widget.theme) look(widget.theme);
+    api.ontheme = look;
     api.onhangup = () => void (app.conference && app.leave());
     api.onjoin = () => void app.join();
     app.subscribe(() => api.inCall(app.conference?.phase === "joined"));
