@@ -47,7 +47,7 @@ class ServerConfig:
 
     data_dir: Path = Path("data")
     """What must outlive a restart: the bot's device keys and where it is in Matrix. Made if missing."""
-    http: str = "127.0.0.1:8448"
+    http: str = "127.0.0.1:8450"
     """Address and port of the browser client, /metrics and the health pages; put a TLS proxy before it."""
     public_url: str = ""
     """Address at which people reach that port through the proxy; ends with "/". Members are told it, so that
@@ -303,7 +303,7 @@ def _check(config: Config, where: Any) -> None:
     try:
         host_and_port(server.http)
     except ValueError:
-        refuse("server", "http", 'http must be address:port, such as "127.0.0.1:8448" or "[::1]:8448"')
+        refuse("server", "http", 'http must be address:port, such as "127.0.0.1:8450" or "[::1]:8450"')
     if server.metrics not in ("local", "token", "open"):
         refuse("server", "metrics", 'metrics must be "local", "token" or "open"')
     if (server.metrics == "token") != (server.metrics_token_file is not None):

@@ -34,7 +34,7 @@ def test_the_smallest_file_gives_defaults(write):
     assert config.media.port == 40000
     assert config.client.key_transport == "timeline"
     assert config.client.homeserver_url == config.homeserver.url
-    assert config.http_address == ("127.0.0.1", 8448)
+    assert config.http_address == ("127.0.0.1", 8450)
 
 
 def test_the_example_is_valid():

@@ -1,4 +1,4 @@
-"""docs/metrics.md from what a running server says: python tools/metrics_page.py http://127.0.0.1:8448/metrics"""
+"""docs/metrics.md from what a running server says: python tools/metrics_page.py http://127.0.0.1:8450/metrics"""
 
 import sys
 import urllib.request

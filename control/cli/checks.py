@@ -253,6 +253,26 @@ def _ports(case: Case) -> Iterator[Result]:
     yield from (Result(*each) for each in reach(case.config, case.server))
 
 
+def _http(case: Case) -> Iterator[Result]:
+    if case.server.supervisor:
+        return  # it is ours
+    host, port = case.config.http_address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)  # with SO_REUSEADDR two may be bound, but one listens
+        except OSError as error:
+            yield Result(
+                "error",
+                f"the page's port {case.config.server.http} cannot be opened: {error.strerror}",
+                "Another program has it (ss -ltnp says which): set another [server].http, in the proxy too.",
+            )
+        else:
+            yield Result("ok", f"the page's port {case.config.server.http} can be opened")
+
+
 def _page(case: Case) -> Iterator[Result]:
     client = case.config.client
     if case.config.server.metrics == "open":
@@ -322,5 +342,6 @@ CHECKS: Final[dict[str, Callable[[Case], Iterator[Result]]]] = {
     "crypto": _crypto,
     "files": _files,
     "ports": _ports,
+    "http": _http,
     "page": _page,
 }

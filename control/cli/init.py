@@ -48,7 +48,7 @@ from control.config import ConfigError, parse
 @click.option(
     "--http",
     "http_address",
-    default="127.0.0.1:8448",
+    default="127.0.0.1:8450",
     show_default=True,
     help="Where the page and the figures are served, for a TLS proxy on this machine.",
 )

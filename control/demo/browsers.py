@@ -2,7 +2,7 @@
 
     with Browsers() as browsers:
         chromium = await browsers.launch()
-        page = await chromium.open("http://127.0.0.1:8448/?demo=alice&join")
+        page = await chromium.open("http://127.0.0.1:8450/?demo=alice&join")
         await page.wait("sotto.state().phase === 'joined'")
 
 One Node process (browsers.mjs) drives all of them. Whatever was started ends with the `with`, profile folders

@@ -233,6 +233,17 @@ class TestOfARunningServer:
         assert "firewall" in result.fix
 
 
+def test_the_pages_port_is_taken(config: Config):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        result = found("http", replace(config, server=replace(config.server, http=taken)), "error")
+    assert taken in result.text
+    assert "in use" in result.text
+    assert "[server].http" in result.fix
+
+
 def test_the_page_without_tls(config: Config, tmp_path: Path):
     (tmp_path / "web").mkdir()
     (tmp_path / "web/index.html").write_text("<html>")

@@ -52,7 +52,7 @@ def proxy(
     port = free_port()
     server = ":".join(map(str, load(running, {}).http_address))
     if request.param == "nginx":
-        example = (root / "examples/nginx.conf").read_text().replace("127.0.0.1:8448", server)
+        example = (root / "examples/nginx.conf").read_text().replace("127.0.0.1:8450", server)
         example = example.replace("listen 443", f"listen 127.0.0.1:{port}").replace(
             "    listen [::]:443 ssl;\n", ""
         )
@@ -69,7 +69,7 @@ def proxy(
         command = [nginx, "-p", tmp_path, "-c", config]
         subprocess.run([*command, "-t"], check=True)
     else:
-        example = (root / "examples/Caddyfile").read_text().replace("127.0.0.1:8448", server)
+        example = (root / "examples/Caddyfile").read_text().replace("127.0.0.1:8450", server)
         example = example.replace(
             f"{NAME} {{", f"https://{NAME}:{port} {{\n\tbind 127.0.0.1\n\ttls {chain} {key}"
         )
