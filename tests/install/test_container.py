@@ -54,6 +54,8 @@ class Containers:
                 word = re.sub(r"^sotto(?=$|:/)", self.name, word)
             word = word.replace("/etc/sotto:/etc/sotto", f"{self._folder}/etc:/etc/sotto")
             told.append(word.replace("nofile=65536", f"nofile={self._files}:{self._files}"))
+        if "--ulimit" in told:  # those of containers.conf count no longer
+            told[2:2] = ["--ulimit", f"nproc={PROCESSES}:{PROCESSES}"]
         if told[1] == "build":
             given = {name: value for name, value in os.environ.items() if name == "PIP_INDEX_URL"}
             given |= {"PIP_CERT": "/run/authorities.crt"} if AUTHORITIES.exists() else {}

@@ -24,7 +24,7 @@ from tests.conftest import Synapse
 from tests.install.machine import Machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-SECRET = "/etc/matrix-synapse/registration_secret"
+SECRET = "/etc/matrix-synapse/homeserver.yaml"
 SEEN_S = 60.0
 """For two people to see each other on a machine that encodes two pictures in software meanwhile."""
 
@@ -76,7 +76,7 @@ def installed(
     """Follows the steps; the page's URL. Ports, the homeserver's address and answers to questions differ."""
     port, http = free_port(), f"127.0.0.1:{free_port()}"
     secret = tmp_path / "secret"
-    secret.write_text(synapse.homeserver.registration_secret)
+    secret.write_text(f'registration_shared_secret: "{synapse.homeserver.registration_secret}"\n')
     machine.run("mkdir -p /etc/matrix-synapse")
     machine.put(secret, SECRET)
     machine.put(wheel, f"/root/{wheel.name}")
