@@ -154,9 +154,9 @@ class App:
         return 0
 
     def _where(self) -> str:
-        """What an operator opens in a browser and in a firewall."""
+        """What an operator opens in a browser and in a firewall; no address belongs into a log."""
         ports = " ".join(str(port) for link in self._links for port in link.ports)
-        return f"page and figures at http://{self._config.server.http}/, media on UDP {ports}"
+        return f"page and figures on TCP {self._config.http_address[1]}, media on UDP {ports}"
 
     async def _log_in(self) -> AsyncClient:
         """Waits for a homeserver that is not there yet: after a power cut both start at once."""

@@ -202,8 +202,8 @@ class TestRunning:
         assert "read out right" in sotto("explain", "K7M-2QX", "--config", running, status=68).stderr
 
     def test_the_log_says_when_it_is_ready_and_where(self, running: Path):
-        address = load(running, {}).server.http
-        until(lambda: f"ready: page and figures at http://{address}/" in (running.parent / "log").read_text())
+        _, port = load(running, {}).http_address
+        until(lambda: f"ready: page and figures on TCP {port}, " in (running.parent / "log").read_text())
 
     def test_drain_and_back(self, running: Path):
         assert "empty: the server can be stopped" in sotto("drain", "--config", running).stdout
