@@ -91,7 +91,7 @@ async def put_out(where: House, moderator: Guest, removed: Guest, browser: int) 
             lambda: all(tiles[key].state == Verdict.KEY_MISSING for key in sounds), "keys are missing"
         )
     # Both have proved the new ticket, or it would not be current. Whoever cannot is put out.
-    await until(lambda: moderator.conference.epoch == 1, "a new ticket")
+    await until(lambda: moderator.conference.epoch >= 1, "a new ticket")
     ended = await asyncio.wait_for(removed.conference.wait_ended(), 5 + PATIENCE_S)
     assert ended.code == "ticket_expired"
     assert {epoch for tile in tiles.values() for epoch in tile.epochs} == {0}
@@ -148,13 +148,13 @@ def test_a_browser_among_clients_of_sealed_rtp(where: House, kind: Literal["chro
                     await where.room(alice, "kick", "bob")
                     for other in (alice, carol):
                         await bob.page.wait(LACKS_KEYS_OF % other.number, PATIENCE_S)
-                await until(lambda: alice.conference.epoch == carol.conference.epoch == 1, "a new ticket")
+                await until(lambda: min(alice.conference.epoch, carol.conference.epoch) >= 1, "a new ticket")
                 await bob.page.wait("sotto.state().phase === 'failed'", 5 + PATIENCE_S)
                 assert (await bob.state())["error"]["code"] == "ticket_expired"
                 await until(lambda: bob.member not in alice.conference.members, "they are alone")
                 for guest, other in ((alice, carol), (carol, alice)):
                     tile = guest.tile(other)
-                    await until(lambda: max(tile.epochs) == 1, "a new key, sealed")  # noqa: B023
+                    await until(lambda: max(tile.epochs) >= 1, "a new key, sealed")  # noqa: B023
                     opened = tile.opened
                     await until(lambda: tile.opened > opened + 10, "and it goes on")  # noqa: B023
                     assert tile.form == "sealed"
@@ -215,8 +215,11 @@ def test_a_browser_and_a_python_client(
                 await bob.sees([alice.number], 60)
                 await until(lambda: 1 in tile.epochs, "bob's new key is in use", 60)
                 await until(decrypting, "and alice has it")
-                sent = [key for key in await bob.media_keys() if key.source == 1]
-                assert max(key.epoch for key in sent) == max(tile.epochs)
+                async with asyncio.timeout(PATIENCE_S):  # the newest, and that is not always the first
+                    while max(key.epoch for key in await bob.media_keys() if key.source == 1) != max(
+                        tile.epochs
+                    ):
+                        await asyncio.sleep(0.1)
                 for verdict in (Verdict.WRONG_KEY, Verdict.NOT_ENCRYPTED, Verdict.REPLAYED):
                     assert verdict not in tile.refused
                 await bob.sees([alice.number], 60)
