@@ -93,15 +93,16 @@ class Server:
 
     def call(self, name: str, sdp: str, metadata: dict[str, Any]) -> str:
         """Somebody calls; the answer's SDP. The first to call has to be "creator"."""
-        user_id = CREATOR if name == "creator" else f"@{name}:example.org"
-        content = invite(user_id, name, name, sdp, sdp_stream_metadata=metadata)
-        content[names.JOIN] = Ticket().join(user_id, name, name, ts=time.time_ns() // 1_000_000)
-        self.runtime.matrix_event(MatrixCallEvent(f"!{name}", user_id, names.INVITE, content, 50, True))
+        return self.take(call_of(name, sdp, metadata))
+
+    def take(self, call: MatrixCallEvent) -> str:
+        """As the bot hands it over; the answer's SDP."""
+        self.runtime.matrix_event(call)
         room, kind, answered = next(
-            (one for one in reversed(self.told) if one[0] == f"!{name}"), ("", "", {})
+            (one for one in reversed(self.told) if one[0] == call.room_id), ("", "", {})
         )
         if not room or kind != names.ANSWER:
-            raise Refused(f"{name}: {answered}")
+            raise Refused(f"{call.sender}: {answered}")
         sdp_answered: str = answered["answer"]["sdp"]
         return sdp_answered
 
@@ -140,6 +141,14 @@ class Server:
         if message.kind != 1:
             self.uplinks.append((time.monotonic(), message))
         self.runtime.uplink(index, message)
+
+
+def call_of(name: str, sdp: str, metadata: dict[str, Any]) -> MatrixCallEvent:
+    """A device's call, with its ticket."""
+    user_id = CREATOR if name == "creator" else f"@{name}:example.org"
+    content = invite(user_id, name, name, sdp, sdp_stream_metadata=metadata)
+    content[names.JOIN] = Ticket().join(user_id, name, name, ts=time.time_ns() // 1_000_000)
+    return MatrixCallEvent(f"!{name}", user_id, names.INVITE, content, 50, True)
 
 
 def stop(process: subprocess.Popen[Any]) -> None:

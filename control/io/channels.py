@@ -57,7 +57,10 @@ class DataChannels:
         """One SCTP packet from the member. Never raises: what SCTP cannot take is dropped and counted."""
         if self._ended:
             return
-        if not self._may_take() or not is_sound_untrusted(data):
+        may_take = self._may_take()
+        if may_take and self._sctp.acknowledged_untrusted(data):
+            return
+        if not may_take or not is_sound_untrusted(data):
             self.dropped += 1
             return
         try:
@@ -89,9 +92,7 @@ class DataChannels:
     @property
     def buffered_amount(self) -> int:
         """Bytes accepted by send() that the member has not acknowledged."""
-        queued: int = sum(channel.bufferedAmount for channel in self._channels.values())
-        under_way = (*self._sctp._outbound_queue, *self._sctp._sent_queue)
-        return queued + sum(len(chunk.user_data) for chunk in under_way)
+        return self._sctp.unacknowledged
 
     def close(self, label: str) -> bool:
         """Asks the member to close a channel (RFC 6525 reset of its stream); what was sent before arrives

@@ -13,7 +13,7 @@ import types
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
+    from aiortc.rtcsctptransport import DataChunk, RTCSctpCapabilities, RTCSctpTransport
 else:
     _PACKAGE = "aiortc"
     if _PACKAGE not in sys.modules:
@@ -33,5 +33,6 @@ else:
     else:
         sctp = importlib.import_module(f"{_PACKAGE}.rtcsctptransport")
     RTCSctpCapabilities, RTCSctpTransport = sctp.RTCSctpCapabilities, sctp.RTCSctpTransport
+    DataChunk = sctp.DataChunk
 
-__all__ = ["RTCSctpCapabilities", "RTCSctpTransport"]
+__all__ = ["DataChunk", "RTCSctpCapabilities", "RTCSctpTransport"]

@@ -6,7 +6,7 @@ control.protocol.focus is in between.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from control.protocol.rows import HopKeys, SinkRow, SourceRow, TransportRow
 from control.protocol.sdp import Fingerprint
@@ -14,9 +14,9 @@ from control.protocol.sdp import Fingerprint
 JsonObject = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class TransportId:
-    """One member's connection on one worker; never used twice."""
+class TransportId(NamedTuple):
+    """One member's connection on one worker; never used twice. A tuple, as it is made and looked up for every
+    datagram."""
 
     worker: int
     handle: int

@@ -1,5 +1,6 @@
 """A call's name for people. Both ends make it of the call's id: it is there even where no answer came."""
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -9,6 +10,7 @@ LENGTH: Final = 6
 """30 bits. More: longer to read out. Fewer: two of the calls that are remembered share one."""
 
 
+@lru_cache(maxsize=256)  # a join asks four times
 def reference(call_id: str) -> str:
     """As it is shown and logged, such as "K7M-2QX" (docs/protocol.md section 3)."""
     bits = int.from_bytes(sha256(call_id.encode()).digest()[:4]) >> 2

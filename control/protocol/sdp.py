@@ -71,14 +71,21 @@ def _split_lines(text: str) -> tuple[Draft, list[tuple[str, Draft]]]:
         _refuse_lines(lines)
     session = current = Draft()
     drafts: list[tuple[str, Draft]] = []
+    attributes = current.attributes
     for line in lines:
-        if line[0] == "a":
+        kind = line[0]
+        if kind == "a":
             name, _, value = line[2:].partition(":")
-            current.attributes.setdefault(name, []).append(value.strip())
-        elif line[0] == "m":
+            found = attributes.get(name)
+            if found is None:
+                attributes[name] = [value.strip()]
+            else:
+                found.append(value.strip())
+        elif kind == "m":
             if len(drafts) == limits.SDP_MAX_SECTIONS:
                 raise SdpError("too_large", f"The SDP has more than {limits.SDP_MAX_SECTIONS} sections.")
             current = Draft()
+            attributes = current.attributes
             drafts.append((line[2:], current))
     if not drafts:
         raise malformed("The SDP has no media sections.")

@@ -74,12 +74,15 @@ def write_answer(
         "a=msid-semantic:WMS *",
         "a=ice-lite",
     ]
+    candidates, credentials = _candidates(transport), _credentials(transport)
+    alike: dict[object, list[str]] = {}
     for section in offer.sections:
         if section.index in agreement.rejected:
             lines += _rejected(section)
             continue
         lines += _head(section, senders.get(section.mid) or slots.get(section.mid) or opened.get(section.mid))
-        lines += _transport(transport, with_candidates=section.mid == bundle[0])
+        # Only the section that carries the BUNDLE group needs our addresses; credentials stand in all.
+        lines += candidates + credentials if section.mid == bundle[0] else credentials
         lines.append(f"a=mid:{section.mid}")
         if section.mid in senders:
             lines += _sender(section, senders[section.mid])
@@ -89,7 +92,9 @@ def write_answer(
             lines += _media(section, opened[section.mid], "sendonly")
             lines += ["a=msid:- sealed-" + section.mid, f"a={names.SDP_SEALED}:send"]
         elif section.mid in slots:
-            lines += _slot(section, slots[section.mid], slot_ssrcs[section.mid], cname)
+            slot = slots[section.mid]
+            lines += _slot_media(section, slot, alike)
+            lines += _slot(slot, slot_ssrcs[section.mid], cname)
         elif section.mid == agreement.data.mid:
             lines += _data(agreement.data)
         else:
@@ -111,25 +116,25 @@ def _head(section: Section, codec: SenderSection | SlotSection | None) -> list[s
     return [f"m={section.media} 9 {section.protocol} {' '.join(formats)}", "c=IN IP4 0.0.0.0"]
 
 
-def _transport(transport: AnswerTransport, with_candidates: bool) -> list[str]:
-    """Only the section that carries the BUNDLE group needs our addresses; credentials stand in all."""
+def _candidates(transport: AnswerTransport) -> list[str]:
     lines = []
-    if with_candidates:
-        for rank, (address, port) in enumerate(transport.candidates):
-            candidate = Candidate(
-                foundation=candidate_foundation("host", "udp", address),
-                component=1,
-                transport="udp",
-                priority=candidate_priority(1, "host", 65535 - rank),
-                host=address,
-                port=port,
-                type="host",
-            )
-            lines.append(f"a=candidate:{candidate.to_sdp()}")
-        lines.append("a=end-of-candidates")
+    for rank, (address, port) in enumerate(transport.candidates):
+        candidate = Candidate(
+            foundation=candidate_foundation("host", "udp", address),
+            component=1,
+            transport="udp",
+            priority=candidate_priority(1, "host", 65535 - rank),
+            host=address,
+            port=port,
+            type="host",
+        )
+        lines.append(f"a=candidate:{candidate.to_sdp()}")
+    return [*lines, "a=end-of-candidates"]
+
+
+def _credentials(transport: AnswerTransport) -> list[str]:
     digest = transport.fingerprint.digest.hex(":").upper()
     return [
-        *lines,
         f"a=ice-ufrag:{transport.ice_ufrag}",
         f"a=ice-pwd:{transport.ice_pwd}",
         f"a=fingerprint:{transport.fingerprint.algorithm} {digest}",
@@ -188,8 +193,21 @@ def _sealed(sender: SenderSection, ssrcs: Sequence[tuple[int, int]]) -> list[str
     return lines
 
 
-def _slot(section: Section, slot: SlotSection, ssrcs: SlotSsrc, cname: str) -> list[str]:
-    lines = _media(section, slot, "sendonly")
+def _slot_media(section: Section, slot: SlotSection, alike: dict[object, list[str]]) -> list[str]:
+    """As `_media`. Most slots of a kind have it in common: it is made once for those in `alike`."""
+    # All it depends on; values that are the very same while offer and agreement are there, by identity.
+    same = id(section.extensions), id(slot.extension_ids), id(slot.feedback)
+    numbers = slot.codec, slot.payload_type, slot.rtx_payload_type, slot.clock_rate
+    key = same, numbers, section.rtcp_rsize, slot.active
+    lines = alike.get(key)
+    if lines is None:
+        lines = alike[key] = _media(section, slot, "sendonly")
+    return lines
+
+
+def _slot(slot: SlotSection, ssrcs: SlotSsrc, cname: str) -> list[str]:
+    """What is of one slot alone."""
+    lines: list[str] = []
     # Audio and video of a pair are one member's and are synchronised; nothing else is.
     if slot.pair is None:
         lines.append(f"a=msid:- loudest-{slot.mid}")

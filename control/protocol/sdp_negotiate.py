@@ -43,6 +43,7 @@ SLOT_EXTENSIONS: Final = frozenset({"mid", "audio_level", "abs_send_time", "tran
 # The one codec of each kind, and the rids of a simulcast sender from low to high.
 CODECS: Final = {"audio": ("opus", 48000), "video": ("vp8", 90000)}
 RIDS: Final = ("t", "m", "f")
+_EXTENSIONS: Final = tuple(each.name for each in fields(ExtensionIds))
 DATA_PROTOCOLS: Final = frozenset({"UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP"})
 DEFAULT_SCTP_PORT: Final = 5000
 DEFAULT_MAX_MESSAGE_SIZE: Final = 65536  # RFC 8841 section 6.1
@@ -64,6 +65,7 @@ def negotiate(
     check_identifiers(offer)
     senders: list[SenderSection] = []
     slots: list[SlotSection] = []
+    alike: dict[object, SlotSection] = {}
     data: DataSection | None = None
     opened: list[SlotSection] = []
     idle: list[str] = []
@@ -98,7 +100,7 @@ def negotiate(
                 senders.append(_sender(section, metadata, features, None))
         elif section.direction == "inactive":
             idle.append(section.mid)
-        elif (slot := _slot(section, features, None)) is None:
+        elif (slot := _new_slot(section, features, alike)) is None:
             rejected.append(section.index)
         else:
             slots.append(slot)
@@ -192,7 +194,7 @@ def _extension_ids(section: Section, codec: Codec, features: Features, slot: boo
     """Those the member offers in the direction in which they are needed."""
     ids: dict[str, int] = {}
     by_uri = {extension.uri: extension for extension in section.extensions}
-    for name in (each.name for each in fields(ExtensionIds)):
+    for name in _EXTENSIONS:
         extension = by_uri.get(EXTENSION_URIS[name])
         if extension is None or extension.direction not in ("sendrecv", "recvonly" if slot else "sendonly"):
             continue
@@ -320,6 +322,19 @@ def _slot(section: Section, features: Features, pair: int | None) -> SlotSection
         feedback=_feedback(section, codec, rtx_payload_type, ids.transport_cc, features),
         active=section.direction != "inactive",
     )
+
+
+def _new_slot(section: Section, features: Features, alike: dict[object, SlotSection]) -> SlotSection | None:
+    """As `_slot`, which browsers offer many alike of: it is worked out once for those in `alike`."""
+    # All it depends on but the features; codecs and extensions that were read once are the very same.
+    key = section.kind, section.direction, bool(section.rids), id(section.codecs), id(section.extensions)
+    known = alike.get(key)
+    if known is not None:
+        return replace(known, mid=section.mid)
+    slot = _slot(section, features, None)
+    if slot is not None:
+        alike[key] = slot
+    return slot
 
 
 def _kept_slot(section: Section, features: Features, before: SlotSection) -> SlotSection:

@@ -43,20 +43,14 @@ class Draft:
 
 def read_section(index: int, line: str, draft: Draft, session: Draft) -> Section:
     """`line` is the value of its m=; SdpError and nothing else."""
-    words = line.split()
-    if len(words) < 4 or len(words) - 3 > limits.SDP_MAX_PAYLOAD_TYPES:
-        raise malformed(f"The m= line of section {index} is incomplete or names too many formats.")
-    media, port_text, protocol, *formats = words
-    if not all(_TOKEN.fullmatch(word) for word in (media, *formats, *protocol.split("/"))):
-        raise malformed(f"The m= line of section {index} contains characters it may not.")
-    port = _number(port_text.partition("/")[0], 0, 65535, f"The port of section {index}")
+    media, port, protocol, formats = _KNOWN_LINES.read((line,), lambda: _read_line(index, line))
     closed = port == 0 and "bundle-only" not in draft.attributes
     mid = draft.first("mid") or ""
     if not (closed and not mid) and not (_TOKEN.fullmatch(mid) and len(mid) <= limits.SDP_MAX_MID):
         raise malformed(f"Section {index} has no usable a=mid of up to {limits.SDP_MAX_MID} characters.")
     if closed:
         # Nothing of a closed section counts, so nothing of it can be wrong.
-        return Section(index, media, protocol, tuple(formats), closed=True, mid=mid)
+        return Section(index, media, protocol, formats, closed=True, mid=mid)
     stream_id, track_id, msids = _msid(index, draft)
     rids, simulcast = _rids(index, draft)
     candidates = len(draft.all("candidate"))
@@ -66,7 +60,7 @@ def read_section(index: int, line: str, draft: Draft, session: Draft) -> Section
         index=index,
         media=media,
         protocol=protocol,
-        formats=tuple(formats),
+        formats=formats,
         closed=False,
         mid=mid,
         direction=_direction(draft) or _direction(session) or "sendrecv",
@@ -91,6 +85,18 @@ def read_section(index: int, line: str, draft: Draft, session: Draft) -> Section
         max_message_size=_optional_number(draft, "max-message-size", 2**53),
         sealed=_sealed(index, draft),
     )
+
+
+def _read_line(index: int, line: str) -> tuple[str, int, str, tuple[str, ...]]:
+    """Kind of media, port, protocol and formats of an m= line."""
+    words = line.split()
+    if len(words) < 4 or len(words) - 3 > limits.SDP_MAX_PAYLOAD_TYPES:
+        raise malformed(f"The m= line of section {index} is incomplete or names too many formats.")
+    media, port, protocol, *formats = words
+    if not all(_TOKEN.fullmatch(word) for word in (media, *formats, *protocol.split("/"))):
+        raise malformed(f"The m= line of section {index} contains characters it may not.")
+    number = _number(port.partition("/")[0], 0, 65535, f"The port of section {index}")
+    return media, number, protocol, tuple(formats)
 
 
 def _sealed(index: int, draft: Draft) -> str | None:
@@ -160,12 +166,12 @@ class _Known(Generic[_T]):
         return found
 
 
-def _codecs(index: int, formats: list[str], draft: Draft) -> tuple[Codec, ...]:
+def _codecs(index: int, formats: tuple[str, ...], draft: Draft) -> tuple[Codec, ...]:
     lines = (*formats, "", *draft.all("fmtp"), "", *draft.all("rtcp-fb"), "", *draft.all("rtpmap"))
     return _KNOWN_CODECS.read(lines, lambda: _read_codecs(index, formats, draft))
 
 
-def _read_codecs(index: int, formats: list[str], draft: Draft) -> tuple[Codec, ...]:
+def _read_codecs(index: int, formats: tuple[str, ...], draft: Draft) -> tuple[Codec, ...]:
     order = [_number(text, 0, 127, f"A payload type of section {index}") for text in formats]
     if len(set(order)) != len(order):
         raise malformed(f"Section {index} lists a payload type twice.")
@@ -295,6 +301,7 @@ def _repairs(draft: Draft) -> tuple[tuple[int, int], ...]:
     return tuple(found.items())
 
 
+_KNOWN_LINES: Final[_Known[tuple[str, int, str, tuple[str, ...]]]] = _Known(_KNOWN)
 _KNOWN_CODECS: Final[_Known[tuple[Codec, ...]]] = _Known(_KNOWN)
 _KNOWN_EXTENSIONS: Final[_Known[tuple[HeaderExtension, ...]]] = _Known(_KNOWN)
 # Of one person: for the sections of one offer.

@@ -196,12 +196,18 @@ class Staging:
                 self._occupants, self._seated = everybody, frozenset(everybody)
         for number, member in self._members.items():
             pairs = member.pairs
-            if not same or member.assigned != member.version:
+            if member.assigned != member.version or not (same or self._all_taken(member)):
                 pairs = assign(pairs, self._occupants, member.pair_indices, number, self._seated)
                 member.assigned = member.version
             pairs = self._seat_speaker(member, pairs)
             if pairs is not member.pairs and pairs != member.pairs:
                 member.pairs = pairs
+
+    def _all_taken(self, member: Member) -> bool:
+        """Are all of its pairs those of somebody who is here? Then nobody else gets one."""
+        return len(member.pairs) == len(member.pair_indices) and self._seated.issuperset(
+            member.pairs.values()
+        )
 
     def _seat_speaker(self, receiver: Member, pairs: Mapping[int, Occupant]) -> Mapping[int, Occupant]:
         """Its pairs once whoever has the floor has one."""

@@ -14,7 +14,7 @@ from control.protocol.sealing import KINDS, Opened, sealed_of
 from control.protocol.sending import Encoding
 from control.protocol.slots import Occupant
 from control.protocol.transport import Transport
-from control.protocol.wishes import Wish, position
+from control.protocol.wishes import NO_WISH, Wish, position
 
 # What a pair carries, by the kind of slot.
 _CARRIED: Final = {
@@ -118,7 +118,8 @@ def _sealed(
     over: Transport | None = None,
 ) -> Iterable[Opened]:
     """What it is given sealed; each has its row even while the receiver does not want it."""
-    for _, sender in sorted(members.items()):
+    sealing = [(number, sender) for number, sender in members.items() if sender.transport.sealed]
+    for _, sender in sorted(sealing):
         for source, section in sender.transport.sealed.items():
             opened = sealed_of(receiver, sender, source, over)
             if opened is None:
@@ -243,7 +244,7 @@ def _sink_row(
     receiver: Member, transport: Transport, slot: SlotSection, carrying: _Carrying | None
 ) -> SinkRow:
     sink = transport.sinks[slot.mid]
-    source, incarnation, encoding, wish = NONE, 0, 0, Wish()
+    source, incarnation, encoding, wish = NONE, 0, 0, NO_WISH
     kind = SourceKind.AUDIO if slot.kind == "audio" else SourceKind.CAMERA
     priority = _PRIORITY_AUDIO if slot.kind == "audio" else 0
     if carrying is not None:

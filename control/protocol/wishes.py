@@ -25,6 +25,10 @@ class Wish:
     hidden: bool = False  # mapped, but nobody looks at it now
 
 
+NO_WISH: Final = Wish()
+_OF_A_SCREEN: Final = Wish(FULL, focus=True)  # it is shared to be read
+
+
 class Wishes:
     """Of one member."""
 
@@ -90,8 +94,7 @@ def position(rids: tuple[str, ...], level: int) -> int:
 
 
 def _default(source: str) -> Wish:
-    # A screen is shared to be read.
-    return Wish(FULL, focus=True) if source == "screen" else Wish()
+    return _OF_A_SCREEN if source == "screen" else NO_WISH
 
 
 def _wish(said: TrackWish) -> Wish:
