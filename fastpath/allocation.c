@@ -118,6 +118,14 @@ static void serve_tier(struct request *order[], size_t from, size_t to, struct p
     }
 }
 
+/* What a thumbnail lacks, and what must stay free at the estimate that has room for it: a probe that ended below both would leave it waiting for good.
+   `others`: the cost of all that trembles with the estimate beside it. */
+static uint32_t with_spare(uint32_t lacks, int64_t others)
+{
+    int64_t spare = (others + lacks) * ALLOCATION_SPARE_PERCENT / (100 - ALLOCATION_SPARE_PERCENT);
+    return bps_clip(lacks + spare + 1);
+}
+
 void allocate(uint32_t estimate_bps, const struct allocation_wish *wishes, struct allocation_state *const *states,
               size_t count, uint64_t now_ns, struct allocation_total *total)
 {
@@ -143,6 +151,14 @@ void allocate(uint32_t estimate_bps, const struct allocation_wish *wishes, struc
     purse.left += pool;
     purse.spare = (purse.steady + purse.left) * ALLOCATION_SPARE_PERCENT / 100;
     set_aside(order, thumbnails, end, &purse.left);
+    uint32_t next_of_foci = total->next_bps, bps_of_foci = total->bps;
+    total->next_bps = 0;
     serve_tier(order, thumbnails, end, &purse, now_ns, total);
+    if (total->next_bps) {
+        int64_t cost = (int64_t)total->bps - bps_of_foci;
+        total->next_bps = with_spare(total->next_bps, cost + purse.steady);
+    }
+    if (next_of_foci && (!total->next_bps || next_of_foci < total->next_bps))
+        total->next_bps = next_of_foci;
     if (total->next_bps) total->next_bps = bps_clip((int64_t)total->next_bps + total->bps);
 }

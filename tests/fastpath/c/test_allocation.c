@@ -356,6 +356,29 @@ static void test_how_far_probing_pays(void)
     CHECK(receiver.total.next_bps > receiver.total.bps);
 }
 
+/* Where probing ends there is room for what was waited for: also what must stay free beside a thumbnail. */
+static void test_probing_goes_as_far_as_a_raise_needs(void)
+{
+    static const char *const tiles[] = {"t", "ttt", "tttttttt", "Ft", "aFtt", "mmm"};
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+        struct receiver receiver;
+        receiver_open(&receiver, tiles[i]);
+        receiver.wishes[0].costs.bps[0][0] = receiver.wishes[0].costs.bps[0][1] = 0; /* one without layers */
+        for (uint32_t kbps = 30, wanted = 0;; kbps = wanted) {
+            for (unsigned turn = 0; turn < 300; turn++) {
+                receiver.now += TICK;
+                decide(&receiver, kbps);
+            }
+            wanted = receiver.total.wanted_bps / 100 * 110; /* as adaptation.c does */
+            if (wanted < receiver.total.next_bps) wanted = receiver.total.next_bps;
+            wanted = wanted / KBIT + 1;
+            if (wanted <= kbps) break;
+        }
+        CHECK_EQUAL(receiver.total.next_bps, 0);
+        CHECK_EQUAL(receiver.total.paused, 0);
+    }
+}
+
 static void test_a_source_without_layers(void)
 {
     struct receiver receiver;
@@ -502,6 +525,7 @@ int main(void)
     test_a_bid_comes_before_the_raise();
     test_a_bid_for_nothing_is_taken_back();
     test_how_far_probing_pays();
+    test_probing_goes_as_far_as_a_raise_needs();
     test_a_source_without_layers();
     test_what_goes_on_until_the_key_frame();
     test_never_above_the_estimate_and_the_same_again();
