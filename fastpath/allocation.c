@@ -13,6 +13,7 @@ struct purse {
     int64_t kept_free;
     int64_t steady; /* cost of the foci that do not shrink with their share: how the estimate trembles falls on the others */
     int64_t spare;  /* what a thumbnail's raise must leave for that */
+    bool raises; /* total.next_bps is for a raise, and not for a higher clamp of somebody at his best */
 };
 
 static enum tier tier_of(const struct allocation_wish *wish)
@@ -45,8 +46,10 @@ static void serve(struct request *request, struct purse *purse, uint32_t sharers
     total->paused += !step && request->step_count;
     total->wanted_bps = bps_clip((int64_t)total->wanted_bps + (most_ever > dearest ? most_ever : dearest));
     uint32_t lacks = request_lacks(request, step);
-    if (lacks && (!total->next_bps || lacks < total->next_bps))
+    if (lacks && (!total->next_bps || lacks < total->next_bps)) {
         total->next_bps = lacks; /* an estimate at the end */
+        purse->raises = cost < dearest;
+    }
 }
 
 static void sort_by_key(struct request *requests[], size_t count)
@@ -154,7 +157,7 @@ void allocate(uint32_t estimate_bps, const struct allocation_wish *wishes, struc
     uint32_t next_of_foci = total->next_bps, bps_of_foci = total->bps;
     total->next_bps = 0;
     serve_tier(order, thumbnails, end, &purse, now_ns, total);
-    if (total->next_bps) {
+    if (total->next_bps && purse.raises) {
         int64_t cost = (int64_t)total->bps - bps_of_foci;
         total->next_bps = with_spare(total->next_bps, cost + purse.steady);
     }

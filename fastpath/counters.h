@@ -127,7 +127,11 @@
     X(run_4, "Messages of a run of 3 or 4")                                                       \
     X(run_8, "Messages of a run of 5 to 8")                                                       \
     X(run_16, "Messages of a run of 9 to 16")                                                     \
-    X(run_more, "Messages of a run of more")
+    X(run_more, "Messages of a run of more")                                                      \
+    X(shed_higher_dropped,                                                                        \
+      "Packets not sent under overload: of pictures above the lowest encoding")                   \
+    X(shed_lowest_dropped, "Packets not sent under overload: of pictures' lowest encodings")      \
+    X(shed_voice_dropped, "Audio packets not relayed under overload, too late to be of use")
 
 enum counter {
 #define X(name, help) COUNTER_##name,

@@ -62,7 +62,8 @@ void key_request_of_sink(struct worker *worker, uint32_t sink, uint64_t now_ns)
     struct sink_state *state = &worker->state.sinks[sink];
     uint32_t source = source_of_sink(worker, sink);
     worker_count(worker, COUNTER_key_requests_received, 1);
-    if (source == TABLE_NONE || worker->state.sources[source].key_request_pending_ns) {
+    if (source == TABLE_NONE || worker->state.sources[source].key_request_pending_ns ||
+        shedding_wants(&worker->shedding, sink, 0)) { /* it would not get it */
         worker_count(worker, COUNTER_key_requests_merged, 1);
         return;
     }

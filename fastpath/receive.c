@@ -136,6 +136,17 @@ static void note_rate_and_level(struct worker *worker, const struct arrival *arr
         speaker_level(&state->speaker, arrival->level, now_ns);
 }
 
+/* A voice that is given up, because more comes than can be sent and no picture is left. Pictures are by relay.c. */
+static bool is_shed(struct worker *worker, const struct arrival *arrival, uint64_t now_ns)
+{
+    if (arrival->input.encoding) worker->shedding.higher_passed = true;
+    if (!arrival->audio || !worker->shedding.level) return false;
+    uint64_t age_ns = now_ns > worker->arrived_ns ? now_ns - worker->arrived_ns : 0;
+    if (!shedding_wants_voice(&worker->shedding, age_ns)) return false;
+    worker_count(worker, COUNTER_shed_voice_dropped, 1);
+    return true;
+}
+
 void receive_media(struct worker *worker, struct arrival *arrival, uint64_t now_ns)
 {
     uint32_t handle = arrival->input.source;
@@ -173,6 +184,7 @@ void receive_media(struct worker *worker, struct arrival *arrival, uint64_t now_
     note_rate_and_level(worker, arrival, now_ns);
     recovery_keep(worker, arrival, now_ns);
     if (source->exports) handover_packet(worker, arrival, now_ns);
+    if (is_shed(worker, arrival, now_ns)) return;
     if (!arrival->audio && !source->sealed) {
         arrival->padding = equal_padding(arrival->payload_length, arrival->room);
         if (arrival->padding)

@@ -16,7 +16,7 @@
 
 struct tally { /* counters of one packet over all its sinks, added once */
     uint64_t bytes;
-    uint32_t packets, late, full, exhausted, switches;
+    uint32_t packets, late, full, exhausted, switches, shed;
     bool awaited, waited;
 };
 
@@ -225,6 +225,28 @@ static void wait_for_turn(struct worker *worker, uint32_t handle, const struct a
     }
 }
 
+/* Under overload: this sink's slot stops until it may have a picture again, and then begins with a key frame; or it has the lowest encoding instead of
+   higher ones, from that one's next key frame on. */
+static enum sink_action decide_less(struct worker *worker, uint32_t handle,
+                                    const struct arrival *arrival, struct tally *tally)
+{
+    const struct sink_cache *sink = &worker->sinks[handle];
+    struct projection *copies = worker->state.sinks[handle].copies;
+    const struct projection *current = projection_current(copies);
+    bool nothing = shedding_wants(&worker->shedding, handle, 0);
+    if (!nothing && !shedding_wants(&worker->shedding, handle, 1))
+        return switching_decide(sink, current, arrival);
+    if (nothing || arrival->input.encoding) {
+        bool carries = projection_carries(current, &arrival->input);
+        if (carries) sequence_map_end(&worker->maps[handle], copies);
+        tally->shed += carries || sink->encoding == arrival->input.encoding;
+        return SINK_IGNORE;
+    }
+    struct sink_cache limited = *sink;
+    if (limited.encoding != ALLOCATION_NOTHING) limited.encoding = 0;
+    return switching_decide(&limited, current, arrival);
+}
+
 /* Returns what was decided; SINK_IGNORE too when nothing may be sent to it. */
 static enum sink_action relay_to(struct worker *worker, uint32_t handle,
                                  const struct arrival *arrival, uint64_t now_ns, struct tally *tally)
@@ -232,7 +254,9 @@ static enum sink_action relay_to(struct worker *worker, uint32_t handle,
     const struct sink_cache *sink = &worker->sinks[handle];
     struct sink_state *state = &worker->state.sinks[handle];
     struct transport_cache *transport = &worker->transports[sink->transport];
-    enum sink_action action = switching_decide(sink, projection_current(state->copies), arrival);
+    enum sink_action action = worker->shedding.level && !arrival->audio
+                                  ? decide_less(worker, handle, arrival, tally)
+                                  : switching_decide(sink, projection_current(state->copies), arrival);
     if (action == SINK_AWAIT) tally->awaited = true;
     if (action == SINK_IGNORE || action == SINK_AWAIT) return action;
     if (!adaptation_passes(worker, handle, arrival) && !leave_out(worker, handle, arrival, now_ns, tally))
@@ -357,6 +381,9 @@ static void count_relayed(struct worker *worker, const struct relayed *packet, u
     if (!tally->packets && !tally->waited && !worker->sources[packet->arrival.input.source].exports)
         worker_count(worker, COUNTER_rtp_unsubscribed, 1);
     if (tally->late) worker_count(worker, COUNTER_rtp_late_dropped, tally->late);
+    if (tally->shed)
+        worker_count(worker, packet->arrival.input.encoding ? COUNTER_shed_higher_dropped : COUNTER_shed_lowest_dropped,
+                     tally->shed);
     if (tally->full) worker_count(worker, COUNTER_egress_full_dropped, tally->full);
     if (tally->exhausted) worker_count(worker, COUNTER_index_exhausted_dropped, tally->exhausted);
     if (tally->switches) worker_count(worker, COUNTER_sink_switches, tally->switches);

@@ -20,6 +20,7 @@
 #include "repair.h"
 #include "resend.h"
 #include "sequence_map.h"
+#include "shedding.h"
 #include "table.h"
 #include "tmmbr.h"
 #include "transports.h"
@@ -61,6 +62,7 @@ struct worker {
     struct handover *handover;     /* NULL = this worker is alone */
     struct fanout fanout;
     struct egress egress;
+    struct shedding shedding;
     struct outbox outbox;
 
     uint32_t *hasty; /* transports that get a compound with sender reports at the next tick */

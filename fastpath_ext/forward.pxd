@@ -44,6 +44,15 @@ cdef extern from "fastpath/holding.h" nogil:
     void holding_note(holding_t *holding, uint64_t worked_ns, uint64_t slept_ns)
     uint64_t holding_gather_ns(const holding_t *holding, uint64_t limit_ns)
     uint64_t holding_ns(const holding_t *holding, uint64_t limit_ns)
+    uint32_t holding_percent(const holding_t *holding)
+
+cdef extern from "fastpath/shedding.h" nogil:
+    struct shedding_t "shedding":
+        pass
+    bint shedding_late(uint64_t age_ns, uint64_t held_ns)
+    void shedding_note(
+        shedding_t *shedding, uint64_t age_ns, uint64_t held_ns, uint64_t ran_ns, uint32_t percent,
+        uint64_t now_ns)
 
 cdef extern from "fastpath/addresses.h" nogil:
     struct endpoint:
@@ -120,6 +129,7 @@ cdef extern from "fastpath/worker.h" nogil:
         uint64_t generation_number
         transport_cache *transports
         egress_t egress
+        shedding_t shedding
         outbox_t outbox
         uint64_t realtime_offset_ns
 

@@ -24,6 +24,7 @@ cdef extern from "<poll.h>" nogil:
 cdef extern from "<time.h>" nogil:
     enum:
         CLOCK_MONOTONIC
+        CLOCK_THREAD_CPUTIME_ID
         CLOCK_REALTIME
 
     int nanosleep(const timespec *duration, timespec *left)

@@ -176,6 +176,8 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
                     wake_others(io, core)
                     flush(io, core)
                     io.oldest_ns = 0
+        else:
+            note_backlog(io, core, now_ns)
         if io.own_wake_fd >= 0:
             wake_others(io, core)  # they need not wait until all of ours is sent
             now_ns = take_over(io, core, now_ns)

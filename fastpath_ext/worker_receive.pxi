@@ -234,9 +234,20 @@ cdef uint64_t release(shell *io, f.worker_t *core, uint64_t now_ns) noexcept nog
     return now_ns
 
 
+# Is what is read old already? Then more comes than is sent.
+cdef void note_backlog(shell *io, f.worker_t *core, uint64_t read_ns) noexcept nogil:
+    cdef uint64_t age_ns = read_ns - io.oldest_ns if 0 < io.oldest_ns < read_ns else 0
+    cdef uint64_t ran_ns = 0
+    if f.shedding_late(age_ns, io.hold_limit_ns):
+        ran_ns = clock_ns(p.CLOCK_THREAD_CPUTIME_ID)
+    f.shedding_note(
+        &core.shedding, age_ns, io.hold_limit_ns, ran_ns, f.holding_percent(&io.holding), read_ns)
+
+
 # One batch of a socket. Returns how many messages came.
 cdef int receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t *now_ns) noexcept nogil:
     cdef int i
+    cdef uint64_t read_ns = now_ns[0]
     cdef int count = p.recvmmsg(io.sockets[number].fd, io.in_messages, c.LIMIT_RX_BATCH, p.MSG_DONTWAIT, NULL)
     if count > 0:
         f.worker_count(core, f.COUNTER_rx_messages, <uint64_t>count)
@@ -244,5 +255,6 @@ cdef int receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t *n
     for i in range(count):
         now_ns[0] = take_message(io, core, number, i, now_ns[0])
         arm(&io.in_messages[i].msg_hdr)
+    note_backlog(io, core, read_ns)
     now_ns[0] = release(io, core, now_ns[0])
     return count
