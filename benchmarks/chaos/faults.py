@@ -191,7 +191,7 @@ def clock_jumps(run: Run) -> None:
     if not libraries:
         run.rows.absent("clock_jump_gap_ms", "not measured: libfaketime is not installed")
         return
-    with tempfile.TemporaryDirectory(prefix="sotto-chaos-clock-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sotto-chaos-clock-", ignore_cleanup_errors=True) as folder:
         clock = Path(folder) / "clock"
         clock.write_text("+0")
         wrong = {"LD_PRELOAD": str(libraries[0]), "FAKETIME_TIMESTAMP_FILE": str(clock)}

@@ -187,7 +187,10 @@ def run(rows: Rows, quick: bool, wanted: Callable[[str], bool]) -> None:
     steps = [step for step in STEPS if wanted(step.__name__)]
     if not steps:
         return
-    with tempfile.TemporaryDirectory(prefix="sotto-chaos-matrix-") as folder, own_disk(Path(folder)):
+    with (
+        tempfile.TemporaryDirectory(prefix="sotto-chaos-matrix-", ignore_cleanup_errors=True) as folder,
+        own_disk(Path(folder)),
+    ):
         program = programs.copy_program(ROOT, Path(folder, "program"))
         with house(Path(folder), ("alice", "bob", "carol"), program=program) as where:
             _play(where, program, steps, rows, quick)
