@@ -15,7 +15,8 @@ step "Tests of the C core under valgrind"
 quietly c-test-build.log make --no-print-directory -C tests/fastpath/c -j2 plain
 one() { # one NAME
     # Own frames alone: libcrypto reads ahead of what it was given, on purpose.
-    timeout "${TIME:-120}" valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --trace-children=no \
+    # Some tests have a scene of megabytes on the stack, which it would take for another stack.
+    timeout "${TIME:-120}" valgrind -q --max-stackframe=16777216 --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --trace-children=no \
         --suppressions=tools/valgrind.supp "build/ctest/plain/test_$1" >"$OUT/$1.log" 2>&1 && return || code=$?
     if [ "$code" = 124 ] && ! grep -q '^==' "$OUT/$1.log"; then echo "$1" >>"$OUT/stopped"; else echo "$1 ($code)" >>"$OUT/failed"; fi
 }
