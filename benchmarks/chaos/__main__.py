@@ -80,6 +80,7 @@ def _under_load(
                         step(run)
                     except (AssertionError, OSError, TimeoutError, ValueError) as error:
                         rows.broke(name, error)
+                        print("\n".join(["the server said:", *run.server.lines[-12:]]), file=sys.stderr)
                         run.calm()
                     print(f"  ({name}: {time.monotonic() - began:.1f} s)", flush=True)
             run.finish()
