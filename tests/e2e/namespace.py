@@ -73,9 +73,10 @@ class Namespace:
         for device in ("way0", "way1"):
             self._ip(f"link set {device} up")
         self._take(address)
-        # The other way, from the server's address to itself, does not lead anywhere.
-        same = ["-p", "udp", "-s", self._address, "-d", self._address]
-        self.call(subprocess.run, ["iptables", "-w", "-I", "INPUT", *same, "-j", "DROP"], check=True)
+        # The other ways to the server, from its own address and from loopback ones, lead nowhere.
+        for source in (self._address, "127.0.0.0/8"):
+            rule = ["INPUT", "-p", "udp", "-s", source, "-d", self._address]
+            self.call(subprocess.run, ["iptables", "-w", "-I", *rule, "-j", "DROP"], check=True)
 
     def change_way(self, before: str, after: str) -> None:
         """The machine is in another network: it has another address, and not the one before."""

@@ -1,7 +1,7 @@
 // The direct chat with the focus that carries call signalling: found again, or made with the focus in the invite list
 // (homeservers limit later invites to a few an hour).
 
-import { EventType, type MatrixClient, Preset, type Room, RoomStateEvent } from "matrix-js-sdk";
+import { ClientEvent, EventType, type MatrixClient, Preset, type Room, RoomStateEvent } from "matrix-js-sdk";
 import { Trouble } from "../protocol/errors.ts";
 import { FOCUS_JOIN_MS } from "../protocol/limits.ts";
 import { isEncrypted } from "./rooms.ts";
@@ -61,6 +61,7 @@ function focusJoined(client: MatrixClient, roomId: string, focus: string): Promi
         const end = (finish: () => void) => {
             clearTimeout(timer);
             client.off(RoomStateEvent.Update, check);
+            client.off(ClientEvent.Room, check);
             finish();
         };
         const check = () => {
@@ -68,5 +69,7 @@ function focusJoined(client: MatrixClient, roomId: string, focus: string): Promi
         };
         const timer = setTimeout(() => end(() => reject(new Trouble("focus_absent"))), FOCUS_JOIN_MS);
         client.on(RoomStateEvent.Update, check);
+        // A room that sync brings whole, with a focus that was quick, is known by its id only after its state has been told of.
+        client.on(ClientEvent.Room, check);
     });
 }
