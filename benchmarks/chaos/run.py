@@ -57,6 +57,7 @@ class Run:
         for command in ("pause", "mangle", "bad", "replay"):
             self.people.tell(command, 0)
         self.people.tell("deaf", -1)
+        self.people.tell("rate", int(self.rate))
 
     def quiet(self, after_s: float = 0.75) -> Seen:
         return self.people.report(after_s)
