@@ -43,6 +43,8 @@ class Run:
             gaps.append(seen.gap_ms)
             lost += seen.lost
             sent += seen.sent
+        if lost * 100 > sent:
+            raise RuntimeError(f"{lost} of {sent} packets are lost though nothing happens")
         self.baseline = seen
         self.baseline_gap_ms = sorted(gaps)[len(gaps) // 2]
         self.rows.add(
