@@ -1,5 +1,6 @@
 """P.members in messages that stay under their size limit, at once or as a slow channel takes them."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -71,6 +72,9 @@ class WaitingRoster:
 
 
 def _bytes(entry: Entry) -> int:
-    """That it takes in a message, at most."""
+    """That it takes in a message, at most. A device may be called anything: control characters are escaped,
+    and others take several bytes."""
     names: str = entry["user_id"] + entry["device_id"]
-    return limits.ROSTER_ENTRY_BYTES + len(names) + names.count('"') + names.count("\\")
+    if names.isascii() and names.isprintable():
+        return limits.ROSTER_ENTRY_BYTES + len(names) + names.count('"') + names.count("\\")
+    return limits.ROSTER_ENTRY_BYTES + len(json.dumps(names, ensure_ascii=False).encode())

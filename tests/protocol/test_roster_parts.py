@@ -44,7 +44,7 @@ class Reader:
 
 
 def test_every_part_fits_into_a_message_whatever_the_names_are() -> None:
-    for identifier in ("alice", "x" * 300, '"' * 300):
+    for identifier in ("alice", "x" * 300, '"' * 300, "\x01" * 300, "\U0001f388" * 300):
         everybody = crowd(identifier)
         gone = list(range(1, limits.MEMBERS_MAX + 1))
         for reset in (True, False):
