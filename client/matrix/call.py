@@ -27,6 +27,7 @@ class FocusCall:
         self.call_id = secrets.token_hex(8)
         self._answer: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
         self._negotiated: asyncio.Future[str] | None = None
+        self._offer_id = ""  # of the latest offer by the room
         self._ended = False
         homeserver.inbox.on_event.append(self._heard)
 
@@ -56,11 +57,13 @@ class FocusCall:
     async def negotiate(self, sdp: str, metadata: dict[str, Any]) -> str:
         """The answer to a new offer, by the room: for when there is no way to the focus but this. Trouble."""
         self._negotiated = asyncio.get_running_loop().create_future()
+        self._offer_id = secrets.token_hex(8)
         description = {"type": "offer", "sdp": sdp}
         content = {
             "lifetime": limits.INVITE_LIFETIME_MS,
             "description": description,
             names.METADATA: metadata,
+            names.OFFER_ID: self._offer_id,
         }
         await self._send(names.NEGOTIATE, content)
         try:
@@ -111,6 +114,8 @@ class FocusCall:
 
     def _answered(self, content: dict[str, Any]) -> None:
         waiting = self._negotiated
+        if content.get(names.OFFER_ID) != self._offer_id:
+            return  # the answer to an earlier offer, which was given up
         description = mapping(content.get("description"), "description")
         if waiting is not None and not waiting.done() and description.get("type") == "answer":
             waiting.set_result(text(description.get("sdp"), "description.sdp", limits.MESSAGE_MAX_CHARS))

@@ -114,13 +114,15 @@ class Call:
         """For an invite that came twice: the caller may have missed the answer."""
         return [self._answer] if self._answer is not None and self.state is State.ANSWERED else []
 
-    def negotiated(self, sdp: str) -> SendMatrix:
-        """The answer to a new offer that came through the room."""
+    def negotiated(self, sdp: str, offer_id: str | None) -> SendMatrix:
+        """The answer to a new offer that came through the room, which may have a name."""
         content: JsonObject = {
             "lifetime": limits.INVITE_LIFETIME_MAX_MS,
             "description": {"type": "answer", "sdp": sdp},
             names.METADATA: {},
         }
+        if offer_id is not None:
+            content[names.OFFER_ID] = offer_id
         return SendMatrix(self.room_id, names.NEGOTIATE, self._common(content))
 
     def hangup(self, reason: str, code: str, message: str) -> SendMatrix:

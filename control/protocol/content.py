@@ -87,12 +87,16 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Negotiate:
-    """A new offer, from a room or from a data channel (there call_id and party_id are empty)."""
+    """A new offer, from a room or from a data channel (there call_id and party_id are empty).
+
+    `offer_id`: what the caller knows the answer by, where it said so.
+    """
 
     call_id: str
     party_id: str
     sdp: str = field(repr=False)
     metadata: Metadata
+    offer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

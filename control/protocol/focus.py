@@ -480,4 +480,4 @@ def _negotiate(conference: Conference, member: Member, content: Negotiate, now: 
     except (SdpError, ContentError) as error:
         # MSC2746 has no refusal for it; the caller's time for an answer runs out.
         return [CountMetric("negotiations_refused", error.code)]
-    return [*effects, member.call.negotiated(answer)]
+    return [*effects, member.call.negotiated(answer, content.offer_id)]

@@ -18,6 +18,7 @@ CALL_VERSION: Final = "1"
 # Fields of them.
 JOIN: Final = f"{PREFIX}.join"
 ERROR: Final = f"{PREFIX}.error"
+OFFER_ID: Final = f"{PREFIX}.offer_id"
 METADATA: Final = "sdp_stream_metadata"
 USERMEDIA: Final = "m.usermedia"
 SCREENSHARE: Final = "m.screenshare"

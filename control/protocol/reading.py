@@ -77,7 +77,7 @@ def parse_matrix_untrusted(event_type: str, content: object) -> MatrixContent:
         case names.REJECT:
             return Reject(call_id, party_id)
         case names.NEGOTIATE:
-            return Negotiate(call_id, party_id, _description(event, "description"), _metadata(event))
+            return _negotiate(event, call_id, party_id)
         case names.METADATA_CHANGED:
             return MetadataChanged(call_id, party_id, _metadata(event))
     return Unknown()
@@ -216,6 +216,17 @@ def _opening(opening: Mapping[str, Any]) -> Opening:
     most = limits.MEMBERS_MAX if members is None else integer(members, "limits.members", 1, SAFE_INTEGER)
     terms = Terms(intent == "voice", min(most, limits.MEMBERS_MAX))
     return Opening(binary(opening.get("verifier"), "verifier", 32), terms)
+
+
+def _negotiate(event: Mapping[str, Any], call_id: str, party_id: str) -> Negotiate:
+    offer_id = event.get(names.OFFER_ID)
+    return Negotiate(
+        call_id,
+        party_id,
+        _description(event, "description"),
+        _metadata(event),
+        None if offer_id is None else identifier(offer_id, names.OFFER_ID),
+    )
 
 
 def _description(event: Mapping[str, Any], name: str) -> str:

@@ -383,6 +383,10 @@ def test_negotiating_through_the_room() -> None:
     sent = [effect for effect in where.matrix(names.NEGOTIATE, content) if isinstance(effect, SendMatrix)]
     assert [effect.type for effect in sent] == [names.NEGOTIATE]
     assert sent[0].content["description"]["sdp"].count("a=sendonly") == 12
+    assert names.OFFER_ID not in sent[0].content
+    content[names.OFFER_ID] = "offer-2"
+    named = [effect for effect in where.matrix(names.NEGOTIATE, content) if isinstance(effect, SendMatrix)]
+    assert [effect.content[names.OFFER_ID] for effect in named] == ["offer-2"]
     content["description"] = {"type": "offer", "sdp": "rubbish"}
     assert counted(where.matrix(names.NEGOTIATE, content), "negotiations_refused") == ["sdp_malformed"]
 

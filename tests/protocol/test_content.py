@@ -38,7 +38,11 @@ MATRIX: dict[str, dict[str, Any]] = {
     names.HANGUP: COMMON | {"reason": "user_hangup"},
     names.REJECT: COMMON,
     names.NEGOTIATE: COMMON
-    | {"description": {"type": "offer", "sdp": offer()}, "sdp_stream_metadata": metadata()},
+    | {
+        "description": {"type": "offer", "sdp": offer()},
+        "sdp_stream_metadata": metadata(),
+        names.OFFER_ID: "o",
+    },
     names.METADATA_CHANGED: COMMON | {"sdp_stream_metadata": metadata()},
 }
 CHANNEL: dict[str, dict[str, Any]] = {

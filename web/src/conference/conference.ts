@@ -287,9 +287,10 @@ export class Conference {
         return this.connections.send({ type: MESSAGE.hangup, content: { reason: "user_hangup" } });
     }
 
-    /** By the data channel where there is one, otherwise through the direct chat. */
+    /** By the data channel, and through the direct chat where that may not reach the focus. */
     #sayBye(reason: string): void {
-        if (!this.#sayGoodbye()) this.#entry.hangup(reason).catch(() => count("call event not sent"));
+        const said = this.#sayGoodbye();
+        if (!said || this.connections.interrupted) this.#entry.hangup(reason).catch(() => count("call event not sent"));
     }
 
     #step(phase: Phase, status: string): void {

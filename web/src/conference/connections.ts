@@ -100,6 +100,11 @@ export class Connections {
         return this.#resuming.failures > 1;
     }
 
+    /** What is said to the focus over the channel now may not reach it. */
+    get interrupted(): boolean {
+        return this.#silent || this.#path.timer !== undefined || this.#path.broken;
+    }
+
     /** So often has this member found another path. */
     get restarts(): number {
         return this.#repath.restarts;

@@ -1,6 +1,7 @@
 // The call to the focus: m.call.* version "1" in the direct chat.
 
 import { type EventType, type MatrixClient } from "matrix-js-sdk";
+import { randomName } from "../bytes.ts";
 import { count } from "../guard.ts";
 import { parseAnswer, parseNegotiated, parseRefusal, type Answer } from "../protocol/events.ts";
 import { Trouble } from "../protocol/errors.ts";
@@ -26,7 +27,8 @@ export class FocusCall {
     readonly #focus: string;
     readonly #stop: () => void;
     #answered: ((answer: Answer | Trouble) => void) | null = null;
-    #negotiated: ((sdp: string) => void) | null = null;
+    /** The latest offer through the chat that is not answered. */
+    #offered: { id: string; answered: (sdp: string) => void } | null = null;
     #ended = false;
 
     constructor(client: MatrixClient, roomId: string, focus: string, callId: string) {
@@ -61,16 +63,18 @@ export class FocusCall {
 
     /** A new offer where the data channel does not reach the focus; its answer. Throws Trouble when none comes. */
     async negotiate(sdp: string, metadata: StreamMetadata): Promise<string> {
+        const id = randomName();
         const answer = new Promise<string>((resolve, reject) => {
             const timer = setTimeout(() => reject(new Trouble("no_answer")), NEGOTIATED_MS);
-            this.#negotiated = (answered) => {
+            const answered = (sdp: string) => {
                 clearTimeout(timer);
-                this.#negotiated = null;
-                resolve(answered);
+                this.#offered = null;
+                resolve(sdp);
             };
+            this.#offered = { id, answered };
         });
         answer.catch(() => undefined);
-        await this.#send(EVENT.negotiate, { lifetime: INVITE_LIFETIME_MS, description: { type: "offer", sdp }, sdp_stream_metadata: metadata });
+        await this.#send(EVENT.negotiate, { lifetime: INVITE_LIFETIME_MS, description: { type: "offer", sdp }, sdp_stream_metadata: metadata, [FIELD.offerId]: id });
         return answer;
     }
 
@@ -100,8 +104,11 @@ export class FocusCall {
             if (answer.callId === this.callId) this.#answered?.(answer);
         } else if (event.type === EVENT.negotiate) {
             if (event.senderKey === null) return count("answer in clear");
-            const { callId, sdp } = parseNegotiated(event.content);
-            if (callId === this.callId) this.#negotiated?.(sdp);
+            const { callId, offerId, sdp } = parseNegotiated(event.content);
+            if (callId !== this.callId) return;
+            // An answer may come after its offer was given up, and is none to the next.
+            if (offerId === this.#offered?.id) this.#offered.answered(sdp);
+            else count("late answer");
         } else if (event.type === EVENT.reject || event.type === EVENT.hangup) {
             const refusal = parseRefusal(event.content);
             if (refusal.callId !== this.callId) return;

@@ -177,11 +177,15 @@ export function parseAnswer(content: unknown): Answer {
 }
 
 /** The focus's answer to an offer that went through the room. */
-export function parseNegotiated(content: unknown): { callId: string; sdp: string } {
+export function parseNegotiated(content: unknown): { callId: string; offerId: string; sdp: string } {
     const event = object(content, "negotiate");
     const description = object(own(event, "description"), "description");
     if (description.type !== "answer") throw new Malformed("description: not an answer");
-    return { callId: text(own(event, "call_id"), 255, "call_id"), sdp: text(own(description, "sdp"), 65536, "sdp") };
+    return {
+        callId: text(own(event, "call_id"), 255, "call_id"),
+        offerId: text(own(event, FIELD.offerId), 255, "offer_id"),
+        sdp: text(own(description, "sdp"), 65536, "sdp"),
+    };
 }
 
 /** The error object of `m.call.reject` and `m.call.hangup`; a plain reason becomes its code. */

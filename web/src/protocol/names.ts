@@ -26,6 +26,7 @@ export const EVENT = {
 export const FIELD = {
     join: `${P}.join`,
     error: `${P}.error`,
+    offerId: `${P}.offer_id`,
 } as const;
 
 /** Delayed events (MSC4140), as homeservers name them. */
