@@ -85,7 +85,10 @@ class Staging:
             *self._published.update(members, self._rates, self._views, self._spread.strangers)
         ]
         self._spread.give_back()
-        self._free_sealed(unsealed)
+        for transport, row in unsealed:  # it leaves the table with what was just published
+            transport.give_back_sinks([row])
+        if changed and self._inner:
+            self._forget_inner()
         roster_is_due = self._roster.update(members, now)
         scene = self._set_scene()
         for number, member in members.items():
@@ -153,10 +156,8 @@ class Staging:
                 effects += self.retell(member, now)
         return effects
 
-    def _free_sealed(self, sinks: list[tuple[Transport, Row]]) -> None:
-        """Their rows leave the table with what was just published."""
-        if not sinks:
-            return
+    def _forget_inner(self) -> None:
+        """Of sources that are gone, whether or not anybody opened them."""
         live = {
             (member.transport.id.worker, row)
             for member in self._members.values()
@@ -164,8 +165,6 @@ class Staging:
         }
         for key in [key for key in self._inner if key[0] not in live]:
             del self._inner[key]
-        for transport, row in sinks:
-            transport.give_back_sinks([row])
 
     def seats_change(self) -> bool:
         """Has who speaks changed so that somebody gets a pair? Then all is to be refreshed."""

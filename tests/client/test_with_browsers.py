@@ -72,16 +72,19 @@ async def check_the_way_by_the_room(bob: Participant, beside: Witness, focus: st
     # It gives up an answer that takes 5 s, as it may on a busy machine.
     await bob.page.evaluate("sotto.restart().catch(() => null)")
     for said_by in (beside.where.user("bob"), focus):
-        await beside.hears(said_by, "m.call.negotiate")
+        await beside.hears(said_by, names.NEGOTIATE)
     # What is said over a closed channel is lost.
     await bob.page.evaluate("sottoChannels.forEach((one) => one.close()), sotto.leave()")
-    await beside.hears(beside.where.user("bob"), "m.call.hangup")
+    await beside.hears(beside.where.user("bob"), names.HANGUP)
 
 
-async def check_the_way_by_the_channel(bob: Participant) -> None:
-    await bob.page.evaluate("sotto.leave()")
+async def check_both_ways(bob: Participant, beside: Witness) -> None:
+    """It takes its channel for dead, which it is not."""
+    dead = "sottoChannels.forEach((one) => one.dispatchEvent(new Event('close')))"
+    await bob.page.evaluate(f"{dead}, sotto.leave()")
     await bob.page.wait(f"sottoSaid.some(([, text]) => JSON.parse(text).type === {names.HANGUP!r})")
     await check_what_was_said(bob)
+    await beside.hears(beside.where.user("bob"), names.HANGUP)
 
 
 LACKS_KEYS_OF = """sotto.state().tiles.some(
@@ -182,7 +185,7 @@ def test_a_browser_among_clients_of_sealed_rtp(where: House, kind: Literal["chro
                     await until(lambda: tile.opened > opened + 10, "and it goes on")  # noqa: B023
                     assert tile.form == "sealed"
                     assert not {Verdict.WRONG_KEY, Verdict.NOT_ENCRYPTED} & tile.refused.keys()
-                await beside_bob.hears(where.people["bot"], "m.call.hangup")
+                await beside_bob.hears(where.people["bot"], names.HANGUP)
                 await where.room(alice, "invite", "bob")
                 await beside_bob.join()
 
@@ -253,7 +256,7 @@ def test_a_browser_and_a_python_client(
                 if first == "browser":
                     await check_the_way_by_the_room(bob, beside_bob, where.people["bot"])
                 else:
-                    await check_the_way_by_the_channel(bob)
+                    await check_both_ways(bob, beside_bob)
                 # The one who leaves is gone for the other.
                 await until(lambda: bob.member not in alice.conference.members, "alice is alone")
 

@@ -317,3 +317,19 @@ def test_a_second_connection_is_given_everything_anew() -> None:
     alices = {each["encodings"]["f"]["ssrc"] for each in told["sources"]}
     assert not alices & first
     assert all(row.source != NONE for row in sealed_rows(where, bob))
+
+
+def test_where_sources_stood_that_nobody_opened_is_forgotten_with_them() -> None:
+    where = world()
+    people(where, 1)
+    (conference,) = where.focus.conferences.values()
+    for number in range(5):
+        bob = Person(where, "@bob:example.org", "BOB", f"call-of-bob-{number}")
+        bob.call(sdp=sealed_offer(receive=False)).connect()
+        assert bob.transport is not None
+        for handle, row in where.tables[0].sources.items():
+            if row.mid.startswith("s-") and row.transport == bob.transport.handle:
+                where.handle(InnerIndex(bob.transport, handle, 0, 100))
+        assert len(conference.staging._inner) == 2
+    bob.say(names.HANGUP, {"reason": "user_hangup"})
+    assert conference.staging._inner == {}
