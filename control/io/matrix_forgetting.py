@@ -1,4 +1,5 @@
-"""Keys of no use any more: of devices that were logged out, and those that newer ones of a device replaced.
+"""Keys of no use any more: of devices that were logged out or never were known, and those that newer ones of
+a device replaced.
 
 matrix-nio keeps every device, Olm session and room key that it ever met, in memory and in its database, and
 reads all of them at each start. Somebody who joins with a new device each time would cost 10 KiB for ever,
@@ -28,6 +29,13 @@ ELSEWHERE_MAX: Final = 1000
 """Of so many such rooms. Anybody may send keys of any room, one key of 1 KiB as fast as a homeserver passes
 it on. Higher: memory that strangers fill. Lower: while a flood lasts, whoever calls in a new room is not
 understood."""
+UNKNOWN_S: Final = 3600.0
+"""So long are keys kept under an identity key of no device that we know. Lower: who calls while the homeserver
+cannot be asked about devices is not understood later. Higher: memory."""
+UNKNOWN_MAX: Final = 1000
+"""Under so many such identity keys, 3 KiB each: anybody can make them up, each for one of our one-time keys.
+Higher: memory that strangers fill. Lower: while a flood lasts, whoever calls with a new device has to begin
+anew."""
 MESSAGES_KNOWN: Final = 1000
 """Encrypted events that are known if they come a second time, 0.5 KiB each; a call has about five. Lower: of
 a call that a homeserver repeats only the ticket's proof says so, which is taken once and soon too old."""
@@ -40,6 +48,7 @@ class Forgetting:
         self._client = client
         self._gone: dict[tuple[str, str], float] = {}  # since when, by user and device
         self._elsewhere: dict[str, float] = {}  # since when, by room; the oldest first
+        self._unknown: dict[str, float] = {}  # since when, by identity key; the oldest first
         self._next = 0.0
         if client.olm is not None:
             cache = client.olm.message_index_store
@@ -54,26 +63,50 @@ class Forgetting:
         gone = {(each.user_id, each.id): each for each in olm.device_store if each.deleted}
         self._gone = {which: self._gone.get(which, now) for which in gone}
         over = [gone[which] for which, since in self._gone.items() if now - since >= GONE_S]
-        return forget(olm, over, self._rooms_of_others(olm, now))
+        return forget(olm, over, self._rooms_of_others(olm, now), self._of_no_device(olm, now))
 
     def _rooms_of_others(self, olm: Olm, now: float) -> list[str]:
         """Those that the bot has not been in for long, or of which there are too many: the oldest."""
         rooms = [room for room in olm.inbound_group_store._entries if room not in self._client.rooms]
-        known = sorted((self._elsewhere.get(room, now), room) for room in rooms)
-        too_many = len(known) - ELSEWHERE_MAX
-        over = [room for at, (since, room) in enumerate(known) if at < too_many or now - since >= ELSEWHERE_S]
-        self._elsewhere = {room: since for since, room in known}
+        self._elsewhere, over = _outdated(self._elsewhere, rooms, now, ELSEWHERE_S, ELSEWHERE_MAX)
+        return over
+
+    def _of_no_device(self, olm: Olm, now: float) -> list[str]:
+        """Identity keys: those that have been no device's for long, or of which there are too many."""
+        devices = {each.curve25519 for each in olm.device_store}
+        with_keys = {*olm.session_store._entries, *_senders(olm)}
+        self._unknown, over = _outdated(self._unknown, with_keys - devices, now, UNKNOWN_S, UNKNOWN_MAX)
         return over
 
 
-def forget(olm: Olm, gone: Iterable[OlmDevice], rooms: Iterable[str] = ()) -> int:
-    """These devices with all their keys, all keys of these rooms, and of every other device all keys but the
-    newest."""
+def _outdated(
+    before: dict[str, float], there: Iterable[str], now: float, kept_s: float, most: int
+) -> tuple[dict[str, float], list[str]]:
+    """Since when each of those is there, the oldest first; and which of them are there for too long, or are
+    the oldest of too many."""
+    known = sorted((before.get(each, now), each) for each in there)
+    too_many = len(known) - most
+    over = [each for at, (since, each) in enumerate(known) if at < too_many or now - since >= kept_s]
+    return {each: since for since, each in known}, over
+
+
+def _senders(olm: Olm) -> Iterator[str]:
+    """Of room keys."""
+    for senders in olm.inbound_group_store._entries.values():
+        yield from senders
+
+
+def forget(
+    olm: Olm, gone: Iterable[OlmDevice], rooms: Iterable[str] = (), unknown: Iterable[str] = ()
+) -> int:
+    """These devices with all their keys, all keys of these rooms and under these identity keys of no device,
+    and of every other device all keys but the newest."""
     devices, of_others = list(gone), set(rooms)
     for device in devices:
         del olm.device_store[device.user_id][device.id]
     # Two devices with one key: nobody's but a liar's, and the other one is still there.
     theirs = {each.curve25519 for each in devices} - {each.curve25519 for each in olm.device_store}
+    theirs.update(unknown)
     olm_sessions = [each.id for each in _old_sessions(olm, theirs)]
     room_keys = [each.id for each in _old_room_keys(olm, theirs, of_others)]
     if devices or olm_sessions or room_keys:

@@ -8,7 +8,7 @@ from nio.crypto import OlmDevice
 from nio.crypto.sessions import InboundGroupSession, OlmAccount, OutboundGroupSession, OutboundSession
 
 from control.io import matrix_forgetting
-from control.io.matrix_forgetting import ELSEWHERE_S, GONE_S, KEPT, LOOK_S, Forgetting
+from control.io.matrix_forgetting import ELSEWHERE_S, GONE_S, KEPT, LOOK_S, UNKNOWN_S, Forgetting
 
 BOT, ROOM = "@sotto:example.org", "!dm:example.org"
 
@@ -102,6 +102,32 @@ async def test_keys_that_anybody_sends_of_rooms_we_are_not_in_do_not_stay(
     await bot.close()
     again = client(tmp_path)
     assert held(again) == (start[0], start[1], start[2] + 1, start[3])
+    await again.close()
+
+
+async def test_keys_of_devices_that_nobody_has_do_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix_forgetting, "UNKNOWN_MAX", 10)
+    bot = client(tmp_path)
+    forgetting = Forgetting(bot)
+    stays = joins(bot, 0)
+    start = held(bot)
+    unknown = [joins(bot, number) for number in range(1, 13)]
+    for each in unknown:
+        del bot.olm.device_store[each.user_id][each.id]
+    assert held(bot)[1] == 13
+    assert forgetting.look(1000.0) == 2 * 3
+    assert forgetting.look(1000.0 + UNKNOWN_S - 1) == 0
+    # Of one of them it is learnt that it is a device.
+    learnt = next(each for each in unknown if each.curve25519 in bot.olm.session_store._entries)
+    bot.olm.device_store.add(learnt)
+    assert forgetting.look(1000.0 + UNKNOWN_S - 1 + LOOK_S) == 9 * 3
+    assert set(bot.olm.session_store._entries) == {stays.curve25519, learnt.curve25519}
+    assert held(bot)[:3] == tuple(2 * number for number in start[:3])
+    await bot.close()
+    again = client(tmp_path)
+    assert held(again)[1:3] == (2, 4)
     await again.close()
 
 
