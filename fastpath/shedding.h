@@ -9,7 +9,7 @@
  * whole. A slot that stopped begins again with a key frame, as after a pause, so nothing is forwarded that cannot be decoded (relay.c). Beyond all
  * pictures, voices that are too old to be of use are dropped.
  *
- * The level falls while the worker has time left. Pure; plain data, valid when zeroed; private memory that can be lost at any time. */
+ * The level settles where the worker is nearly busy all the time (tests/fastpath/c/test_shedding_simulation.c). Pure; plain data, valid when zeroed; private memory that can be lost at any time. */
 #ifndef SOTTO_SHEDDING_H
 #define SOTTO_SHEDDING_H
 
@@ -28,28 +28,42 @@
 /* Levels: up to one of these ever more sinks lose their higher encodings, up to two all pictures. */
 #define SHEDDING_ONE 256u
 #define SHEDDING_ALL (2 * SHEDDING_ONE)
-/* A step up, for each SHEDDING_LATE_NS that the backlog is old, and the greatest. Higher: more is given up than needed. Lower: the
-   queue grows for longer. */
-#define SHEDDING_STEP 8u
-#define SHEDDING_STEP_MOST 64u
-/* One step down of SHEDDING_ALL in this time, and the first of them after that. Longer: pictures stay away. Shorter: every one that comes back costs a key frame,
-   and they come back together. */
-#define SHEDDING_BACK_NS (50ull * 1000000ull)
-#define SHEDDING_CALM_NS (2000ull * 1000000ull)
-/* ... while it works for at most this part of its time, in percent. Higher: back and forth. Lower: pictures are kept away though there is room. */
-#define SHEDDING_BACK_BUSY 85u
+/* How much it goes up: a backlog that ages by g in a time t means that the part g/t of the load is too much, and that part of what is left goes. What has
+   piled up is to be gone after this time. Longer: voices are late for longer. Shorter: more is given up for a moment than has to be for long. */
+#define SHEDDING_DRAIN_NS (400ull * 1000000ull)
+/* The most at once. Higher: more is given up than needed where a measure was wrong. Lower: the queue grows for longer. */
+#define SHEDDING_STEP_MOST 128u
+/* How it comes back: while less than SHEDDING_BACK_BUSY percent of the worker's time is used, half of what SHEDDING_FULL percent has room for. Higher: bursts
+   find no room, voices are late, the same pictures go and come. Lower: pictures are kept away though there is room. */
+#define SHEDDING_BACK_BUSY 88u
+#define SHEDDING_FULL 91u
+/* From so many percent on, once something is given up, a little more is. Higher: no room for bursts. Lower: back and forth. */
+#define SHEDDING_TIGHT 93u
+/* ... at most so many levels at once, because higher encodings may cost more than what is left. Higher: it may be too much again. Lower: later. */
+#define SHEDDING_BACK_MOST 24u
+/* With (nearly) all given up nothing is known of what a picture costs: as if so many levels made what the worker does. Higher: too much at once. Lower: slower. */
+#define SHEDDING_LEFT 16u
+/* From one step back to the next: key frames must have come, and the busy share, which is smoothed over SHEDDING_SMOOTH_NS, must have told. Longer: pictures
+   stay away. Shorter: it is not known yet what the last step cost. Doubled up to the most when one was too much, halved when it was not. */
+#define SHEDDING_BACK_NS (600ull * 1000000ull)
+#define SHEDDING_BACK_MOST_NS (9600ull * 1000000ull)
+#define SHEDDING_SMOOTH_NS (250ull * 1000000ull)
 /* Voices older than this are dropped when no pictures are left to give up. Higher: later voices. Lower: gaps, though receivers' buffers could have
    waited. */
 #define SHEDDING_VOICE_NS (100ull * 1000000ull)
 
 struct shedding {
     uint32_t level;
+    uint32_t busy;       /* of its time, smoothed, in 1/256 percent */
     bool higher_passed;  /* something above a lowest encoding came since the last step */
+    bool came_back;      /* the last step was one down */
+    uint64_t noted_ns;   /* the last note, 0 = there was none */
     uint64_t late_ns;    /* since when the backlog is too old without a break, 0 = it is not */
     uint64_t ran_ns;     /* the processor's time then */
     uint64_t least_ns;   /* its least age since then */
-    uint64_t before_ns;  /* the same of the window before, 0 = there was none */
+    uint64_t began_ns;   /* its age then */
     uint64_t stepped_ns; /* the last step either way */
+    uint64_t back_ns;    /* from one step back to the next, 0 = SHEDDING_BACK_NS */
 };
 
 /* Is a backlog of this age one? Then the shell has to tell the processor's time as well. */

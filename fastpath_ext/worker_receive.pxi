@@ -255,6 +255,9 @@ cdef int receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t *n
     for i in range(count):
         now_ns[0] = take_message(io, core, number, i, now_ns[0])
         arm(&io.in_messages[i].msg_hdr)
-    note_backlog(io, core, read_ns)
+        if i == 0:  # the oldest of them: what is given up is settled before the others are sent
+            note_backlog(io, core, read_ns)
+    if count <= 0:
+        note_backlog(io, core, read_ns)
     now_ns[0] = release(io, core, now_ns[0])
     return count

@@ -46,29 +46,67 @@ static void test_what_counts_as_overload(void)
     CHECK_EQUAL(shedding.level, 0);
 }
 
+/* A backlog that grows by `grows_ns` in each turn of a millisecond. */
+static uint32_t level_after(uint64_t age_ns, uint64_t grows_ns, bool higher)
+{
+    struct shedding shedding = {.higher_passed = higher};
+    uint64_t now = 100 * SECOND;
+    for (unsigned i = 0; i < 42; i++, age_ns += grows_ns, now += MS)
+        shedding_note(&shedding, age_ns, HELD, now, 99, now);
+    return shedding.level;
+}
+
 static void test_the_level_goes_as_far_as_it_must(void)
 {
+    /* It grows by a fifth of the time: a fifth is too much, and some more to work off what there is. */
+    uint32_t fifth = level_after(8 * MS, MS / 5, true);
+    CHECK(fifth > SHEDDING_ALL / 5 && fifth < SHEDDING_ALL / 4);
+    CHECK(level_after(8 * MS, 0, true) < SHEDDING_ALL / 50); /* as much as comes is sent, a little late */
+    CHECK(level_after(8 * MS, MS / 2, true) <= SHEDDING_STEP_MOST);
+
     struct shedding shedding = {.higher_passed = true};
     uint64_t now = 100 * SECOND;
-    turns(&shedding, &now, 50 * MS, MS, 8 * MS, 100, 99);
-    CHECK_EQUAL(shedding.level, 2 * SHEDDING_STEP);
-    shedding.higher_passed = true;
-    uint32_t level = shedding.level;
-    for (uint64_t age = 200 * MS; age > 8 * MS; age -= MS / 2) { /* it shrinks: no more is needed */
+    for (uint64_t age = 200 * MS; age > 8 * MS; age -= MS) { /* it shrinks fast enough: nothing is */
         turns(&shedding, &now, MS, MS, age, 100, 99);
         shedding.higher_passed = true;
     }
-    CHECK(shedding.level <= level + 2 * SHEDDING_STEP_MOST);
-    turns(&shedding, &now, 10 * SECOND, 10 * MS, 100 * MS, 100, 99);
-    CHECK_EQUAL(shedding.level, SHEDDING_ALL);
-    turns(&shedding, &now, 10 * SECOND, MS, MS, 100, 95); /* nearly full: all stays as it is */
-    CHECK_EQUAL(shedding.level, SHEDDING_ALL);
-    turns(&shedding, &now, SHEDDING_ALL * SHEDDING_BACK_NS, MS, MS, 100, 60);
     CHECK_EQUAL(shedding.level, 0);
-    /* Where nothing above a lowest encoding comes, lowest ones go at once. */
-    shedding = (struct shedding){0};
-    turns(&shedding, &now, 90 * MS, MS, 20 * MS, 100, 99);
-    CHECK(shedding.level > SHEDDING_ONE);
+    turns(&shedding, &now, 60 * SECOND, 10 * MS, 100 * MS, 100, 99);
+    CHECK_EQUAL(shedding.level, SHEDDING_ALL);
+    uint32_t level = shedding.level = SHEDDING_ONE + 20;
+    shedding.busy = 90 << 8;
+    turns(&shedding, &now, 10 * SECOND, MS, MS, 100, 90); /* nearly full: all stays as it is */
+    CHECK_EQUAL(shedding.level, level);
+    turns(&shedding, &now, 5 * SECOND, MS, MS, 100, 95); /* no room for bursts: a little less */
+    CHECK(shedding.level > level && shedding.level < level + SHEDDING_ONE / 2);
+    shedding.level = SHEDDING_ALL;
+    shedding.stepped_ns = now;
+    shedding.higher_passed = true;
+    turns(&shedding, &now, SHEDDING_BACK_NS - 2 * MS, MS, MS, 100, 60); /* not at once */
+    CHECK_EQUAL(shedding.level, SHEDDING_ALL);
+    turns(&shedding, &now, 60 * SECOND, MS, MS, 100, 60);
+    CHECK_EQUAL(shedding.level, 0);
+    /* Where nothing above a lowest encoding comes, lowest ones go at once, and are back when the last of them is. */
+    CHECK(level_after(8 * MS, MS / 5, false) > SHEDDING_ONE);
+    shedding = (struct shedding){.level = SHEDDING_ONE};
+    turns(&shedding, &now, SHEDDING_BACK_NS, MS, MS, 100, 60);
+    CHECK_EQUAL(shedding.level, 0);
+}
+
+static void test_what_came_back_too_soon_comes_later(void)
+{
+    struct shedding shedding = {.level = SHEDDING_ONE + 100};
+    uint64_t now = 100 * SECOND;
+    uint64_t wait = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        uint32_t level = shedding.level;
+        uint64_t begin = now;
+        while (shedding.level == level) turns(&shedding, &now, MS, MS, MS, 100, 60);
+        CHECK(now - begin > wait + wait / 2);
+        wait = now - begin;
+        turns(&shedding, &now, 90 * MS, MS, 20 * MS, 100, 99); /* too much */
+        turns(&shedding, &now, MS, MS, MS, 100, 90);
+    }
 }
 
 static void test_higher_encodings_of_all_before_the_lowest_of_any(void)
@@ -207,6 +245,7 @@ int main(void)
 {
     test_what_counts_as_overload();
     test_the_level_goes_as_far_as_it_must();
+    test_what_came_back_too_soon_comes_later();
     test_higher_encodings_of_all_before_the_lowest_of_any();
     test_full_resolution_goes_first_and_comes_back_whole();
     test_pictures_that_were_all_given_up_begin_with_a_key_frame();
