@@ -41,7 +41,8 @@ static void trim(struct shedding *shedding, uint64_t now_ns)
     uint32_t busy = shedding->busy >> 8;
     uint64_t back_ns = shedding->back_ns ? shedding->back_ns : SHEDDING_BACK_NS;
     if (!shedding->level || (busy >= SHEDDING_BACK_BUSY && busy < SHEDDING_TIGHT)) return;
-    if (now_ns < shedding->stepped_ns + (busy < SHEDDING_TIGHT ? back_ns : SHEDDING_BACK_NS)) return;
+    if (now_ns < shedding->stepped_ns + (busy < SHEDDING_TIGHT ? back_ns : SHEDDING_BACK_NS))
+        return;
     /* Below SHEDDING_ONE only higher encodings are missing: where there are none, nothing is. */
     if (shedding->level <= SHEDDING_ONE && !shedding->higher_passed) {
         shedding->level = 0;
@@ -86,7 +87,8 @@ void shedding_note(struct shedding *shedding, uint64_t age_ns, uint64_t held_ns,
         uint64_t late_for = now_ns - shedding->late_ns, ran_for = ran_ns - shedding->ran_ns;
         if (age_ns < shedding->least_ns) shedding->least_ns = age_ns;
         if (late_for < SHEDDING_WINDOW_NS) return;
-        if (ran_for >= late_for / 100 * SHEDDING_RAN_PERCENT) step_up(shedding, age_ns, late_for, held_ns, now_ns);
+        if (ran_for >= late_for / 100 * SHEDDING_RAN_PERCENT)
+            step_up(shedding, age_ns, late_for, held_ns, now_ns);
     }
     shedding->late_ns = now_ns;
     shedding->ran_ns = ran_ns;

@@ -16,9 +16,9 @@ enum { CAMERAS_MOST = 40, VIEWERS = 100, FRAME = 8, BATCH = 256, AGES = 400 };
 
 struct world {
     unsigned cameras;
-    uint64_t frame_ns;    /* from one frame of a camera to its next */
+    uint64_t frame_ns; /* from one frame of a camera to its next */
     unsigned full_weight; /* a full resolution costs so many times what the lowest does; 0 = there is only one encoding */
-    uint64_t packet_ns;   /* of the worker's time for each packet to a viewer */
+    uint64_t packet_ns;                       /* of the worker's time for each packet to a viewer */
     uint64_t throttled_from_ns, throttled_ns; /* once, somebody else has the core */
     struct shedding shedding;
     struct holding holding;
@@ -37,7 +37,8 @@ struct outcome {
 };
 
 /* A frame of one camera to all who still get it: the time it takes. Who comes back waits for a key frame, which is a third of a second away. */
-static uint64_t frame_cost(struct world *world, unsigned camera, struct outcome *outcome, uint64_t *due, uint64_t *sent)
+static uint64_t frame_cost(struct world *world, unsigned camera, struct outcome *outcome,
+                           uint64_t *due, uint64_t *sent)
 {
     uint64_t packets = 0;
     bool key = world->next_key[camera] && world->now >= world->next_key[camera];
@@ -107,14 +108,17 @@ static struct outcome run(struct world *world, uint64_t for_ns)
                 if (world->due[next] > read_ns) break;
                 if (world->due[next] < oldest) oldest = world->due[next];
                 if (!taken)
-                    shedding_note(&world->shedding, read_ns - oldest, LIMIT_NS, world->ran, holding_percent(&world->holding), read_ns);
+                    shedding_note(&world->shedding, read_ns - oldest, LIMIT_NS, world->ran,
+                                  holding_percent(&world->holding), read_ns);
                 if (count < room) ages[count++] = read_ns - world->due[next];
                 world->due[next] += world->frame_ns;
                 cost += frame_cost(world, next, &outcome, &due, &sent);
                 taken++;
             }
             full = taken == BATCH / FRAME;
-            if (!taken) shedding_note(&world->shedding, 0, LIMIT_NS, world->ran, holding_percent(&world->holding), read_ns);
+            if (!taken)
+                shedding_note(&world->shedding, 0, LIMIT_NS, world->ran,
+                              holding_percent(&world->holding), read_ns);
             work(world, cost);
         }
         worked_all += world->now - began;
@@ -138,7 +142,8 @@ static struct world *world_of(unsigned cameras, unsigned full_weight, double loa
 {
     struct world *world = calloc(1, sizeof *world);
     CHECK(world != NULL);
-    *world = (struct world){.cameras = cameras, .frame_ns = 33333 * US, .full_weight = full_weight, .now = 100 * SECOND};
+    *world = (struct world){
+        .cameras = cameras, .frame_ns = 33333 * US, .full_weight = full_weight, .now = 100 * SECOND};
     double packets = (double)cameras * VIEWERS * FRAME * (full_weight ? full_weight : 1);
     double received = (double)cameras * FRAME * 3000;
     world->packet_ns = (uint64_t)((load * 33333333 - received) / packets);
@@ -166,12 +171,14 @@ static void test_gives_up_no_more_than_needed(void)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct world *world = world_of(cases[i].cameras, cases[i].full_weight, cases[i].load);
-        struct outcome begin = run(world, 2 * SECOND), settling = run(world, 8 * SECOND), settled = run(world, 8 * SECOND);
+        struct outcome begin = run(world, 2 * SECOND), settling = run(world, 8 * SECOND),
+                       settled = run(world, 8 * SECOND);
         if (getenv("SOTTO_TELL")) {
             const struct outcome *all[] = {&begin, &settling, &settled};
             for (unsigned n = 0; n < 3; n++)
-                printf("%-28s busy %.2f sent %.2f p99 %5.1f worst %5.1f level %3u changes %u\n", cases[i].name, all[n]->busy, all[n]->sent,
-                       all[n]->p99_ms, all[n]->worst_ms, all[n]->level, all[n]->changes);
+                printf("%-28s busy %.2f sent %.2f p99 %5.1f worst %5.1f level %3u changes %u\n",
+                       cases[i].name, all[n]->busy, all[n]->sent, all[n]->p99_ms, all[n]->worst_ms,
+                       all[n]->level, all[n]->changes);
         }
         /* Before it settles it may not be far off, and how long the first moment lasts is how far it is: five times of what it can is a second. */
         double most = cases[i].load <= 1 ? 1 : 0.9 / cases[i].load;
