@@ -38,12 +38,13 @@ class Pass:
 async def find_pass(room: ConferenceRoom, wish: Wish, say: Say) -> Pass:
     """The conference that is wanted, else (if `start`) one of ours; Trouble "no_conference", "no_ticket"."""
     announced = room.announcements
-    conference = None if wish.another else announced.wanted(wish)
+    conference = None if wish.another else await announced.awaited(wish)
     if conference is not None:
         ticket = await room.find_ticket(conference, say)
         if ticket is not None:
             return Pass(conference, ticket)
-        if announced.wanted(wish) not in (None, conference):
+        moved = conference not in announced.running or announced.wanted(wish) != conference
+        if moved and await announced.awaited(wish) is not None:
             return await find_pass(room, wish, say)
         if not wish.start:
             raise Trouble("no_ticket", "A conference is announced, but nobody inside gave a ticket.")

@@ -1,6 +1,7 @@
 """Which conferences a room announces, and our own announcement of one (docs/protocol.md section 1)."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -38,6 +39,7 @@ class Announcements:
     def __init__(self, homeserver: Homeserver, room_id: str) -> None:
         self._homeserver, self._room_id = homeserver, room_id
         self._by_sender: dict[str, Announcement | None] = {}
+        self._interrupted: dict[str, int] = {}  # by sender: when the homeserver ended theirs, in ms
         self._dead: set[str] = set()
         self._switch: str | None = None  # the homeserver's name for our dead man's switch
         self._switched_at = -1e9
@@ -53,6 +55,9 @@ class Announcements:
         if found is not None and known is not None and known.created_ts > found.created_ts:
             return
         self._by_sender[event.sender] = found
+        self._interrupted.pop(event.sender, None)
+        if found is None and event.content.get("switch") is True:
+            self._interrupted[event.sender] = event.ts
         self.changed.set()
 
     @property
@@ -69,6 +74,29 @@ class Announcements:
 
     def wanted(self, wish: Wish) -> Announcement | None:
         return next((each for each in self.running if wish.conference in (None, each.conference_id)), None)
+
+    async def awaited(self, wish: Wish) -> Announcement | None:
+        """As `wanted`; where a dead man's switch has just gone off, those inside have time to carry it on.
+
+        Homeservers that were away end at their return what could not be put off meanwhile.
+        """
+        while (found := self.wanted(wish)) is None and (left := self._doubt_s()) > 0:
+            self.changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self.changed.wait()
+        return found
+
+    def _doubt_s(self) -> float:
+        """How long yet what a switch ended may be carried on, as far as clocks agree."""
+        now = time.time()
+        since = (
+            now - ts / 1000
+            for sender, ts in self._interrupted.items()
+            if self._homeserver.joined(self._room_id, sender)
+        )
+        patience = limits.CARRIED_AGAIN_S
+        return max((patience - max(0.0, each) for each in since if each > -patience), default=0.0)
 
     def announcers(self, conference: Announcement) -> set[str]:
         """People in the room who announce it."""
@@ -132,8 +160,9 @@ class Announcements:
         """The homeserver ends what we announce unless it hears from us; where it cannot, nothing is lost."""
         if now - self._switched_at < limits.SWITCH_AGAIN_S:
             return
-        self._switched_at = now
+        self._switched_at = now - limits.SWITCH_AGAIN_S + limits.SWITCH_RETRY_S  # unless it comes to its end
         await self.put_off()
+        self._switched_at = now
 
     async def put_off(self) -> None:
         """The switch: from now on it has its whole time."""
@@ -144,7 +173,7 @@ class Announcements:
         # What we left behind elsewhere would end this one: a newer announcement does not call it off.
         before = await homeserver.delayed_state(self._room_id, names.CONFERENCE)
         self._switch = await homeserver.delay_state(
-            self._room_id, names.CONFERENCE, homeserver.user_id, {"ended": True}, delay_ms
+            self._room_id, names.CONFERENCE, homeserver.user_id, {"ended": True, "switch": True}, delay_ms
         )
         for left in before if self._switch is not None else ():
             await homeserver.delayed(left, "cancel")

@@ -175,14 +175,24 @@ class Homeserver:
         return False
 
     async def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Any request of the client-server API: status and JSON."""
+        """Any request of the client-server API: status and JSON. Trouble where no answer comes."""
         headers = {"Authorization": f"Bearer {self._client.access_token}", "Content-Type": "application/json"}
         deadline = time.monotonic() + PATIENCE_S
         while True:
             data = None if body is None else json.dumps(body)
-            async with await self._client.send(method, path, data, headers) as response:
-                answer = json.loads(await response.read() or b"{}")
-                status = int(response.status)
+            try:
+                async with await self._client.send(method, path, data, headers) as response:
+                    answer = json.loads(await response.read() or b"{}")
+                    status = int(response.status)
+            except (
+                ClientError,
+                TimeoutError,
+                OSError,
+                ValueError,
+            ) as error:  # or something before it answers
+                raise Trouble(
+                    "homeserver_unreachable", f"The homeserver does not answer: {type(error).__name__}."
+                ) from None
             wait = answer.get("retry_after_ms", 1000) / 1000 if status == 429 else 0.0
             if not wait or time.monotonic() + wait > deadline:
                 return status, answer

@@ -61,10 +61,16 @@ CLOCK_SKEW_MS: Final = 60_000
 # so often. Lower: a short outage of it ends an announcement; higher: a dead conference is shown longer.
 SWITCH_S: Final = 60.0
 SWITCH_AGAIN_S: Final = 20.0
+# Where it does not answer it is asked again after so long. Higher: one that comes back ends what is alive, or
+# is told late that it lives. Lower: requests in vain.
+SWITCH_RETRY_S: Final = 2.0
 # A conference that nobody inside announces is announced by the first of them after so long; whoever announced
 # it and leaves waits so long for that.
 CARRY_ON_S: Final = 1.0
 CARRIED_ON_S: Final = 5.0
+# Where a switch, and nobody, ended it, it may go on: who comes so soon after that waits for those inside
+# to say so. Lower: after an outage of the homeserver newcomers find nothing. Higher: a dead one holds them up.
+CARRIED_AGAIN_S: Final = 8.0
 
 # Hands and reactions, seconds: a hand goes down by itself, is said again for newcomers at most so often, and
 # one reaction follows another after so long (docs/protocol.md section 7).

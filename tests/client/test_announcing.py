@@ -3,6 +3,7 @@ switch."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -117,6 +118,35 @@ def test_what_nobody_carries_on_ends_after_its_announcer_left(
 async def _tends_only(self: Announcing, now: float) -> None:
     if self._user_id in self._all.announcers(self._conference):
         await self._all.tend(now)
+
+
+def test_a_homeserver_that_was_away_ends_nothing_that_is_alive(
+    where: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Away for longer than the switch has: it goes off at its return, and whoever comes then gets in."""
+    monkeypatch.setattr(limits, "SWITCH_S", 3.0)
+    monkeypatch.setattr(limits, "SWITCH_AGAIN_S", 1.0)
+    homeserver = where.demo.homeserver
+
+    async def scenario() -> None:
+        alice = await where.join("alice", None, **begin(where))
+        bob = await where.join("bob", None)
+        await until(lambda: alice.conference._room.announcements._switch is not None, "a switch")
+        (name,) = announced(bob)
+        heard = bob.conference._room.announcements._interrupted
+        await asyncio.to_thread(homeserver.stop)
+        await asyncio.sleep(limits.SWITCH_S)
+        await asyncio.to_thread(homeserver.start)
+        carol = await where.join("carol", None)
+        assert carol.conference.conference_id == name[1]
+        await until(lambda: announced(bob) == [name] and not heard, "it is announced again")
+        for each in (carol, bob, alice):
+            await each.conference.leave()
+        with pytest.raises(Trouble) as over:
+            await where.join("bob", None)
+        assert over.value.code == "no_conference"
+
+    where.play(scenario())
 
 
 def test_two_in_one_room_each_with_its_terms(where: House) -> None:

@@ -5,8 +5,9 @@ import { afterEach, beforeEach, describe, it, mock } from "node:test";
 import { Announcing } from "../src/conference/announcing.ts";
 import { DeadManSwitch } from "../src/conference/deadman.ts";
 import { betterPlace } from "../src/conference/rivals.ts";
-import { living, type Announcement } from "../src/matrix/announcements.ts";
+import { interrupted, living, SWITCHED_OFF, type Announcement } from "../src/matrix/announcements.ts";
 import type { DelayedEnds } from "../src/matrix/delayedevents.ts";
+import { reconnectSoon, type Reconnecting } from "../src/matrix/reconnect.ts";
 import { conferenceContent, parseConference, sameConference, terms, type Conference } from "../src/protocol/events.ts";
 import { about, badge } from "../src/ui/conferences.ts";
 
@@ -42,6 +43,7 @@ describe("a room", () => {
     const announcement = (sender: string, created: number, more: object = {}, stateKey: string | undefined = sender): Announcement => ({
         stateKey,
         sender,
+        ts: created,
         at: 0,
         content: { conference_id: `${created}`.padStart(22, "x"), focus: { user_id: "@sotto:x" }, created_ts: created, ...more },
     });
@@ -61,6 +63,19 @@ describe("a room", () => {
         assert.deepEqual(running(announcement("@a:x", 5), carried), [5]);
         assert.deepEqual(running(announcement("@a:x", 5, { ended: true }), carried), [5]);
         assert.deepEqual(running(announcement("@a:x", 5), announcement("@c:x", 5)), [5, 5]);
+    });
+
+    it("may go on after a switch ended it, for a while; what somebody ended does not", () => {
+        const off = (sender: string, at: number, more: object = {}) => ({ ...announcement(sender, at), content: { ...SWITCHED_OFF, ...more } });
+        assert.equal(interrupted([off("@a:x", 100000)], 100000), 8000);
+        assert.equal(interrupted([off("@a:x", 100000), off("@b:x", 103000)], 105000), 6000);
+        assert.equal(interrupted([off("@a:x", 100000)], 108000), 0);
+        assert.equal(interrupted([off("@a:x", 102000)], 100000), 8000, "a clock that is a little ahead");
+        assert.equal(interrupted([off("@a:x", 100000)], 50000), 0, "a clock that is wrong");
+        assert.equal(interrupted([announcement("@a:x", 100000, { ended: true })], 100000), 0);
+        assert.equal(interrupted([off("@a:x", 100000), announcement("@a:x", 100001)], 100000), 0, "announced again");
+        assert.equal(interrupted([{ ...off("@a:x", 100000), stateKey: "@b:x" }], 100000), 0);
+        assert.equal(interrupted([off("@a:x", 100000, { switch: "yes" })], 100000), 0);
     });
 
     it("is told in words", () => {
@@ -141,6 +156,29 @@ describe("the dead man's switch", () => {
         assert.deepEqual(said, ["schedule 1", "schedule 2"]);
     });
 
+    it("is put off as soon as a homeserver that was away answers again", async () => {
+        let away = true;
+        const asked: string[] = [];
+        const { ends } = homeserver({
+            putOff: async (id) => {
+                asked.push(id);
+                if (away) throw new TypeError("no network");
+                return true;
+            },
+        });
+        new DeadManSwitch(ends, 60000).arm();
+        await pass(0);
+        await pass(20000);
+        await pass(2000);
+        away = false;
+        await pass(2000);
+        assert.deepEqual(asked, ["1", "1", "1"]);
+        await pass(19999);
+        assert.equal(asked.length, 3);
+        await pass(1);
+        assert.equal(asked.length, 4);
+    });
+
     it("goes off at once when the page goes, and in its own time when nobody says anything", async () => {
         const { said, ends } = homeserver();
         const deadman = new DeadManSwitch(ends, 60000);
@@ -175,6 +213,51 @@ describe("the dead man's switch", () => {
         made("late");
         await disarmed;
         assert.deepEqual(said, ["call off late"]);
+    });
+});
+
+describe("a homeserver that is away", () => {
+    beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"] }));
+    afterEach(() => mock.timers.reset());
+    const pass = async (ms: number) => {
+        mock.timers.tick(ms);
+        await settle();
+    };
+
+    it("is asked every two seconds, one question at a time, until it answers; then sync goes on at once", async () => {
+        let state = "SYNCING";
+        let answer: () => Promise<void> = () => Promise.reject(new TypeError("no network"));
+        const said: string[] = [];
+        let told: () => void = () => undefined;
+        const client = {
+            getSyncState: () => state,
+            retryImmediately: () => (said.push("sync"), (state = "SYNCING"), true),
+            on: (_: string, look: () => void) => void (told = look),
+            off: () => void said.push("off"),
+            http: { request: () => (said.push("ask"), answer()) },
+        };
+        const stop = reconnectSoon(client as unknown as Reconnecting);
+        await pass(10000);
+        assert.deepEqual(said, []);
+        state = "ERROR";
+        told();
+        for (let i = 0; i < 3; i++) await pass(2000);
+        assert.deepEqual(said, ["ask", "ask", "ask"]);
+        let hears: () => void = () => undefined;
+        answer = () => new Promise((resolve) => (hears = resolve));
+        await pass(2000);
+        told();
+        await pass(10000);
+        assert.equal(said.length, 4);
+        hears();
+        await pass(0);
+        await pass(10000);
+        assert.deepEqual(said.slice(3), ["ask", "sync"]);
+        state = "RECONNECTING";
+        told();
+        stop();
+        await pass(10000);
+        assert.deepEqual(said.slice(5), ["off"]);
     });
 });
 

@@ -2,7 +2,7 @@
 
 import { RoomStateEvent, type MatrixClient, type Room } from "matrix-js-sdk";
 import { randomBytes, randomName } from "../bytes.ts";
-import { announce, runningConferences, standing } from "../matrix/announcements.ts";
+import { announce, interruptedMs, runningConferences, standing } from "../matrix/announcements.ts";
 import { sendTicket, TicketBox } from "../matrix/tickets.ts";
 import { sameConference, terms, type Conference, type Intent, type Ticket } from "../protocol/events.ts";
 import { TICKET_ROUNDS } from "../protocol/limits.ts";
@@ -74,7 +74,7 @@ export class Admission {
     async find(say: (status: string) => void, isOver: (conference: Conference) => Promise<boolean>): Promise<Pass> {
         // The room may not have shown us yet what we began.
         if (this.#own && sameConference(this.#own.conference, this.wish.conference)) return this.#own;
-        const conference = this.chosen;
+        const conference = this.chosen ?? (await this.#carriedOn(say));
         if (!conference) return this.#start(say, isOver);
         // It is held to even if somebody begins another meanwhile.
         this.wish = { ...this.wish, conference };
@@ -136,6 +136,27 @@ export class Admission {
         // What is tried again after a failure is this one, and no third.
         this.wish = { ...this.wish, conference, another: false };
         return (this.#own = { conference, ticket });
+    }
+
+    /** Where a dead man's switch has just ended what runs here, those inside have time to say that it goes on. */
+    async #carriedOn(say: (status: string) => void): Promise<Conference | null> {
+        for (let left; !this.wish.another && !this.chosen && (left = interruptedMs(this.#room)) > 0; ) {
+            say("Waiting for those inside to announce the conference again");
+            await this.#roomChanges(left);
+        }
+        return this.chosen;
+    }
+
+    #roomChanges(withinMs: number): Promise<void> {
+        return new Promise((resolve) => {
+            const finish = () => {
+                clearTimeout(timer);
+                this.#client.off(RoomStateEvent.Update, finish);
+                resolve();
+            };
+            const timer = setTimeout(finish, withinMs);
+            this.#client.on(RoomStateEvent.Update, finish);
+        });
     }
 
     #runs(conference: Conference): boolean {

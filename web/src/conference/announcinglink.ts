@@ -5,6 +5,7 @@ import { guard } from "../guard.ts";
 import { announce, announcersOf, runningConferences } from "../matrix/announcements.ts";
 import { delayedEnds } from "../matrix/delayedevents.ts";
 import { listen } from "../matrix/inbox.ts";
+import { reconnectSoon } from "../matrix/reconnect.ts";
 import { sameConference, type Conference } from "../protocol/events.ts";
 import { EVENT } from "../protocol/names.ts";
 import { Announcing, type AnnouncingPorts } from "./announcing.ts";
@@ -44,7 +45,9 @@ export function linkAnnouncing(
     const unlisten = listen(client, room.roomId, ({ type }) => {
         if (type === EVENT.conference) look();
     });
+    const unwatch = reconnectSoon(client);
     const stop = () => {
+        unwatch();
         client.off(RoomStateEvent.Update, onState);
         unlisten();
     };

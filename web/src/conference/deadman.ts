@@ -2,6 +2,7 @@
 
 import { count } from "../guard.ts";
 import type { DelayedEnds } from "../matrix/delayedevents.ts";
+import { SWITCH_RETRY_MS } from "../protocol/limits.ts";
 
 /** So often within its delay is the end put off. Fewer: one lost request ends a living conference; more: load for the homeserver. */
 const PUT_OFF = 3;
@@ -61,13 +62,29 @@ export class DeadManSwitch {
     }
 
     #tend(): void {
+        this.#again(this.#delayMs / PUT_OFF);
         void this.#enqueue(async () => {
-            if (!this.#armed || (this.#id !== null && (await this.#ends.putOff(this.#id)))) return;
-            this.#id = await this.#ends.schedule(this.#delayMs);
-            if (this.#id !== null && !this.#swept) await this.#sweep();
-            this.#swept = true;
+            if (!this.#armed) return;
+            try {
+                await this.#putOff();
+            } catch (error) {
+                this.#again(SWITCH_RETRY_MS);
+                throw error;
+            }
         });
-        this.#timer = setTimeout(() => this.#tend(), this.#delayMs / PUT_OFF);
+    }
+
+    #again(ms: number): void {
+        if (!this.#armed) return;
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#tend(), ms);
+    }
+
+    async #putOff(): Promise<void> {
+        if (this.#id !== null && (await this.#ends.putOff(this.#id))) return;
+        this.#id = await this.#ends.schedule(this.#delayMs);
+        if (this.#id !== null && !this.#swept) await this.#sweep();
+        this.#swept = true;
     }
 
     /** A page of ours that vanished and came back would else be ended by its former self. */

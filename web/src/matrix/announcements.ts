@@ -3,6 +3,7 @@
 import { EventTimeline, type MatrixClient, MatrixError, type Room } from "matrix-js-sdk";
 import { count } from "../guard.ts";
 import { conferenceContent, parseConference, sameConference, type Conference } from "../protocol/events.ts";
+import { CARRIED_AGAIN_MS } from "../protocol/limits.ts";
 import { EVENT } from "../protocol/names.ts";
 import { politely } from "./send.ts";
 
@@ -10,6 +11,8 @@ export interface Announcement {
     stateKey: string | undefined;
     sender: string;
     content: unknown;
+    /** When its homeserver took it, ms. */
+    ts: number;
     /** Place in the part of the room's timeline that is known here; -1: before it. */
     at: number;
 }
@@ -74,6 +77,7 @@ function announcements(room: Room): Announcement[] {
         stateKey: event.isState() ? event.getStateKey() : undefined,
         sender: event.getSender() ?? "",
         content: event.getContent(),
+        ts: event.getTs(),
     }));
 }
 
@@ -90,3 +94,26 @@ export async function announce(client: MatrixClient, roomId: string, conference:
 }
 
 export const ENDED = { ended: true };
+/** As a dead man's switch says it: those inside, if there are any, carry it on. */
+export const SWITCHED_OFF = { ended: true, switch: true };
+
+/** How long yet what a switch ended may be carried on, ms, as far as clocks agree. A homeserver that was away ends at its return
+ * what could not be put off meanwhile. */
+export function interruptedMs(room: Room, now = Date.now()): number {
+    return interrupted(inRoom(room, announcements(room)), now);
+}
+
+export function interrupted(all: Announcement[], now: number): number {
+    const newest = new Map(all.filter(({ stateKey, sender }) => stateKey === sender).map((one) => [one.sender, one]));
+    const ended = [...newest.values()].filter(({ content }) => (content as { switch?: unknown }).switch === true && parsed(content) === null);
+    const left = ended.map(({ ts }) => (ts < now + CARRIED_AGAIN_MS ? CARRIED_AGAIN_MS - Math.max(0, now - ts) : 0));
+    return Math.max(0, ...left);
+}
+
+function parsed(content: unknown): Conference | null {
+    try {
+        return parseConference(content, "");
+    } catch {
+        return null;
+    }
+}

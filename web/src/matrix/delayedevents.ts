@@ -3,7 +3,7 @@
 import { Method, MatrixError, type MatrixClient } from "matrix-js-sdk";
 import { count } from "../guard.ts";
 import { DELAYED_EVENTS, EVENT } from "../protocol/names.ts";
-import { ENDED } from "./announcements.ts";
+import { SWITCHED_OFF } from "./announcements.ts";
 
 /** The end of what this person announces in one room, to come. Ids are secrets: whoever knows one may do all of this. */
 export interface DelayedEnds {
@@ -26,7 +26,7 @@ export function delayedEnds(client: MatrixClient, roomId: string): DelayedEnds {
             // One that does not know the parameter would set the event at once.
             if (!(await canDelay(client, delayMs))) return null;
             const path = ["rooms", roomId, "state", EVENT.conference, client.getSafeUserId()].map(encodeURIComponent).join("/");
-            const answer: { delay_id?: unknown } = await client.http.authedRequest(Method.Put, `/${path}`, { [`${DELAYED_EVENTS}.delay`]: String(delayMs) }, ENDED);
+            const answer: { delay_id?: unknown } = await client.http.authedRequest(Method.Put, `/${path}`, { [`${DELAYED_EVENTS}.delay`]: String(delayMs) }, SWITCHED_OFF);
             return typeof answer.delay_id === "string" ? answer.delay_id : null;
         },
         async putOff(id) {
