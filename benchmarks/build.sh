@@ -10,7 +10,7 @@ packets=(fastpath/{srtp,crypto,crypto_ipsec,crypto_openssl,hmac_sha1,rtp,rtcp,re
 state=$(cat fastpath/*.[ch] benchmarks/load/* benchmarks/*.[ch] tests/fastpath/c/scene* "$0" | sha256sum)
 unchanged benchmarks "$state" && exit
 step "Compiling the benchmarks"
-quietly bench-load.log gcc "${flags[@]}" benchmarks/load/{load,plan,wire,check,sending,receiving,members}.c "${packets[@]}" -o "$OUT/load" "${mb[@]}" -lcrypto
+quietly bench-load.log gcc "${flags[@]}" benchmarks/load/{load,plan,wire,check,sending,receiving,members,feedback}.c "${packets[@]}" -o "$OUT/load" "${mb[@]}" -lcrypto
 quietly bench-bare.log gcc "${flags[@]}" benchmarks/load/bare.c fastpath/{srtp,crypto,crypto_ipsec,crypto_openssl,hmac_sha1}.c -o "$OUT/bare" "${mb[@]}" -lcrypto
 quietly bench-micro.log gcc "${flags[@]}" benchmarks/forward_micro.c tests/fastpath/c/scene*.c fastpath/*.c -o "$OUT/micro" "${mb[@]}" -lcrypto -lm
 quietly bench-raw.log gcc "${flags[@]}" benchmarks/load/raw.c fastpath/{srtp,crypto,crypto_ipsec,crypto_openssl,hmac_sha1}.c -o "$OUT/raw" "${mb[@]}" -lcrypto

@@ -24,7 +24,7 @@ from fastpath_ext.table import LayoutError
 
 log = logging.getLogger(__name__)
 
-CONSENT_NS = 30_000_000_000
+CONSENT_NS = 29_500_000_000
 """As LIMIT_CONSENT_NS: a member not heard of for longer is not on the line."""
 ANSWER_MAX = 64 * 1024
 """Bytes of what a keeper says of itself."""

@@ -69,9 +69,10 @@
    share. Lower: a data channel carries less. */
 #define LIMIT_DTLS_PER_SCAN 64
 
-/* Consent (RFC 7675): nothing is sent to a peer whose last authenticated request is older. Higher: longer sending at a
-   gone peer. Lower: a short radio hole ends the call. */
-#define LIMIT_CONSENT_NS (30ull * 1000000000ull)
+/* Consent (RFC 7675): nothing is sent to a peer whose last authenticated request is older. It expires 30 s after that left the peer,
+   so half a second is left for its way here and for that of the last packet back. Higher: longer sending at a gone peer, and beyond
+   30 s for one that is far. Lower: a short radio hole ends the call (a peer asks again every 5 s, browsers every 2.5). */
+#define LIMIT_CONSENT_NS (29500ull * 1000000ull)
 /* A message between worker and control: one datagram plus its head. */
 #define LIMIT_UPLINK_PAYLOAD 2048
 /* Receiver reports and REMB to a sender, sender reports on slots. Higher: slower RTT and rate start. Lower: more RTCP. */

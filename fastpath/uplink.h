@@ -12,7 +12,7 @@ enum uplink_kind {
     UPLINK_DTLS = 1, /* payload: a DTLS datagram from an address that passed an authenticated check */
     UPLINK_CONNECTED = 2,       /* first authenticated check of a transport */
     UPLINK_PATH_CHANGED = 3,    /* the selected address changed; no address is told */
-    UPLINK_CONSENT_EXPIRED = 4, /* 30 s without an authenticated request */
+    UPLINK_CONSENT_EXPIRED = 4, /* LIMIT_CONSENT_NS without an authenticated request */
     UPLINK_SOURCE_LIVE = 5,     /* first packet of an encoding: a = source handle, b = encoding */
     UPLINK_SINK_SWITCHED = 6,   /* a = sink handle, b = source handle now carried */
     UPLINK_READY = 7, /* the worker runs its loop; transport and incarnation are 0; a = process id */

@@ -67,9 +67,8 @@ def _under_load(
         try:
             server.wait_for("^control ready", 60)
             server.until_guarded()
-            # Half of what the goal names: participants report nothing of their networks, so the server gives
-            # each no more than it begins with. A tenth when quick: two cores carry server and participants.
-            rate = rate or (1000.0 if quick else 5000.0)
+            # What the goal names; a tenth of it when quick: two cores carry server and participants.
+            rate = rate or (1000.0 if quick else 10000.0)
             people = Participants(Path(folder), server.port, rate)
             run = Run(Path(folder), server, people, rows, quick, rate, many=kills)
             run.settle()

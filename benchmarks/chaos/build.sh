@@ -9,7 +9,8 @@ state=$(cat fastpath/*.[ch] benchmarks/load/*.[ch] benchmarks/chaos/*.c "$0" | s
 unchanged chaos "$state" && exit
 step "Compiling the participants"
 quietly chaos-build.log gcc -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -iquote fastpath -idirafter fastpath -iquote benchmarks/load \
-    benchmarks/chaos/stream.c benchmarks/load/{plan,check}.c fastpath/{srtp,crypto,crypto_ipsec,crypto_openssl,hmac_sha1,rtp,counters}.c \
+    benchmarks/chaos/stream.c benchmarks/load/{plan,check,feedback}.c \
+    fastpath/{srtp,crypto,crypto_ipsec,crypto_openssl,hmac_sha1,rtp,rtcp,transport_cc,counters}.c \
     -o "$OUT/stream" "${mb[@]}" -lcrypto
 remember chaos "$state"
 took

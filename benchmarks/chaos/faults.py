@@ -42,7 +42,8 @@ def worker_kills(run: Run) -> None:
         wrapped += 1
         recovered += seen.refused == 0 and seen.received > 0
     p99, without = (sorted(each)[int(len(each) * 0.99)] for each in (gaps, undisturbed))
-    what = f"{kills} kills at {2 * run.rate:.0f} packets/s in, {10 * run.rate:.0f} out (goal: 20,000 in)"
+    what = f"{kills} kills at {2 * run.rate:.0f} packets/s in, {10 * run.rate:.0f} out"
+    what += f", {100 * run.load:.0f} % of a core (goal: 20,000 in, half load)"
     run.rows.add("worker_kill_lost_median", statistics.median(losses), "packets", what)
     run.rows.add("worker_kill_lost_max", max(losses), "packets", f"all: {sorted(losses)}")
     run.rows.add(

@@ -21,6 +21,8 @@ class Run:
     quick: bool
     rate: float
     """Packets a second of each of two senders."""
+    load: float = 0.0
+    """Share of its core that the worker needs when nothing happens."""
     baseline: Seen | None = None
     gone_at_ns: int = 0
     kills: int = 0
@@ -38,6 +40,7 @@ class Run:
         for _ in range(5):
             self.people.report(1.0)
         gaps, lost, sent = [], 0, 0
+        began, busy = time.monotonic(), self.cpu_s(self.server.worker)
         for _ in range(4):
             seen = self.people.report(1.0)
             gaps.append(seen.gap_ms)
@@ -45,6 +48,7 @@ class Run:
             sent += seen.sent
         if lost * 100 > sent:
             raise RuntimeError(f"{lost} of {sent} packets are lost though nothing happens")
+        self.load = (self.cpu_s(self.server.worker) - busy) / (time.monotonic() - began)
         self.baseline = seen
         self.baseline_gap_ms = sorted(gaps)[len(gaps) // 2]
         self.rows.add(
@@ -63,6 +67,10 @@ class Run:
 
     def quiet(self, after_s: float = 0.75) -> Seen:
         return self.people.report(after_s)
+
+    def cpu_s(self, pid: int) -> float:
+        """Processor time of a process's first thread so far."""
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
     def rss_kib(self, pid: int) -> int:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()

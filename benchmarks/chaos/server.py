@@ -32,10 +32,10 @@ MEMBERS, SENDERS = 6, 2
 
 
 def conference() -> Plan:
-    """Two send a picture each, all others get it; sizes and times are the generator's own."""
-    plan = Plan(adaptation=False)
+    """Two send a picture each, all others get it, of the goal's rate; times are the generator's own."""
+    plan = Plan()
     members = [plan.member(1) for _ in range(MEMBERS)]
-    cameras = [plan.video(one, Encoding(frame_bytes=200, fps=1000.0)) for one in members[:SENDERS]]
+    cameras = [plan.video(one, Encoding(frame_bytes=24, fps=10000.0)) for one in members[:SENDERS]]
     for camera in cameras:
         for one in members:
             if one is not camera.member:

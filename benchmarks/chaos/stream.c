@@ -1,6 +1,6 @@
 /* stream PLAN RATE: the members of a plan at sockets of their own on the loopback; each sends its source and notes what it gets.
  *
- * Media flows from the first to the last moment; commands on standard input say what else happens:
+ * They report what they get as browsers do (feedback.h), so that the server gives them all of it. Media flows from the first to the last moment; commands on standard input say what else happens:
  *   report          one line of JSON about the time since the last report, judged up to half a second ago
  *   bad N           N packets with a wrong tag for each good one, from the same address
  *   replay N        N packets of before again for each one
@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "feedback.h"
 #include "load.h"
 #include "rtp.h"
 
@@ -43,7 +44,8 @@ struct seat {
     int fd;
     struct srtp_keys tx, rx;
     struct srtp_rx_state rx_state[LIMIT_RX_SSRCS];
-    uint64_t check_due_ns, checked_ns, last_ns;
+    struct reporter reporter;
+    uint64_t check_due_ns, report_due_ns, checked_ns, last_ns;
     bool gone, deaf;
 };
 struct flow { /* one source */
@@ -97,7 +99,7 @@ static void transmit(int fd, const void *bytes, size_t length)
 static size_t packet_make(uint32_t source, uint32_t ssrc, uint64_t index, uint64_t number, uint8_t *out)
 {
     const struct plan_source *row = &plan.sources[source];
-    /* Small: these receivers report nothing, so the server gives them no more than it begins with (some 9 Mbit/s with headers). */
+    /* Small: 20,000 a second of them are within BANDWIDTH_MAX of a receiver. */
     uint8_t payload[24] = {0x90, 0xe0, 0, 0, 0, 0, 0x10};
     store_be16(payload + 2, (uint16_t)(0x8000 | (number & 0x7fff)));
     payload[4] = (uint8_t)number;
@@ -181,6 +183,8 @@ static void take(uint32_t member, uint8_t *bytes, size_t length, uint64_t now)
     else if (result != 0)
         told.refused++;
     seats[member].last_ns = now;
+    if (result == 0)
+        reporter_arrival(&seats[member].reporter, plan.head.transport_cc_ext, bytes, length, now);
     const uint8_t *payload = bytes + header.payload_offset;
     if (result != 0 || sink >= plan.head.sink_count || length < header.payload_offset + 23u)
         return; /* also padding, RTX */
@@ -277,6 +281,30 @@ static void report(void)
     puts("]}");
     fflush(stdout);
     memset(&told, 0, offsetof(struct told, delays_us));
+}
+
+static void compound_send(uint32_t member, uint8_t *compound, int length)
+{
+    struct seat *seat = &seats[member];
+    int whole = reporter_seal(&seat->reporter, &seat->tx, compound, length, 1500);
+    if (whole > 0) transmit(seat->fd, compound, (size_t)whole);
+}
+
+static void reports(uint64_t now)
+{
+    uint8_t out[1500];
+    for (uint32_t i = 0; i < plan.head.member_count; i++) {
+        struct seat *seat = &seats[i];
+        uint32_t ssrc = plan.members[i].rtcp_ssrc;
+        int length = 0;
+        if (seat->gone || seat->deaf) continue;
+        if (arrivals_due_ns(&seat->reporter.arrivals) <= now)
+            length = reporter_feedback(&seat->reporter, ssrc, now, out);
+        if (length <= 0 && seat->report_due_ns <= now) length = reporter_report(ssrc, out);
+        if (length <= 0) continue;
+        seat->report_due_ns = now + 1000000000;
+        compound_send(i, out, length);
+    }
 }
 
 /* Strangers have any address of 127/8 and one of sixteen ports. */
@@ -415,6 +443,7 @@ int main(int argc, char **argv)
         before = now;
         for (unsigned i = 0; i < 512 && floods; i++) flood_one(floods--);
         receive();
+        reports(clock_ns());
         struct pollfd input = {0, POLLIN, 0};
         struct timespec pause = {0, floods ? 0 : TURN_NS};
         if (ppoll(&input, 1, &pause, NULL) > 0) {

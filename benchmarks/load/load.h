@@ -5,9 +5,9 @@
 #include <stdbool.h>
 
 #include "delays.h"
+#include "feedback.h"
 #include "plan_file.h"
 #include "srtp.h"
-#include "transport_cc.h"
 #include "wire.h"
 
 #define SENT_TIMES \
@@ -15,10 +15,8 @@
 
 struct member_state {
     struct srtp_keys tx, rx;
-    struct arrival_log arrivals;
+    struct reporter reporter;
     struct srtcp_rx_state rtcp_rx[LIMIT_RX_SSRCS];
-    uint32_t srtcp_index;
-    uint32_t media_ssrc;       /* newest SSRC it got, for feedback */
     uint16_t transport_number; /* of its own sending */
     uint32_t watched_ssrc;     /* newest picture's */
     uint16_t watched_number;

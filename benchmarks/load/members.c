@@ -65,12 +65,9 @@ void members_rtcp(struct load *load, const struct arrived *arrived)
 static void compound_send(struct load *load, uint32_t number, uint8_t *compound, int length)
 {
     struct member_state *member = &load->members[number];
-    int whole = srtcp_protect(&member->tx, &member->srtcp_index, compound, (size_t)length, WIRE_PACKET);
+    int whole = reporter_seal(&member->reporter, &member->tx, compound, length, WIRE_PACKET);
     if (whole > 0) wire_commit(&load->wire, number, (size_t)whole);
 }
-
-static int report_write(struct load *load, uint32_t number, uint8_t *out)
-{ return rtcp_write_rr(out, 64, load->plan.members[number].rtcp_ssrc, NULL, 0); }
 
 /* The newest packets but two, as if they had been lost (RFC 4585 6.2.1). Returns the length. */
 static int nack_write(struct load *load, uint32_t number, uint8_t *out)
@@ -93,12 +90,9 @@ static void feedback_send(struct load *load, uint32_t number, uint64_t now_ns)
 {
     struct member_state *member = &load->members[number];
     uint8_t *out = wire_reserve(&load->wire);
-    int head = report_write(load, number, out);
-    int block = transport_cc_write(&member->arrivals, out + head, 1200,
-                                   load->plan.members[number].rtcp_ssrc, member->media_ssrc, now_ns);
-    if (block <= 0) return;
-    block += nack_write(load, number, out + head + block);
-    compound_send(load, number, out, head + block);
+    int length = reporter_feedback(&member->reporter, load->plan.members[number].rtcp_ssrc, now_ns, out);
+    if (length <= 0) return;
+    compound_send(load, number, out, length + nack_write(load, number, out + length));
     load->totals->feedback_sent++;
 }
 
@@ -122,12 +116,12 @@ void members_turn(struct load *load, uint64_t now_ns)
             check_send(load, i);
         }
         if (!member->answered) continue;
-        if (load->plan.head.feedback && arrivals_due_ns(&member->arrivals) <= now_ns)
+        if (load->plan.head.feedback && arrivals_due_ns(&member->reporter.arrivals) <= now_ns)
             feedback_send(load, i, now_ns);
         if (member->report_due_ns <= now_ns) {
             member->report_due_ns = now_ns + REPORT_NS * 3 / 4 + load_random(load) % (REPORT_NS / 2);
             uint8_t *out = wire_reserve(&load->wire);
-            compound_send(load, i, out, report_write(load, i, out));
+            compound_send(load, i, out, reporter_report(load->plan.members[i].rtcp_ssrc, out));
         }
     }
     wire_flush(&load->wire, false);

@@ -53,19 +53,12 @@ static void note_delay(struct load *load, const struct stream *stream, uint64_t 
         delays_add(&load->totals->delays[load->plan.sources[stream->source].video], time_ns - sent_ns);
 }
 
-static void note_arrival(struct load *load, const struct arrived *arrived, uint32_t ssrc)
+static void note_arrival(struct load *load, const struct arrived *arrived)
 {
     const struct plan_head *head = &load->plan.head;
-    struct member_state *member = &load->members[arrived->member];
-    struct rtp_header header;
-    struct rtp_field field;
-    member->media_ssrc = ssrc;
-    if (!head->feedback || rtp_parse_untrusted(arrived->bytes, arrived->length, &header) != 0 ||
-        rtp_extension_find(arrived->bytes, &header, head->transport_cc_ext, &field) != 1 || field.length != 2)
-        return;
     uint64_t behind = load_clock_ns(CLOCK_REALTIME) - arrived->time_ns;
-    arrivals_add(&member->arrivals, load_be16(arrived->bytes + field.offset),
-                 load_clock_ns(CLOCK_MONOTONIC) - behind);
+    reporter_arrival(&load->members[arrived->member].reporter, head->feedback ? head->transport_cc_ext : 0,
+                     arrived->bytes, arrived->length, load_clock_ns(CLOCK_MONOTONIC) - behind);
 }
 
 static void take_media(struct load *load, const struct arrived *arrived)
@@ -75,7 +68,7 @@ static void take_media(struct load *load, const struct arrived *arrived)
     uint32_t sink = plan->head.plain ? arrived->member - 1 : ssrc - PLAN_SSRC_BASE;
     if (sink >= plan->head.sink_count || plan->sinks[sink].member != arrived->member) {
         load->totals->unknown++; /* padding and retransmissions are on other SSRCs */
-        if (!plan->head.plain) note_arrival(load, arrived, ssrc);
+        if (!plan->head.plain) note_arrival(load, arrived);
         return;
     }
     struct stream *stream = &load->streams[sink];
@@ -87,7 +80,7 @@ static void take_media(struct load *load, const struct arrived *arrived)
     } else if (!stream->placed || stream->seen % plan->head.sample_every == 0)
         sample(load, stream, number, arrived);
     stream->seen++;
-    note_arrival(load, arrived, ssrc);
+    note_arrival(load, arrived);
     if (plan->head.nack_permille && plan->sources[stream->source].video) {
         struct member_state *member = &load->members[arrived->member];
         member->watched_ssrc = ssrc;

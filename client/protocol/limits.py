@@ -68,8 +68,8 @@ SWITCH_RETRY_S: Final = 2.0
 # it and leaves waits so long for that.
 CARRY_ON_S: Final = 1.0
 CARRIED_ON_S: Final = 5.0
-# Where a switch, and nobody, ended it, it may go on: who comes so soon after that waits for those inside
-# to say so. Lower: after an outage of the homeserver newcomers find nothing. Higher: a dead one holds them up.
+# Where a switch, and nobody, ended it, it may go on: who comes so soon after that waits for those inside to
+# say so. Lower: after an outage of the homeserver newcomers find none. Higher: a dead one holds them up.
 CARRIED_AGAIN_S: Final = 8.0
 
 # Hands and reactions, seconds: a hand goes down by itself, is said again for newcomers at most so often, and

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from control.protocol.events import PublishRoutes
 from fastpath_ext.table import Table
 
-CONSENT_NS = 30_000_000_000
+CONSENT_NS = 29_500_000_000
 """As LIMIT_CONSENT_NS of the worker, which sends them nothing after that."""
 
 

@@ -3,11 +3,14 @@
 import asyncio
 import json
 import os
+import re
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from control import keeper
 from control.handover import Estate, Handover, HandoverError, MediaSocket, WorkerHandover
 from control.io import workers
 from control.io.inherited import CONSENT_NS, Inherited
@@ -230,6 +233,12 @@ class TestWriting:
         await until(lambda: successor.settled)
         assert not worker.reader.finds(RX_KEY)
         writer.close()
+
+
+def test_consent_ends_at_the_same_moment_for_everybody():
+    text = (Path(__file__).parents[2] / "fastpath/limits.h").read_text()
+    (ms,) = re.findall(r"LIMIT_CONSENT_NS \((\d+)ull \* 1000000ull\)", text)
+    assert int(ms) * 1_000_000 == CONSENT_NS == keeper.CONSENT_NS
 
 
 class TestInherited:
