@@ -45,7 +45,7 @@ from control.overview import explanations, overview
 from control.protocol import names
 from control.protocol.content import error_object
 from control.protocol.dtls import DtlsIdentity
-from control.protocol.events import ConsentExpired, MatrixCallEvent, PublishRoutes, TransportId
+from control.protocol.events import BotLimited, ConsentExpired, MatrixCallEvent, PublishRoutes, TransportId
 from control.protocol.focus import Focus
 from control.protocol.guest_list import GuestList
 from fastpath_ext.counters import DESCRIPTIONS
@@ -199,6 +199,7 @@ class App:
                 client, self._config.server.data_dir, _secret(self._config.homeserver.password_file)
             ),
             self._counts.observe,
+            self._bot_limited,
         )
         if self._runtime is None:
             self._start_conferences(client.user_id, client.device_id)
@@ -270,6 +271,10 @@ class App:
     def _matrix_event(self, event: MatrixCallEvent) -> None:
         if self._runtime is not None:
             self._runtime.matrix_event(event)
+
+    def _bot_limited(self) -> None:
+        if self._runtime is not None:
+            self._runtime.handle(BotLimited())
 
     def _resume(self, body: str) -> tuple[int, dict[str, Any]]:
         if self._runtime is None:

@@ -92,8 +92,9 @@ class MatrixBot:
         guests: GuestList = EVERYBODY,
         signing: DeviceSigning | None = None,
         observe: Callable[[str, str, float], None] = lambda name, label, value: None,
+        limited: Callable[[], None] = lambda: None,
     ) -> None:
-        """`guests`: who may invite the bot.
+        """`guests`: who may invite the bot. `limited`: the homeserver makes its messages wait.
 
         `signing`: makes the bot's device one that its account has signed.
         """
@@ -105,7 +106,7 @@ class MatrixBot:
         self._position = position
         self._on_event = on_event
         self._count = count
-        self._sender = RoomSender(client, count, observe)
+        self._sender = RoomSender(client, count, observe, limited)
         self._progress = Progress()
         self._undecrypted: OrderedDict[str, _Undecrypted] = OrderedDict()
         self._joining: set[asyncio.Task[None]] = set()

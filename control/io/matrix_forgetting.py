@@ -30,8 +30,8 @@ ELSEWHERE_MAX: Final = 1000
 it on. Higher: memory that strangers fill. Lower: while a flood lasts, whoever calls in a new room is not
 understood."""
 UNKNOWN_S: Final = 3600.0
-"""So long are keys kept under an identity key of no device that we know. Lower: who calls while the homeserver
-cannot be asked about devices is not understood later. Higher: memory."""
+"""So long are keys kept under an identity key of no device that we know. Lower: who calls while the
+homeserver cannot be asked about devices is not understood later. Higher: memory."""
 UNKNOWN_MAX: Final = 1000
 """Under so many such identity keys, 3 KiB each: anybody can make them up, each for one of our one-time keys.
 Higher: memory that strangers fill. Lower: while a flood lasts, whoever calls with a new device has to begin

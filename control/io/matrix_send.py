@@ -46,10 +46,13 @@ class RoomSender:
         client: AsyncClient,
         count: Callable[[str], None],
         observe: Callable[[str, str, float], None] = lambda name, label, value: None,
+        limited: Callable[[], None] = lambda: None,
     ) -> None:
+        """`limited` is called when the homeserver makes an event wait."""
         self._client = client
         self._count = count
         self._observe = observe
+        self._limited = limited
         self._queues: dict[str, asyncio.Queue[_Outgoing]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -139,6 +142,7 @@ class RoomSender:
             return True
         if answer.status_code == "M_LIMIT_EXCEEDED":
             self._count("matrix_rate_limited")
+            self._limited()
             wait = _bounded((answer.retry_after_ms or 0) / 1000)
             self._observe("matrix_rate_limit_wait_seconds", "", wait)
             return wait

@@ -21,9 +21,9 @@ class Budget:
         self._since = now
         self._told = False
 
-    def spend(self, now: float) -> Verdict:
-        """Take one, if there is one."""
-        self._level = min(self._burst, self._level + max(0.0, now - self._since) * self._rate)
+    def spend(self, now: float, share: float = 1.0) -> Verdict:
+        """Take one, if there is one. `share` of the rate is what came since the last time."""
+        self._level = min(self._burst, self._level + max(0.0, now - self._since) * self._rate * share)
         self._since = now
         if self._level >= self._burst:
             # Only a pause makes it a new offence: told at every refill, the telling would be the flood.

@@ -40,6 +40,11 @@ class MatrixCallEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class BotLimited:
+    """The homeserver made the bot wait with a message: its limit was not lifted."""
+
+
+@dataclass(frozen=True, slots=True)
 class TransportConnected:
     """The first authenticated connectivity check arrived."""
 
@@ -238,6 +243,7 @@ class Shutdown:
 
 Event = (
     MatrixCallEvent
+    | BotLimited
     | TransportConnected
     | ConsentExpired
     | HandshakeDone

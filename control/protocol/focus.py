@@ -26,6 +26,7 @@ from control.protocol.content import (
 )
 from control.protocol.events import (
     AnswerDelivered,
+    BotLimited,
     ChannelClosed,
     ChannelMessage,
     ChannelOpened,
@@ -53,11 +54,12 @@ from control.protocol.events import (
     WorkerStarted,
 )
 from control.protocol.guest_list import EVERYBODY, GuestList
-from control.protocol.invites import Invites, Refusals, call_id_untrusted
+from control.protocol.invites import Invites
 from control.protocol.media import handle_media
 from control.protocol.member import Member
 from control.protocol.overload import Load, Scarcity, Shed, Supplies
 from control.protocol.rates import Rates
+from control.protocol.rationing import Refusals, Scant, call_id_untrusted
 from control.protocol.reading import parse_matrix_untrusted, parse_resume_untrusted
 from control.protocol.remembering import Note, Notes, read_back, read_former
 from control.protocol.resumption import gathered, handle_other, resume
@@ -104,8 +106,9 @@ class Focus:
         self._rows = rows = [randomness.rows(worker, place) for worker, place in enumerate(config.places)]
         self.conferences: dict[tuple[str, str], Conference] = {}  # by creator and id
         loads, scarcity = [Load() for _ in rows], Scarcity()
-        self._invites = Invites(settings, rows, config.guests, self.conferences, loads, scarcity)
-        self._refusals = Refusals(config.party_id)
+        self._scant = Scant()
+        self._invites = Invites(settings, rows, config.guests, self.conferences, loads, scarcity, self._scant)
+        self._refusals = Refusals(config.party_id, self._scant)
         self._settings = settings
         self.loads = loads  # by worker
         self.scarcity = scarcity
@@ -138,6 +141,9 @@ class Focus:
         """What follows from an event. Whatever came from outside, no exception."""
         if isinstance(event, MatrixCallEvent):
             effects = self._matrix(event, now)
+        elif isinstance(event, BotLimited):
+            self._scant.noticed(now)
+            effects = []
         elif isinstance(event, Shutdown):
             effects = self._shutdown(event, now)
         elif isinstance(event, WorkerStarted):

@@ -114,6 +114,12 @@ INVITE_BURST: Final = 10
 INVITES_PER_SECOND: Final = 0.5
 SERVER_INVITE_BURST: Final = 1000
 SERVER_INVITES_PER_SECOND: Final = 30.0
+# While the homeserver makes the bot wait (0.2 messages a second by default), and for so many seconds after
+# the last time: this part of a person's and a room's calls and refusals per second. A call may cost two
+# messages, the answer and the end of the membership it replaces. Higher: whoever calls on and on delays
+# everybody's answers. Lower: somebody in trouble waits longer. Longer: the same, where a rush is over.
+INVITE_SHARE_LIMITED: Final = 0.1
+INVITE_LIMITED_S: Final = 300.0
 # Whose are remembered. Lower: a flood of names gives each a fresh budget sooner.
 INVITE_SENDERS_MAX: Final = 10_000
 # Refusals sent to one sender, and how fast that refills. The homeserver gives the bot 0.2 messages a second

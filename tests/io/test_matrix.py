@@ -437,8 +437,10 @@ class HostileHomeserver:
         self._asked = asyncio.Condition()
         self._since: str | None = None
         self.devices: dict[str, Any] = {}
+        self.limited = 0  # so many more messages have to wait
         app = web.Application()
         app.router.add_get("/_matrix/client/v3/sync", self._sync)
+        app.router.add_put("/_matrix/client/v3/rooms/{room}/send/{type}/{transaction}", self._send)
         app.router.add_route("*", "/{path:.*}", self._other)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
 
@@ -465,6 +467,13 @@ class HostileHomeserver:
         if isinstance(answer, int):
             return web.Response(status=answer, text="no")
         return web.Response(text=answer if isinstance(answer, str) else json.dumps(answer))
+
+    async def _send(self, request: web.Request) -> web.Response:
+        if self.limited:
+            self.limited -= 1
+            wait = {"errcode": "M_LIMIT_EXCEEDED", "error": "later", "retry_after_ms": 1}
+            return web.json_response(wait, status=429)
+        return web.json_response({"event_id": "$sent"})
 
     async def _other(self, request: web.Request) -> web.Response:
         if request.path.endswith("/whoami"):
@@ -532,6 +541,25 @@ async def test_poison_never_costs_another_event(tmp_path: Path) -> None:
     assert good == [100 + number for number in range(len(POISON))]
     assert rig.counts["matrix_sync_failed"] == 3
     assert SyncPosition(tmp_path).load() == f"s{len(POISON)}"
+
+
+async def test_a_homeserver_that_makes_the_bot_wait_is_noticed(tmp_path: Path) -> None:
+    homeserver = HostileHomeserver([{"next_batch": "s1", "rooms": timeline("!dm:test", hangup(1))}])
+    homeserver.limited = 2
+    waits: list[None] = []
+    delivered = asyncio.Event()
+    async with homeserver as url:
+        client = await open_account(url, "@bot:test", tmp_path, None, "token")
+        rig = Rig(client, tmp_path)
+        rig.bot._sender._limited = lambda: waits.append(None)
+        await homeserver.asked_since("s1")
+        for number in range(2):
+            delivered.clear()
+            rig.bot.send("!dm:test", "m.call.answer", {**CALL, "number": number}, delivered.set)
+            async with asyncio.timeout(PATIENCE_S):
+                await delivered.wait()
+        await rig.stop()
+    assert len(waits) == rig.counts["matrix_rate_limited"] == 2
 
 
 def device(owner: str, **changed: Any) -> dict[str, Any]:

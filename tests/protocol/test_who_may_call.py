@@ -4,10 +4,10 @@ import pytest
 
 from control.protocol import limits, names
 from control.protocol.allocation import WorkerPlace
-from control.protocol.events import ChannelClosed, ChannelOpened, SendMatrix
+from control.protocol.events import BotLimited, ChannelClosed, ChannelOpened, SendMatrix
 from control.protocol.focus import Focus, FocusConfig
 from control.protocol.guest_list import GuestList
-from control.protocol.invites import Quotas
+from control.protocol.rationing import Quotas, Scant
 from tests.protocol.people import (
     BOB,
     BOT,
@@ -134,7 +134,7 @@ def test_who_is_served(guests: GuestList, served: str) -> None:
 
 
 def test_calls_of_a_person_a_room_and_a_homeserver_are_rationed() -> None:
-    quotas = Quotas()
+    quotas = Quotas(Scant())
     assert [quotas.spend("!r", "@a:one", 0) for _ in range(limits.INVITE_BURST + 1)][-2:] == [True, False]
     assert not quotas.spend("!r", "@b:two", 0)  # the same room
     assert not quotas.spend("!s", "@a:one", 0)  # the same person
@@ -153,6 +153,25 @@ def test_whoever_calls_without_end_is_told_to_wait() -> None:
     said = [send(where, invite(call_id=f"c{n}")) for n in range(limits.INVITE_BURST)]
     assert not [each for each in said if each is not None and each[0] == "m.call.reject"]
     assert send(where, invite(call_id="more")) == ("m.call.reject", "busy")
+
+
+def test_whoever_calls_on_and_on_leaves_others_some_of_the_bots_few_messages() -> None:
+    """A stock homeserver gives it 0.2 a second."""
+
+    def said_in_a_second(limited: bool) -> float:
+        where = world()
+        if limited:
+            where.handle(BotLimited())
+        effects = []
+        for second in range(200):
+            if second == 50:  # what was allowed at once is used up
+                effects.clear()
+            effects += where.matrix(names.INVITE, invite(call_id=f"c{second}"))
+            effects += where.pass_time(1)
+        return sum(isinstance(each, SendMatrix) for each in effects) / 150
+
+    assert said_in_a_second(limited=False) > 0.5
+    assert said_in_a_second(limited=True) < 0.15
 
 
 def test_one_homeserver_cannot_begin_all_conferences(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +229,7 @@ def test_what_is_said_again_in_a_room_is_rationed() -> None:
 
 
 def test_who_calls_on_and_on_costs_others_of_the_homeserver_nothing() -> None:
-    quotas = Quotas()
+    quotas = Quotas(Scant())
     for _ in range(2 * limits.SERVER_INVITE_BURST):
         quotas.spend("!room", "@mallory:example.org", 1000.0)
     assert quotas.spend("!other", "@carol:example.org", 1000.0)
