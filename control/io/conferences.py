@@ -292,17 +292,22 @@ class ConferenceRuntime:
             log_fault(log, where, error)
 
     def _perform_all(self, effects: Iterable[Effect]) -> None:
+        # As _guarded, which wants a function for each: there are twenty effects to a join.
         for effect in effects:
-            self._guarded(type(effect).__name__, lambda effect=effect: self._perform(effect))  # type: ignore[misc]
+            try:
+                self._perform(effect)
+            except Exception as error:
+                self._count("internal_errors", type(effect).__name__)
+                log_fault(log, type(effect).__name__, error)
 
     def _perform(self, effect: Effect) -> None:
         match effect:
+            case SendChannel():  # nearly always
+                self._datagrams.send_message(effect.transport, effect.type, effect.content)
             case SendMatrix():
                 self._send_matrix(
                     effect.room_id, effect.type, effect.content, lambda: self._delivered(effect)
                 )
-            case SendChannel():
-                self._datagrams.send_message(effect.transport, effect.type, effect.content)
             case PublishRoutes():
                 self._count("table_publishes", "")
                 self._workers[effect.worker].publish(effect)

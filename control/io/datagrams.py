@@ -176,13 +176,14 @@ class _Peer:
         self._flush()
         while not self._closed and (event := self._dtls.next_event()) is not None:
             match event:
+                case AppData():  # nearly always
+                    if self._channels is not None:
+                        self._channels.receive(event.data)
+                        if self._backlog:
+                            self._drain()
                 case DtlsDone():
                     self._channels = self._start_channels()
                     self._on_event(HandshakeDone(self._transport, event.hop_keys))
-                case AppData():
-                    if self._channels is not None:
-                        self._channels.receive(event.data)
-                        self._drain()
                 case Closed():
                     self._on_event(PeerClosed(self._transport))
                 case Failed():

@@ -35,6 +35,9 @@ class Step(Enum):
     END = "end"
 
 
+SECURED: Final = (State.SECURED, State.OPEN)
+"""Media flows."""
+
 # What is not here changes nothing and is counted. A dead data channel is not a leave: media goes on until
 # consent expires.
 TRANSITIONS: Final[dict[State, dict[Step, State]]] = {
@@ -76,7 +79,7 @@ class Call:
 
     @property
     def secured(self) -> bool:
-        return self.state in (State.SECURED, State.OPEN)
+        return self.state in SECURED
 
     def advance(self, step: Step, now: float) -> bool:
         """Move on; False when the step means nothing in this state."""

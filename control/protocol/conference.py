@@ -294,17 +294,22 @@ class Conference:
         if (due := self.staging.due) is not None:
             times.append(due)
         times += self.grace.values()
-        times += [at for at in (self.together_at,) if at is not None]
+        if self.together_at is not None:
+            times.append(self.together_at)
+        # Plain ifs: this is asked for with nearly every packet of a join, of each who is inside.
         for member in self.members.values():
-            if (deadline := member.call.deadline) is not None:
-                times.append(deadline)
-            if (ping_at := member.ping_at) is not None:
-                times.append(ping_at)
-            times += [at for at in (member.awaited_until,) if at is not None]
-            times += [each.deadline for each in (member.coming,) if each is not None]
-            times += [each.until for each in (member.former,) if each is not None]
-            if (due := member.told.due) is not None and member.channel_open:
-                times.append(due)
+            if (at := member.call.deadline) is not None:
+                times.append(at)
+            if (at := member.ping_at) is not None:
+                times.append(at)
+            if (at := member.awaited_until) is not None:
+                times.append(at)
+            if (coming := member.coming) is not None:
+                times.append(coming.deadline)
+            if (former := member.former) is not None:
+                times.append(former.until)
+            if (at := member.told.due) is not None and member.channel_open:
+                times.append(at)
         return min(times, default=None)
 
     def handle_timeout(self, now: float) -> list[Effect]:

@@ -7,9 +7,12 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from control.protocol.terms import Terms
+
+# Made once: json.dumps makes one for every text that is not written as it does by default.
+_encoded: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,7 @@ ChannelContent = (
 
 def serialise(message_type: str, content: Mapping[str, Any]) -> str:
     """One data channel message as text."""
-    return json.dumps({"type": message_type, "content": content}, separators=(",", ":"), ensure_ascii=False)
+    return _encoded({"type": message_type, "content": content})
 
 
 def unpadded(data: bytes) -> str:

@@ -130,6 +130,8 @@ class DtlsServer:
 
     def datagrams_to_send(self) -> list[bytes]:
         """All datagrams made since the last call, in order."""
+        if not self._out:
+            return []
         datagrams = list(self._out)
         self._out.clear()
         return datagrams

@@ -5,9 +5,11 @@ sdp_negotiate.py, what is written back in sdp_answer.py.
 """
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 
 from control.protocol import limits
-from control.protocol.sdp_section import Draft, read_section
+from control.protocol.sdp_section import Draft, check_mid, read_section
 from control.protocol.sdp_values import (
     Codec,
     Fingerprint,
@@ -21,9 +23,10 @@ from control.protocol.sdp_values import (
 
 __all__ = ["Codec", "Fingerprint", "HeaderExtension", "Offer", "SdpError", "Section", "parse_offer_untrusted"]
 
-# Every line, whose end may be missing at the last one.
-_LINES = re.compile(r"(?:[a-z]=[^\r\n]*(?:\r?\n|\Z))+\n*")
+_TYPES = frozenset(f"{letter}=" for letter in "abcdefghijklmnopqrstuvwxyz")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_ALLOWS_MIXED = re.compile(r"^a=extmap-allow-mixed(?:[:\r\n]|\Z)", re.MULTILINE)
+_MID = re.compile(r"\na=mid:([^\n]*)")
 
 
 def parse_offer_untrusted(text: str) -> Offer:
@@ -32,8 +35,9 @@ def parse_offer_untrusted(text: str) -> Offer:
     Raises SdpError and nothing else: "too_large" beyond the limits, "sdp_malformed" for what is no SDP,
     "sdp_unsupported" for an offer that no single DTLS transport can carry.
     """
-    session, drafts = _split_lines(text)
-    sections = tuple(read_section(index, line, draft, session) for index, (line, draft) in enumerate(drafts))
+    first, *rest = _split(text)
+    session = _draft(first)
+    sections = tuple(_sections(rest, session))
     mids = [section.mid for section in sections if section.mid]
     if len(mids) != len(set(mids)):
         raise malformed("Two sections have the same a=mid.")
@@ -53,43 +57,76 @@ def parse_offer_untrusted(text: str) -> Offer:
         fingerprints=tagged.fingerprints,
         setup=tagged.setup,
         extmap_allow_mixed="extmap-allow-mixed" in session.attributes
-        or any("extmap-allow-mixed" in draft.attributes for _, draft in drafts),
+        or ("extmap-allow-mixed" in text and _ALLOWS_MIXED.search(text) is not None),
     )
 
 
-def _split_lines(text: str) -> tuple[Draft, list[tuple[str, Draft]]]:
+def _split(text: str) -> list[str]:
+    """The session's lines, and those of each section without the "m=" that it begins with."""
     if len(text) > limits.SDP_MAX_BYTES or len(text.encode("utf-8", "replace")) > limits.SDP_MAX_BYTES:
         raise SdpError("too_large", f"The SDP is larger than {limits.SDP_MAX_BYTES} bytes.")
-    if _CONTROL.search(text):
+    whole = text.replace("\r\n", "\n").rstrip("\n")
+    lines = whole.split("\n")
+    plain = all(map(str.isprintable, lines))  # as nearly always; what is not may still be allowed
+    if not plain and _CONTROL.search(text):
         raise malformed("The SDP contains control characters.")
-    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     if len(lines) > limits.SDP_MAX_LINES:
         raise SdpError("too_large", f"The SDP has more than {limits.SDP_MAX_LINES} lines.")
     if lines[0] != "v=0":
         raise malformed("The SDP does not begin with v=0.")
-    if _LINES.fullmatch(text) is None or max(map(len, lines)) > limits.SDP_MAX_LINE:
+    if (
+        not plain
+        or max(map(len, lines)) > limits.SDP_MAX_LINE
+        or not _TYPES.issuperset([line[:2] for line in lines])
+    ):
         _refuse_lines(lines)
-    session = current = Draft()
-    drafts: list[tuple[str, Draft]] = []
-    attributes = current.attributes
-    for line in lines:
-        kind = line[0]
-        if kind == "a":
+    parts = whole.split("\nm=")
+    if len(parts) - 1 > limits.SDP_MAX_SECTIONS:
+        raise SdpError("too_large", f"The SDP has more than {limits.SDP_MAX_SECTIONS} sections.")
+    if len(parts) == 1:
+        raise malformed("The SDP has no media sections.")
+    return parts
+
+
+def _sections(texts: list[str], session: Draft) -> Iterator[Section]:
+    """Browsers write one for each slot, and all of a kind alike but for their mid: those are read once."""
+    alike: dict[str, Section] = {}
+    for index, text in enumerate(texts):
+        mid, others = _without_mid(text)
+        known = None if mid is None else alike.get(others)
+        if known is None or mid is None:
+            known = read_section(index, text.partition("\n")[0], _draft(text), session)
+            if mid is not None:
+                alike[others] = known
+            yield known
+        else:
+            check_mid(index, mid, known.closed)
+            yield replace(known, index=index, mid=mid)
+
+
+def _without_mid(text: str) -> tuple[str | None, str]:
+    """The only a=mid of a section, if it has one and no more, and what else there is of it.
+
+    None also for what names SSRCs, as Firefox does in each: no other section is like it.
+    """
+    found = None if "\na=ssrc:" in text else _MID.search(text)
+    if found is None or _MID.search(text, found.end()) is not None:
+        return None, text
+    return found[1].strip(), text[: found.start()] + text[found.end() :]
+
+
+def _draft(text: str) -> Draft:
+    draft = Draft()
+    attributes = draft.attributes
+    for line in text.split("\n")[1:]:
+        if line[0] == "a":
             name, _, value = line[2:].partition(":")
             found = attributes.get(name)
             if found is None:
                 attributes[name] = [value.strip()]
             else:
                 found.append(value.strip())
-        elif kind == "m":
-            if len(drafts) == limits.SDP_MAX_SECTIONS:
-                raise SdpError("too_large", f"The SDP has more than {limits.SDP_MAX_SECTIONS} sections.")
-            current = Draft()
-            attributes = current.attributes
-            drafts.append((line[2:], current))
-    if not drafts:
-        raise malformed("The SDP has no media sections.")
-    return session, drafts
+    return draft
 
 
 def _refuse_lines(lines: list[str]) -> None:

@@ -46,8 +46,7 @@ def read_section(index: int, line: str, draft: Draft, session: Draft) -> Section
     media, port, protocol, formats = _KNOWN_LINES.read((line,), lambda: _read_line(index, line))
     closed = port == 0 and "bundle-only" not in draft.attributes
     mid = draft.first("mid") or ""
-    if not (closed and not mid) and not (_TOKEN.fullmatch(mid) and len(mid) <= limits.SDP_MAX_MID):
-        raise malformed(f"Section {index} has no usable a=mid of up to {limits.SDP_MAX_MID} characters.")
+    check_mid(index, mid, closed)
     if closed:
         # Nothing of a closed section counts, so nothing of it can be wrong.
         return Section(index, media, protocol, formats, closed=True, mid=mid)
@@ -85,6 +84,12 @@ def read_section(index: int, line: str, draft: Draft, session: Draft) -> Section
         max_message_size=_optional_number(draft, "max-message-size", 2**53),
         sealed=_sealed(index, draft),
     )
+
+
+def check_mid(index: int, mid: str, closed: bool) -> None:
+    """SdpError unless a section may be called so."""
+    if not (closed and not mid) and not (_TOKEN.fullmatch(mid) and len(mid) <= limits.SDP_MAX_MID):
+        raise malformed(f"Section {index} has no usable a=mid of up to {limits.SDP_MAX_MID} characters.")
 
 
 def _read_line(index: int, line: str) -> tuple[str, int, str, tuple[str, ...]]:

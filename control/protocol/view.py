@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from control.protocol import names
+from control.protocol.call import SECURED
 from control.protocol.deals import Place, Shown
 from control.protocol.member import Member
 from control.protocol.rates import encoding_names
@@ -23,6 +24,7 @@ _CARRIED: Final = {
     ("audio", True): "screen_audio",
     ("video", True): "screen",
 }
+_SCREENS: Final = frozenset({"screen", "screen_audio"})
 # Who is served first when there is too little: voices; then, among what is in focus and again among the rest,
 # by the receiver's own priority (0 to 9), screens before cameras, larger tiles before smaller ones.
 _PRIORITY_AUDIO: Final = 200
@@ -183,12 +185,10 @@ def _other_sinks(
 
 def occupants(members: Mapping[int, Member]) -> list[Occupant]:
     """Who needs a slot pair of the others, in the order in which they get one: people first, then screens."""
-    secured = [member for _, member in sorted(members.items()) if member.call.secured]
-    screens = {"screen", "screen_audio"}
-    sharing = [each for each in secured if not screens.isdisjoint(each.transport.senders)]
-    return [Occupant(each.number) for each in secured] + [
-        Occupant(each.number, screen=True) for each in sharing
-    ]
+    secured = [number for number, member in members.items() if member.call.state in SECURED]
+    secured.sort()
+    sharing = [number for number in secured if not _SCREENS.isdisjoint(members[number].transport.senders)]
+    return [Occupant(number) for number in secured] + [Occupant(number, screen=True) for number in sharing]
 
 
 @dataclass(frozen=True, slots=True)

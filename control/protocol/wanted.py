@@ -39,7 +39,8 @@ class Wanted:
         `changed`: members that are new, gone or different; of all others only views may be.
         """
         before, self._counted = self._counted, views
-        looking_anew = {n for n in before.keys() | views.keys() if before.get(n) is not views.get(n)}
+        looking_anew = {n for n, view in views.items() if before.get(n) is not view}
+        looking_anew |= before.keys() - views.keys()
         touched: set[int] = set()
         for number in looking_anew:
             old, new = before.get(number), views.get(number)
@@ -53,11 +54,13 @@ class Wanted:
             for sender, encoding in wants - was:
                 touched.add(sender)
                 self._views.setdefault(sender, Counter())[encoding] += 1
-        asked = {n for n, looks in self._looks.items() if not looking_anew.isdisjoint(looks.values())}
+        asked = set(changed)
         if looking_anew:
-            asked |= {n for n, looks in self._looks.items() if None in looks.values()}
+            # Who looked may no more; where nobody did, somebody may now.
+            anew = {None, *looking_anew}
+            asked |= {n for n, looks in self._looks.items() if not anew.isdisjoint(looks.values())}
             asked |= {n for n, member in members.items() if member.transport.sealed}
-        for number in asked | set(changed):
+        for number in asked:
             touched.add(number)
             if number in members:
                 self._ask(members[number], members)

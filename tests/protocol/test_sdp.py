@@ -306,3 +306,39 @@ def test_the_longest_lines_are_quick(name: str) -> None:
         take_untrusted(
             BASE + f"a={name}" + (filler * limits.SDP_MAX_LINE)[: limits.SDP_MAX_LINE - len(name) - 2]
         )
+
+
+# -- sections that are alike are read once --
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sections_alike_are_read_as_if_each_were_alone(name: str) -> None:
+    text = offer_text(name).replace("\r\n", "\n").rstrip("\n")
+    session, *sections = text.split("\nm=")
+    # An attribute that nobody knows makes no two of them alike.
+    apart = [f"{section}\na=x-apart:{index}" for index, section in enumerate(sections)]
+    assert parse_offer_untrusted("\nm=".join([session, *apart])) == parse_offer_untrusted(text)
+
+
+def two_alike() -> tuple[str, str, str]:
+    """A browser's offer, and the mids of two sections of it that differ in nothing else."""
+    text = offer_text("chromium_offer").replace("\r\n", "\n")
+    seen: dict[str, str] = {}
+    for section in text.split("\nm=")[1:]:
+        mid = section.partition("\na=mid:")[2].partition("\n")[0]
+        others = section.replace(f"\na=mid:{mid}\n", "\n")
+        if others in seen:
+            return text, seen[others], mid
+        seen[others] = mid
+    raise AssertionError("no two are alike")
+
+
+@pytest.mark.parametrize("mid", ["", "two words", "m" * (limits.SDP_MAX_MID + 1)])
+def test_the_mid_of_a_section_like_another_is_checked(mid: str) -> None:
+    text, _, second = two_alike()
+    assert take_untrusted(text.replace(f"a=mid:{second}\n", f"a=mid:{mid}\n")) == "sdp_malformed"
+
+
+def test_sections_alike_may_not_have_the_same_mid() -> None:
+    text, first, second = two_alike()
+    assert take_untrusted(text.replace(f"a=mid:{second}\n", f"a=mid:{first}\n")) == "sdp_malformed"
