@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from benchmarks import joins, rtpengine, sections
+from benchmarks import joins, livekit, rtpengine, sections
 from benchmarks.figures import Figures
 from benchmarks.network import Network, NotAllowed
 from benchmarks.plots import draw
@@ -30,6 +30,7 @@ SECTIONS = {
     "workers": sections.workers,
     "memory": sections.memory,
     "rtpengine": rtpengine.section,
+    "livekit": livekit.section,
     "micro": sections.micro,
     "tables": lambda bench: tables(bench.figures),
     "joins": joins.section,
@@ -54,9 +55,6 @@ def main() -> int:
     figures, begin = Figures(), time.monotonic()
     if given.add:
         figures.keep(ROOT / "build/bench.json")
-    figures.absent(
-        "vs_livekit", "not installed: needs revisions of its parts that the module proxy does not have"
-    )
     try:
         with Network() as network:
             bench = Bench(
