@@ -22,6 +22,7 @@ SECTIONS = {
     "rooms": sections.rooms,
     "saturated": sections.saturated,
     "holding": sections.holding,
+    "busy_polling": sections.busy_polling,
     "uneven": sections.uneven,
     "receivers": sections.receivers,
     "repairs": sections.repairs,

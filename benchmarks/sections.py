@@ -36,6 +36,7 @@ class Bench:
         *,
         packets: bool = False,
         churn_hz: float = 0.0,
+        busy_poll_us: int | None = None,
     ) -> Run:
         """Holding as the worker does it by itself, or up to `hold_us`; `packets`: with a packet socket."""
         done = measure(
@@ -46,6 +47,7 @@ class Bench:
             hold_us=hold_us,
             packets=packets,
             churn_hz=churn_hz,
+            busy_poll_us=busy_poll_us,
         )
         delay = max(done.delay_ms("p99"), done.delay_ms("p99", "audio"))
         self.say(
@@ -167,6 +169,55 @@ STARTS = {"fanout_paced": 4.5, "audio_room": 2.5, "meeting_20": 5.0, "meeting_50
 """Conferences that keep a worker of this class half busy."""
 
 
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What a bare loop sends to stand beside a workload: bursts to so many receivers each."""
+
+    receivers: int
+    bursts: float
+    """A second, for one conference."""
+    packets: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+MICROPHONE = 80 + 44
+"""Bytes of a packet as it leaves: header and tag."""
+FLOORS = {
+    "fanout_paced": Floor(100, 240.0, (1,), (1112,)),
+    "audio_room": Floor(300, 150.0, (1,), (MICROPHONE,)),
+    # Of 36 bursts 28 are sound, 7 a thumbnail's frame (of one or two packets), one a full resolution's.
+    "meeting_20": Floor(
+        19,
+        20 * (50.0 + 15.0 + 30.0 / 19),
+        (*(1,) * 7, 2, 1, *(1,) * 7, 1, 2, *(1,) * 7, 2, 1, *(1,) * 7, 1, 5),
+        (
+            *(MICROPHONE,) * 7, 760, 960, *(MICROPHONE,) * 7, 960, 760,
+            *(MICROPHONE,) * 7, 760, 960, *(MICROPHONE,) * 7, 960, 1084,
+        ),
+    ),
+}  # fmt: skip
+"""The messages that a workload is made of when nothing is gathered."""
+
+
+def floor(bench: Bench, name: str, run: Run, conferences: float, *, packets: bool = False) -> None:
+    """A bare loop's cost for the same messages at the same rate, and how many times of it ours is."""
+    like, suffix = FLOORS[name], "_packet_socket" if packets else ""
+    bare_run = bare.measure(
+        bench.network,
+        "packet" if packets else "gso",
+        receivers=like.receivers,
+        packets=like.packets,
+        size=like.sizes,
+        bursts=like.bursts * conferences,
+        seconds=1.0 if bench.brief else 2.0,
+        raw=packets,
+    )
+    bench.say(f"{name}{suffix}, bare loop: {bare_run.us:.2f} us, {bare_run.busy:.0%}")
+    note = f"{bare_run.busy:.0%} busy, runs of {sum(like.packets) / len(like.packets):.1f}"
+    bench.figures.add(f"{name}{suffix}_limit_us", bare_run.us, "us/packet", note=note)
+    bench.figures.add(f"{name}{suffix}_over_limit", run.us / bare_run.us, "times")
+
+
 def rooms(bench: Bench) -> None:
     """Packets evenly spaced, many listeners, meetings: half busy, nearly full, with a packet socket too."""
     figures, start = bench.figures, dict(STARTS)
@@ -183,12 +234,16 @@ def rooms(bench: Bench) -> None:
             note = f"run {run.mean_run:.1f}, {run.busy:.0%} busy"
             figures.add(f"{name}_us", run.us, "us/packet", note=note)
             note_delays(figures, f"{name}_", run, workload.kind)
+            if name in FLOORS:
+                floor(bench, name, run, start[name])
             if bench.brief:
                 continue
             past = bench.run(
                 make(workload, *sized_for(workload, start[name])[:1]), f"{name}, packet socket", packets=True
             )
             figures.add(f"{name}_packet_socket_us", past.us, "us/packet", note=f"{past.busy:.0%} busy")
+            if name in FLOORS:
+                floor(bench, name, past, start[name], packets=True)
         bench.point("systems", 0, figures.value(f"{name}_us") or 0, name)
         past_us = figures.value(f"{name}_packet_socket_us")
         if past_us is not None:
@@ -222,6 +277,28 @@ def holding(bench: Bench) -> None:
         bench.figures.add(f"held_{hold_us}_delay_p99_ms", run.delay_ms("p99", "audio"), "ms")
         bench.point("holding", hold_us / 1000, run.us, "us of CPU a packet")
         bench.point("holding", hold_us / 1000, run.delay_ms("p99", "audio"), "delay p99 of audio, ms")
+
+
+def busy_polling(bench: Bench) -> None:
+    """What a worker that looks instead of sleeping gains in delay and costs in CPU; at low load, where every
+    packet wakes it."""
+    bench.network.device_segments(True)
+    for name, workload, many in (
+        ("meeting_20", workloads.MEETING_20, 1),
+        ("fanout_video", workloads.FANOUT, 2),
+    ):
+        for spin_us in (0, 200, 5000):
+            run = bench.run(make(workload, many), f"{name}, looks for {spin_us} us", busy_poll_us=spin_us)
+            kind = "audio" if workload is workloads.MEETING_20 else "video"
+            note = f"{run.busy:.0%} busy"
+            for percentile in ("p50", "p99"):
+                bench.figures.add(
+                    f"busy_poll_{spin_us}_{name}_delay_{percentile}_ms",
+                    run.delay_ms(percentile, kind),
+                    "ms",
+                    note=note,
+                )
+            bench.figures.add(f"busy_poll_{spin_us}_{name}_cores", run.busy, "cores")
 
 
 def uneven(bench: Bench) -> None:

@@ -30,11 +30,11 @@ LOAD = ROOT / "build/bench/load"
 PROGRAM = """
 import sys
 from fastpath_ext.worker import Worker
-hold, packet, rings, index, others, *fds = map(int, sys.argv[1:])
+hold, spin, packet, rings, index, others, *fds = map(int, sys.argv[1:])
 wakes, fds = fds[:others], fds[others:]
 Worker(
     fds[0], fds[1], fds[2], fds[3:], hold_us=None if hold < 0 else hold, packet_fd=packet,
-    rings_fd=rings, index=index, wake_fds=wakes,
+    rings_fd=rings, index=index, wake_fds=wakes, busy_poll_us=spin,
 ).run()
 """
 
@@ -109,9 +109,11 @@ class Process:
         number: int,
         hold_us: int | None = None,
         packets: bool = False,
+        busy_poll_us: int | None = None,
         rings: Rings | None = None,
     ) -> None:
-        """`packets`: with a packet socket, as `packet_interface` gives it."""
+        """`packets`: with a packet socket, as `packet_interface` gives it. `busy_poll_us`: not None =
+        with the ordinary scheduler, as real-time threads that never sleep are stopped for 50 ms a second."""
         self.table = table
         rings_fd, wakes = (rings.fd, rings.wakes) if rings is not None else (-1, [])
         with network.inside(network.server):
@@ -121,14 +123,14 @@ class Process:
         hold = -1 if hold_us is None else hold_us
         fds = [*table.fds, worker_end.fileno(), *(one.fileno() for one in self.sockets)]
         packet = self._packet.fileno() if self._packet else -1
-        given = hold, packet, rings_fd, number, len(wakes), *wakes, *fds
+        given = hold, busy_poll_us or 0, packet, rings_fd, number, len(wakes), *wakes, *fds
         self.process = subprocess.Popen(
             [
                 "ip",
                 "netns",
                 "exec",
                 network.server,
-                *niced(server_core(number)),
+                *(niced if busy_poll_us is None else pinned)(server_core(number)),
                 sys.executable,
                 "-c",
                 PROGRAM,
@@ -188,6 +190,10 @@ def niced(core: int) -> list[str]:
     return ["chrt", "--fifo", "10", "taskset", "-c", str(core)]
 
 
+def pinned(core: int) -> list[str]:
+    return ["taskset", "-c", str(core)]
+
+
 def estimates(processes: list[Process]) -> list[int]:
     found = []
     for one in processes:
@@ -217,11 +223,14 @@ def measure(
     hold_us: int | None = None,
     packets: bool = False,
     churn_hz: float = 0.0,
+    busy_poll_us: int | None = None,
 ) -> Run:
     """Starts workers and generator, waits for the run, stops both."""
     tables = plan.tables()
     rings = Rings(len(tables)) if plan.hands_over else None
-    processes = [Process(network, table, n, hold_us, packets, rings) for n, table in enumerate(tables)]
+    processes = [
+        Process(network, table, n, hold_us, packets, busy_poll_us, rings) for n, table in enumerate(tables)
+    ]
     try:
         with tempfile.NamedTemporaryFile(suffix=".plan") as file:
             servers = [(SERVER_ADDRESS, one.port) for one in processes]

@@ -105,6 +105,9 @@ class MediaConfig:
     hold_us: int = 3000
     """Longest that a busy worker gathers packets before it sends them, microseconds; an idle one never does.
     More: fewer passes through the kernel, later packets. 0: never, not even the 150 us after it was woken."""
+    busy_poll_us: int = 0
+    """So long a worker without work looks for packets again and again before it sleeps, microseconds. More:
+    what comes next is taken without a wake, and a core that is always busy. 0: it sleeps at once."""
     packet_interface: str = ""
     """Network interface over which IPv4 leaves past the kernel's UDP and IP, by a packet socket: less CPU for
     each message, but firewall rules on what leaves do not see it. Needs CAP_NET_RAW. Default: none."""
@@ -363,6 +366,8 @@ def _check_rates(media: MediaConfig, refuse: Any) -> None:
         refuse("media", "share_percent", "share_percent must be between 1 and 100")
     if not 0 <= media.hold_us <= 20000:
         refuse("media", "hold_us", "hold_us must be between 0 and 20000 microseconds")
+    if not 0 <= media.busy_poll_us <= 100000:
+        refuse("media", "busy_poll_us", "busy_poll_us must be between 0 and 100000 microseconds")
     if media.downlink_max_bps and not least <= media.downlink_max_bps <= 0xFFFFFFFF:
         refuse(
             "media", "downlink_max_bps", f"downlink_max_bps must be 0 (no bound) or at least {least} bit/s"

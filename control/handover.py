@@ -79,6 +79,8 @@ class Handover:
     """Without a supervisor and without a member on the line the processes end after this."""
     hold_us: int | None = None
     """[media].hold_us, for workers; None: as the worker does it by itself."""
+    busy_poll_us: int = 0
+    """[media].busy_poll_us, for workers."""
     packet_fd: int = -1
     """A packet socket that all workers send by; -1: none."""
     former_fds: tuple[int, ...] = ()

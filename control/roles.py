@@ -67,6 +67,7 @@ def worker(handover: Handover) -> int:
         [one.fd for one in own.sockets],
         hold_us=handover.hold_us,
         packet_fd=handover.packet_fd,
+        busy_poll_us=handover.busy_poll_us,
         rings_fd=own.rings_fd,
         index=own.index,
         wake_fds=own.wake_fds,

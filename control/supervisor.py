@@ -80,6 +80,7 @@ class Supervisor:
             run_dir=str(self._folder),
             orphan_s=orphan_s,
             hold_us=config.media.hold_us,
+            busy_poll_us=config.media.busy_poll_us,
             packet_fd=self._packet.fileno() if self._packet else -1,
         )
         self._workers: list[WorkerChild] = []

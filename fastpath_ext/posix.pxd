@@ -54,8 +54,10 @@ cdef extern from "<sys/socket.h>" nogil:
         AF_INET6
         SOL_SOCKET
         SO_TIMESTAMPNS
+        SO_BUSY_POLL
         SO_SNDBUF
         MSG_DONTWAIT
+        MSG_PEEK
         MSG_NOSIGNAL
         MSG_TRUNC
 

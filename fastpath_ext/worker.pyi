@@ -50,12 +50,14 @@ class Worker(Forwarder):
         rings_fd: int = -1,
         index: int = 0,
         wake_fds: Sequence[int] = (),
+        busy_poll_us: int = 0,
     ) -> None:
         """`backend`: "openssl", "ipsec-mb" or None for the fastest that works; OSError if it does not.
         `hold_us`: the longest that a busy worker gathers before it forwards; None = HOLDING_LIMIT_NS.
         `packet_fd`: a packet socket of control.io.sockets.packet_socket by which IPv4 leaves;
         one that is of no use is left alone.
         `rings_fd` of `rings.make_rings`: this is worker `index` of those that share it; `wake_fds` are
-        eventfds by worker, as many as there are. LayoutError if they are of another layout."""
+        eventfds by worker, as many as there are. LayoutError if they are of another layout.
+        `busy_poll_us`: so long a worker without work looks again before it sleeps."""
     def run(self) -> None:
         """Forwards until SIGTERM or DOWNLINK_STOP. Python's other handlers run within 250 ms."""

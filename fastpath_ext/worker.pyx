@@ -161,6 +161,7 @@ cdef class Worker(Forwarder):
     def __init__(
         self, int config_fd, int state_fd, int uplink_fd, udp_fds, backend=None, *, gro=True, hold_us=None,
         int packet_fd=-1, int rings_fd=-1, index=0, wake_fds=(),
+        busy_poll_us=0,
     ):
         Forwarder.__init__(self, config_fd, state_fd, backend=backend)
         if not 0 < len(udp_fds) <= MAX_SOCKETS:
@@ -174,6 +175,8 @@ cdef class Worker(Forwarder):
         self.io.hold_limit_ns = f.HOLDING_LIMIT_NS if hold_us is None else int(hold_us) * 1000
         for fd in udp_fds:
             shell_add_socket(&self.io, fd, gro)
+        if busy_poll_us:
+            shell_poll_busily(&self.io, int(busy_poll_us) * 1000)
         self.io.packet = packet_open(packet_fd, self.core.capacities.transports)
 
     cdef join(self, int rings_fd, int index, wake_fds):

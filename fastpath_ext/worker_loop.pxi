@@ -65,9 +65,23 @@ cdef enum:
     SLEPT_NS = 20000
 
 
-cdef int wait(shell *io, f.worker_t *core, p.pollfd *fds) noexcept nogil:
+# Looks at everything until something is there or `for_ns` have passed; what ppoll() would return.
+cdef int spin(shell *io, p.pollfd *fds, uint64_t began_ns, uint64_t for_ns) noexcept nogil:
+    cdef p.timespec none
     cdef uint32_t i
     cdef int ready
+    none.tv_sec = none.tv_nsec = 0
+    while True:
+        for i in range(io.socket_count):  # lets the kernel look at the network card
+            p.recv(io.sockets[i].fd, NULL, 0, p.MSG_DONTWAIT | p.MSG_PEEK)
+        ready = p.ppoll(fds, io.socket_count + 2, &none, NULL)
+        if ready != 0 or clock_ns(p.CLOCK_MONOTONIC) - began_ns >= for_ns:
+            return ready
+
+
+cdef int wait(shell *io, f.worker_t *core, p.pollfd *fds) noexcept nogil:
+    cdef uint32_t i
+    cdef int ready = 0
     cdef uint64_t began_ns = clock_ns(p.CLOCK_MONOTONIC)
     cdef uint64_t sleep = f.worker_sleep_ns(core, began_ns)
     cdef uint64_t gather = f.holding_gather_ns(&io.holding, io.hold_limit_ns), woken
@@ -84,9 +98,13 @@ cdef int wait(shell *io, f.worker_t *core, p.pollfd *fds) noexcept nogil:
     fds[io.socket_count + 1].revents = 0
     if not f.handover_may_sleep(core):
         sleep = 0
-    limit.tv_sec = <long>(sleep // 1000000000)
-    limit.tv_nsec = <long>(sleep % 1000000000)
-    ready = p.ppoll(fds, io.socket_count + 2, &limit, NULL)
+    if io.spin_ns > 0 and sleep > 0:
+        ready = spin(io, fds, began_ns, min(io.spin_ns, sleep))
+        sleep -= min(io.spin_ns, sleep)
+    if ready == 0:
+        limit.tv_sec = <long>(sleep // 1000000000)
+        limit.tv_nsec = <long>(sleep % 1000000000)
+        ready = p.ppoll(fds, io.socket_count + 2, &limit, NULL)
     f.handover_awake(core)
     if ready > 0 and fds[io.socket_count + 1].revents != 0:
         read(io.own_wake_fd, &woken, sizeof(woken))

@@ -10,6 +10,14 @@ cdef enum:
     # Messages to one sendmmsg; the kernel takes no more at once (UIO_MAXIOV).
     SEND_BATCH = 1024
 
+cdef extern from *:
+    """
+    #ifndef SO_PREFER_BUSY_POLL  /* Linux 5.11 */
+    #define SO_PREFER_BUSY_POLL 69
+    #endif
+    """
+    int SO_PREFER_BUSY_POLL
+
 cdef struct udp_socket:
     int fd
     bint ipv6
@@ -31,6 +39,7 @@ cdef struct shell:
     f.holding_t holding
     uint64_t done_ns  # when the last turn ended, 0 = there was none
     uint64_t hold_limit_ns
+    uint64_t spin_ns  # so long it looks again before it sleeps, 0 = it sleeps at once
     uint64_t busy_ns  # at work since the counter last took whole microseconds
     int wake_fds[f.LIMIT_WORKERS]  # eventfds by worker, -1 = none
     int own_wake_fd  # ours among them, -1 = we are alone
@@ -126,6 +135,17 @@ cdef int shell_add_socket(shell *io, int fd, bint gro) except -1:
     p.setsockopt(fd, p.IPPROTO_UDP, p.UDP_GRO, &joined, sizeof(joined))
     io.socket_count += 1
     return 0
+
+
+# With it a look at an empty socket also empties the queue of the network card, where that can be polled (CAP_NET_ADMIN to go beyond the
+# system's net.core.busy_read). Where it cannot, looking alone saves the wake.
+cdef void shell_poll_busily(shell *io, uint64_t spin_ns) noexcept nogil:
+    cdef uint32_t i
+    cdef int us = <int>(spin_ns // 1000), on = 1
+    io.spin_ns = spin_ns
+    for i in range(io.socket_count):
+        p.setsockopt(io.sockets[i].fd, p.SOL_SOCKET, p.SO_BUSY_POLL, &us, sizeof(us))
+        p.setsockopt(io.sockets[i].fd, p.SOL_SOCKET, SO_PREFER_BUSY_POLL, &on, sizeof(on))
 
 
 cdef bint all_zero(const uint8_t *bytes, size_t length) noexcept nogil:

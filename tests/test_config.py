@@ -98,6 +98,7 @@ def test_handed_over_unchanged(write):
         (MINIMAL + "[media]\nmiddle_bps = 100000\n", 6, "not be below thumbnail_bps"),
         (MINIMAL + "[media]\nscreen_bps = 1000\n", 6, "between 30000"),
         (MINIMAL + "[media]\nshare_percent = 0\n", 6, "between 1 and 100"),
+        (MINIMAL + "[media]\nbusy_poll_us = 200000\n", 6, "between 0 and 100000"),
         (MINIMAL + "[media]\ndownlink_max_bps = -1\n", 6, "0 (no bound)"),
         (MINIMAL + "[client]\nembed_in = ['https://a.example; script-src *']\n", 6, "is no origin"),
         (MINIMAL + "[server]\npublic_url = 'https://calls.example.org'\n", 6, "must end with"),

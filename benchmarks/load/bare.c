@@ -4,7 +4,7 @@
  *
  * gso: what a receiver gets of one burst leaves as one UDP_SEGMENT message: the limit of what this machine's kernel gives. single: one
  * sendto for each packet, as most servers do. plain: single without encryption. Each burst is PACKETS packets of SIZE bytes on the wire to
- * each of RECEIVERS addresses from ADDRESS on. Prints one JSON object; CPU time is the process's, by the operating system's account. */
+ * each of RECEIVERS addresses from ADDRESS on; lists of both ("1,5" and "124,1080") are bursts in turns (mix.h). Prints one JSON object; CPU time is the process's, by the operating system's account. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "bytes.h"
+#include "mix.h"
 #include "srtp.h"
 
 #ifndef UDP_SEGMENT
@@ -62,8 +63,9 @@ int main(int argc, char **argv)
     if (argc != 9) return 2;
     bool gso = strcmp(argv[1], "gso") == 0, plain = strcmp(argv[1], "plain") == 0;
     uint32_t address = ntohl(inet_addr(argv[2]));
-    unsigned count = (unsigned)atoi(argv[4]), packets = (unsigned)atoi(argv[5]);
-    size_t size = (size_t)atoi(argv[6]);
+    unsigned count = (unsigned)atoi(argv[4]), turn = 0;
+    struct mix mix;
+    if (mix_read(&mix, argv[5], argv[6]) != 0) return 2;
     double per_second = atof(argv[7]), seconds = atof(argv[8]);
     int fd = socket(AF_INET6, SOCK_DGRAM, 0), off = 0, room = 4 << 20; /* as the worker's: one socket for both families */
     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
@@ -87,7 +89,6 @@ int main(int argc, char **argv)
     static struct mmsghdr messages[BATCH];
     static struct iovec vectors[BATCH][64];
     static _Alignas(16) uint8_t controls[BATCH][CMSG_SPACE(2)];
-    if (packets > 64) return 2;
     uint64_t sent = 0, failed = 0, begin = clock_ns(CLOCK_MONOTONIC),
              cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID), due = begin;
     uint64_t step = (uint64_t)(1e9 / per_second), end = begin + (uint64_t)(seconds * 1e9);
@@ -98,6 +99,8 @@ int main(int argc, char **argv)
             clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
         }
         due += step;
+        const unsigned packets = mix.packets[turn % mix.count];
+        const size_t size = mix.size[turn++ % mix.count];
         if (now > due + 100000000) due = now; /* saturated: as fast as it goes */
         for (unsigned first = 0; first < count; first += BATCH) {
             unsigned many = count - first < BATCH ? count - first : BATCH;

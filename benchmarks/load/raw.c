@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "bytes.h"
+#include "mix.h"
 #include "srtp.h"
 
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4
@@ -112,8 +113,9 @@ int main(int argc, char **argv)
     int bypass = strcmp(argv[1], "packet") != 0, on = 1, room = 16 << 20, version = TPACKET_V2;
     uint32_t address = ntohl(inet_addr(argv[2]));
     port = (uint16_t)atoi(argv[3]);
-    unsigned count = (unsigned)atoi(argv[4]), packets = (unsigned)atoi(argv[5]);
-    size_t size = (size_t)atoi(argv[6]);
+    unsigned count = (unsigned)atoi(argv[4]), turn = 0;
+    struct mix mix;
+    if (mix_read(&mix, argv[5], argv[6]) != 0) return 2;
     double per_second = atof(argv[7]), seconds = atof(argv[8]);
     source = ntohl(inet_addr(argv[10]));
     unsigned byte[6];
@@ -167,6 +169,8 @@ int main(int argc, char **argv)
             clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
         }
         due += step;
+        const unsigned packets = mix.packets[turn % mix.count];
+        const size_t size = mix.size[turn++ % mix.count];
         if (now > due + 100000000) due = now;
         for (unsigned first = 0; first < count; first += BATCH) {
             unsigned many = count - first < BATCH ? count - first : BATCH;

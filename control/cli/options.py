@@ -37,6 +37,7 @@ EXAMPLES: Final = {
     "media.share_percent": "30",
     "media.downlink_max_bps": "8000000",
     "media.hold_us": "5000",
+    "media.busy_poll_us": "200",
     "media.packet_interface": '"eth0"',
     "client.web_dir": '"/usr/share/sotto/web"',
     "client.key_transport": '"to-device"',

@@ -25,8 +25,8 @@ UDP_SEGMENT = 103
 PROGRAM = """
 import sys
 from fastpath_ext.worker import Worker
-packets, config, state, uplink, *sockets = map(int, sys.argv[1:])
-Worker(config, state, uplink, sockets, packet_fd=packets).run()
+packets, spin, config, state, uplink, *sockets = map(int, sys.argv[1:])
+Worker(config, state, uplink, sockets, packet_fd=packets, busy_poll_us=spin).run()
 """
 
 
@@ -43,6 +43,8 @@ def media_socket(host: str) -> socket.socket:
 
 class Rig:
     """What the supervisor holds: tables, sockets, the uplink. Workers come and go."""
+
+    busy_poll_us = 0
 
     def __init__(self, count: int, hosts: tuple[str, ...] = ("::",), reach: str = "127.0.0.1") -> None:
         self.meeting = self.build(count)
@@ -64,7 +66,7 @@ class Rig:
         fds = [*self.meeting.table.fds, self.worker_end.fileno(), *(s.fileno() for s in self.sockets)]
         packets = self.packets.fileno() if self.packets else -1
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(packets), *map(str, fds)],
+            [sys.executable, "-c", PROGRAM, str(packets), str(self.busy_poll_us), *map(str, fds)],
             pass_fds=[*fds, *([packets] if self.packets else [])],
             cwd=ROOT,
         )
@@ -385,12 +387,28 @@ def test_it_stops_when_told(rig: Rig, way: str) -> None:
     assert rig.process.wait(5) == 0
 
 
+def test_a_worker_that_looks_instead_of_sleeping() -> None:
+    rig = Rig(2)
+    rig.busy_poll_us = 100_000
+    rig.start()
+    try:
+        rig.join()
+        first, second = rig.endpoints
+        assert rig.pump(lambda: first.send(first.participant.opus()) or len(rig.got(1, 0, False)) >= 5)
+        assert rig.pump(lambda: second.send(second.participant.opus()) or len(rig.got(0, 1, False)) >= 5)
+        assert rig.process is not None
+        rig.uplink.send(encode(Kind.DOWN_STOP))
+        assert rig.process.wait(5) == 0
+    finally:
+        rig.close()
+
+
 def test_signals_reach_python() -> None:
     """A handler of Python's runs while the loop runs."""
     rig = Rig(1)
     fds = [*rig.meeting.table.fds, rig.worker_end.fileno(), rig.sockets[0].fileno()]
     program = "import os, signal\nsignal.signal(signal.SIGUSR1, lambda *_: os._exit(7))\n" + PROGRAM
-    command = [sys.executable, "-c", program, "-1", *map(str, fds)]
+    command = [sys.executable, "-c", program, "-1", "0", *map(str, fds)]
     process = subprocess.Popen(command, pass_fds=fds, cwd=ROOT)
     try:
         rig.wait_for(Kind.READY)
