@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,9 +20,16 @@ from nio.api import Api
 
 from control.io.matrix_account import SyncPosition
 from control.io.matrix_forgetting import Forgetting
-from control.io.matrix_keys import Asked, claim_keys, is_of_its_sender, query_keys
+from control.io.matrix_keys import (
+    Asked,
+    KeyQuestions,
+    claim_keys,
+    is_known_to_be_of_its_sender,
+    is_of_its_sender,
+)
 from control.io.matrix_send import RoomSender
 from control.io.matrix_signing import DeviceSigning
+from control.io.matrix_turns import Turns
 from control.protocol import sync
 from control.protocol.direct_message import Refuse, judge_invitation_untrusted, must_leave
 from control.protocol.events import MatrixCallEvent
@@ -106,7 +113,11 @@ class MatrixBot:
         self._position = position
         self._on_event = on_event
         self._count = count
-        self._sender = RoomSender(client, count, observe, limited)
+        self._questions = KeyQuestions(client, count)
+        self._sender = RoomSender(client, count, self._questions, observe, limited)
+        self._turns = Turns(count)
+        self._errands: set[asyncio.Task[None]] = set()
+        self._claiming = False
         self._progress = Progress()
         self._undecrypted: OrderedDict[str, _Undecrypted] = OrderedDict()
         self._joining: set[asyncio.Task[None]] = set()
@@ -164,8 +175,10 @@ class MatrixBot:
     async def stop(self) -> None:
         """Delivers what is queued for a moment, then closes the connection."""
         await self._sender.stop()
-        for task in self._joining:
+        for task in self._joining | self._errands:
             task.cancel()
+        await self._turns.close()
+        await self._questions.close()
         await self._client.close()
 
     async def _fetch(self, since: str | None, full_state: bool) -> object:
@@ -198,7 +211,8 @@ class MatrixBot:
                     case sync.CorePiece(body) | sync.ToDevicePiece(body):
                         await self._feed(body)
                         if isinstance(piece, sync.CorePiece):
-                            await query_keys(self._client, self._count)
+                            self._questions.changed(body["device_lists"]["changed"])
+                            self._questions.begin()
                     case sync.RoomPiece():
                         await self._room(piece)
                     case sync.InvitePiece(room_id, state):
@@ -227,7 +241,7 @@ class MatrixBot:
         await self._client.receive_response(response)
         for event in response.to_device_events:
             if isinstance(event, RoomKeyEvent):
-                await self._retry_undecrypted(event.session_id)
+                self._retry_undecrypted(event.session_id)
         return response
 
     async def _room(self, piece: sync.RoomPiece) -> None:
@@ -242,14 +256,51 @@ class MatrixBot:
             if isinstance(event, MegolmEvent):
                 self._keep_undecrypted(event, age)
                 continue
-            encrypted = bool(getattr(event, "decrypted", False))
-            if not encrypted or await self._is_true(event, piece.room_id):
-                self._deliver(piece.room_id, event.source, age, encrypted)
+            self._take(piece.room_id, event, age, bool(getattr(event, "decrypted", False)))
+
+    def _take(self, room_id: str, event: Event, age: int, encrypted: bool) -> None:
+        """Hands it on, at once or in its room's turn: it may have to be asked first whose it is."""
+        known = (
+            not encrypted
+            or event.sender == self._client.user_id
+            or is_known_to_be_of_its_sender(self._client, event, room_id)
+        )
+        if known and not self._turns.waiting(room_id):
+            self._deliver(room_id, event.source, age, encrypted)
+            return
+        since, end = time.monotonic(), self._progress.begin()
+
+        async def turn() -> None:
+            if not encrypted or await self._is_true(event, room_id):
+                self._deliver(room_id, event.source, age + int((time.monotonic() - since) * 1000), encrypted)
+
+        def done() -> None:
+            end()
+            self._store()
+
+        self._turns.take(room_id, turn, done)
+
+    def _errand(self, work: Coroutine[Any, Any, None]) -> None:
+        """Something that the next answer of the homeserver does not wait for."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except (ClientError, TimeoutError, OSError) as error:
+                self._count("matrix_request_failed")
+                log.warning("a key request to the homeserver failed: %s", type(error).__name__)
+            except Exception as error:  # as in _handle
+                self._count("matrix_poison")
+                log.warning("keys could not be handled (%s)", type(error).__name__)
+
+        task = asyncio.create_task(guarded(), name="matrix-errand")
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     async def _is_true(self, event: Event, room_id: str) -> bool:
         """Is a decrypted event from a device of its sender?"""
         if event.sender == self._client.user_id or await is_of_its_sender(
-            self._client, event, room_id, self._count, self._asked
+            self._client, event, room_id, self._questions, self._asked
         ):
             return True
         self._count("matrix_device_mismatched")
@@ -281,7 +332,7 @@ class MatrixBot:
                 del self._undecrypted[event_id]
                 kept.done()
 
-    async def _retry_undecrypted(self, session_id: str) -> None:
+    def _retry_undecrypted(self, session_id: str) -> None:
         self._forget_undecrypted()
         for event_id, kept in list(self._undecrypted.items()):
             if kept.event.session_id == session_id and self._client.olm is not None:
@@ -289,9 +340,7 @@ class MatrixBot:
                 if plain is not None:
                     del self._undecrypted[event_id]
                     age = kept.age + int((time.monotonic() - kept.since) * 1000)
-                    room_id = kept.event.room_id
-                    if await self._is_true(plain, room_id):
-                        self._deliver(room_id, plain.source, age, True)
+                    self._take(kept.event.room_id, plain, age, True)
                     kept.done()
 
     def _invited(self, room_id: str, state: tuple[sync.JsonObject, ...]) -> None:
@@ -371,9 +420,9 @@ class MatrixBot:
                 await client.keys_upload()
             elif self._signing is not None:
                 await self._signing.sign_once()
-            await query_keys(client, self._count)
-            await claim_keys(client, self._count)
-            await client.send_to_device_messages()
+            self._questions.begin()
+            if not self._claiming:
+                self._errand(self._claim())
             self._forgetting.look(time.monotonic())
         except (ClientError, TimeoutError, OSError) as error:
             self._count("matrix_request_failed")
@@ -381,3 +430,12 @@ class MatrixBot:
         except Exception as error:  # as in _handle; what follows the homeserver may not end by what it says
             self._count("matrix_poison")
             log.warning("keys could not be handled (%s)", type(error).__name__)
+
+    async def _claim(self) -> None:
+        """One-time keys of devices for another Olm session with them. Their homeservers may be slow."""
+        self._claiming = True
+        try:
+            await claim_keys(self._client, self._count)
+            await self._client.send_to_device_messages()
+        finally:
+            self._claiming = False

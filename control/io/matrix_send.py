@@ -15,7 +15,7 @@ from aiohttp import ClientError
 from nio import AsyncClient, RoomSendResponse
 from nio.exceptions import LocalProtocolError
 
-from control.io.matrix_keys import query_keys
+from control.io.matrix_keys import KeyQuestions
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +45,14 @@ class RoomSender:
         self,
         client: AsyncClient,
         count: Callable[[str], None],
+        questions: KeyQuestions,
         observe: Callable[[str, str, float], None] = lambda name, label, value: None,
         limited: Callable[[], None] = lambda: None,
     ) -> None:
         """`limited` is called when the homeserver makes an event wait."""
         self._client = client
         self._count = count
+        self._questions = questions
         self._observe = observe
         self._limited = limited
         self._queues: dict[str, asyncio.Queue[_Outgoing]] = {}
@@ -109,12 +111,21 @@ class RoomSender:
         self._count("matrix_send_dropped")
         log.warning("an event for a room was given up after %.0f s", LIFETIME_S)
 
+    async def _learn_devices(self, room_id: str) -> None:
+        """Of the people of an encrypted room. matrix-nio would ask about those of all rooms."""
+        room = self._client.rooms.get(room_id)
+        if room is None or not room.encrypted:
+            return
+        if not room.members_synced:
+            await self._client.joined_members(room_id)
+        await self._questions.learn(list(room.users))
+
     async def _attempt(self, room_id: str, event: _Outgoing) -> float | bool:
         """Seconds to wait before the next attempt; a bool when it is done with: was it delivered?"""
         try:
             # A device that is new since the last query would be left out of the room key and could not
             # read this.
-            await query_keys(self._client, self._count)
+            await self._learn_devices(room_id)
             answer = await self._client.room_send(
                 room_id,
                 event.event_type,

@@ -20,7 +20,7 @@ from nio import (
     ShareGroupSessionResponse,
 )
 from nio.api import Api
-from nio.crypto.sessions import OlmAccount
+from nio.crypto.sessions import InboundGroupSession, OlmAccount, OutboundGroupSession
 
 from control.demo.people import Account
 from control.io.matrix import MatrixBot
@@ -41,13 +41,14 @@ class Rig:
         self.events: asyncio.Queue[MatrixCallEvent] = asyncio.Queue()
         self.bot = MatrixBot(client, SyncPosition(data_dir), self.hears, self._count, signing=signing)
         self.user_id = client.user_id
-        self._asked, self._told_in = 0, 0
+        self._asked, self._told_in, self._waits = 0, 0, False
         self._fetch, self.bot._fetch = self.bot._fetch, self._counting
         self.task = asyncio.create_task(self.bot.run())
 
     def hears(self, event: MatrixCallEvent) -> None:
         self.events.put_nowait(event)
-        self._told_in = self._asked
+        # Of an answer that is handled but for what somebody had to be asked about.
+        self._told_in = self._asked - self._waits
 
     def _count(self, name: str) -> None:
         self.counts[name] += 1
@@ -55,7 +56,11 @@ class Rig:
 
     async def _counting(self, since: str | None, full_state: bool) -> object:
         self._asked += 1
-        return await self._fetch(since, full_state)
+        self._waits = True
+        try:
+            return await self._fetch(since, full_state)
+        finally:
+            self._waits = False
 
     async def noted(self) -> None:
         """Until the answer with the last thing that it told of is handled whole: it asks for the next."""
@@ -437,6 +442,8 @@ class HostileHomeserver:
         self._asked = asyncio.Condition()
         self._since: str | None = None
         self.devices: dict[str, Any] = {}
+        self.slow_asked, self.slow_answers = asyncio.Event(), asyncio.Event()  # homeserver "slow"
+        self.slow_questions = 0
         self.limited = 0  # so many more messages have to wait
         app = web.Application()
         app.router.add_get("/_matrix/client/v3/sync", self._sync)
@@ -478,8 +485,14 @@ class HostileHomeserver:
     async def _other(self, request: web.Request) -> web.Response:
         if request.path.endswith("/whoami"):
             return web.json_response({"user_id": "@bot:test", "device_id": "DEV"})
+        if request.path.endswith("/joined_members"):
+            return web.json_response({"joined": {"@alice:test": {}}})
         if request.path.endswith("/keys/query"):
             asked = (await request.json())["device_keys"]
+            if any(user.endswith(":slow") for user in asked):
+                self.slow_questions += 1
+                self.slow_asked.set()
+                await self.slow_answers.wait()
             devices = {user: self.devices[user] for user in asked if user in self.devices}
             return web.json_response({"device_keys": devices, "failures": {}})
         return web.json_response(
@@ -570,12 +583,87 @@ def device(owner: str, **changed: Any) -> dict[str, Any]:
     return {"D": {name: value for name, value in (whole | changed).items() if value is not None}}
 
 
-def own_device() -> dict[str, Any]:
-    account = OlmAccount()
+def own_device(owner: str = "@zoe:test", account: OlmAccount | None = None) -> dict[str, Any]:
+    account = account or OlmAccount()
     keys = {f"{kind}:D": key for kind, key in account.identity_keys.items()}
-    unsigned = {"user_id": "@zoe:test", "device_id": "D", "algorithms": [], "keys": keys}
+    unsigned = {"user_id": owner, "device_id": "D", "algorithms": [], "keys": keys}
     signature = account.sign(Api.to_canonical_json(unsigned))
-    return {"D": unsigned | {"signatures": {"@zoe:test": {"ed25519:D": signature}}}}
+    return {"D": unsigned | {"signatures": {owner: {"ed25519:D": signature}}}}
+
+
+async def test_a_homeserver_that_is_slow_to_tell_of_devices_holds_up_its_own_people_alone(
+    tmp_path: Path,
+) -> None:
+    eve, account, sent = "@eve:slow", OlmAccount(), OutboundGroupSession()
+    key = sent.session_key
+    sent.mark_as_shared()
+
+    def encrypted_room(room_id: str, user: str, *events: Any) -> dict[str, Any]:
+        state = [poison("m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"}, state_key="")]
+        state += [
+            poison("m.room.member", {"membership": "join"}, state_key=who, sender=who)
+            for who in (user, "@bot:test")
+        ]
+        return {room_id: {"state": {"events": state}, "timeline": {"events": list(events)}}}
+
+    def sealed(number: int) -> dict[str, Any]:
+        content = {
+            "algorithm": "m.megolm.v1.aes-sha2",
+            "ciphertext": sent.encrypt(
+                json.dumps(
+                    {"type": "m.call.hangup", "room_id": "!eve:test", "content": hangup(number)["content"]}
+                )
+            ),
+            "sender_key": account.identity_keys["curve25519"],
+            "session_id": sent.id,
+            "device_id": "D",
+        }
+        return poison("m.room.encrypted", content, sender=eve, event_id=f"$sealed{number}")
+
+    plain = {**hangup(2), "sender": eve}
+    rooms = encrypted_room("!eve:test", eve, sealed(1), plain)
+    homeserver = HostileHomeserver(
+        [
+            {"next_batch": "s0"},
+            {
+                "next_batch": "s1",
+                "rooms": {"join": rooms | encrypted_room("!alice:test", "@alice:test", hangup(100))},
+            },
+            {
+                "next_batch": "s2",
+                "rooms": timeline("!alice:test", hangup(101)),
+                # An answer that is on its way is older than that.
+                "device_lists": {"changed": [eve], "left": []},
+            },
+        ]
+    )
+    homeserver.devices = {eve: own_device(eve, account)}
+    async with homeserver as url:
+        client = await open_account(url, "@bot:test", tmp_path, None, "token")
+        keys = account.identity_keys
+        client.olm.inbound_group_store.add(
+            InboundGroupSession(key, keys["ed25519"], keys["curve25519"], "!eve:test")
+        )
+        rig = Rig(client, tmp_path)
+        assert [(await rig.event()).content["number"] for _ in range(2)] == [100, 101]
+        await homeserver.asked_since("s2")
+        await asyncio.wait_for(homeserver.slow_asked.wait(), PATIENCE_S)
+        # Others are answered meanwhile, in an encrypted room.
+        delivered = asyncio.Event()
+        rig.bot.send("!alice:test", "m.call.answer", CALL, delivered.set)
+        await asyncio.wait_for(delivered.wait(), PATIENCE_S)
+        assert rig.events.empty()
+        assert SyncPosition(tmp_path).load() == "s0"  # should it die now, the next one is told again
+        homeserver.slow_answers.set()
+        assert [(await rig.event()).content["number"] for _ in range(2)] == [1, 2]  # in order
+        async with asyncio.timeout(PATIENCE_S):
+            position = SyncPosition(tmp_path)
+            while position.load() != "s2" or eve in client.users_for_key_query:  # noqa: ASYNC110 - a file
+                await asyncio.sleep(0.01)
+        await rig.stop()
+    assert {each.user_id for each in client.device_store} == {eve}
+    assert homeserver.slow_questions == 2
+    assert rig.counts["matrix_device_mismatched"] == 0
 
 
 async def test_false_device_keys_cost_only_their_owner(tmp_path: Path) -> None:
@@ -596,6 +684,9 @@ async def test_false_device_keys_cost_only_their_owner(tmp_path: Path) -> None:
         client = await open_account(url, "@bot:test", tmp_path, None, "token")
         rig = Rig(client, tmp_path)
         await homeserver.asked_since("s2")
+        async with asyncio.timeout(PATIENCE_S):
+            while client.users_for_key_query:  # noqa: ASYNC110 - asked in the background
+                await asyncio.sleep(0.01)
         known = {each.user_id for each in client.device_store}
         await rig.stop()
     assert known == {"@zoe:test"}
