@@ -2,8 +2,8 @@
 
 Its clients are those of its own tests, in one Go program: they do ICE, DTLS, SRTP and feedback in full. So
 its side of the veth pays for their sockets too, which ours does not (network.py): about 0.5 us a packet in
-its disfavour. Packets are counted where they leave, checks and feedback among them, in its favour. Our side is
-`fanout_video` of the same run.
+its disfavour. Packets are counted where they leave, checks and feedback among them, in its favour. Our side
+is `fanout_video` of the same run.
 """
 
 import os
