@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from control.config import Config
 from control.handover import VARIABLE, Estate, Handover, MediaSocket, WorkerHandover
+from control.hanging import Watch
 from control.io.memory import make_memory
 from control.io.sockets import bind_media, packet_socket, uplink_pair
 from control.processes import Process, spawn
@@ -17,11 +18,6 @@ from fastpath_ext.counters import Counters
 from fastpath_ext.rings import MAX_WORKERS, make_rings
 from fastpath_ext.table import MAX_SINKS, MAX_SOURCES, MAX_TRANSPORTS, Table
 
-HANG_S = 2.0
-"""A worker whose heartbeat is older hangs. Lower: a loaded machine loses workers that would have gone on.
-Higher: a longer gap in everybody's media."""
-BEGIN_S = 10.0
-"""A worker that has not begun its loop by then hangs."""
 PAUSE_S = 0.1, 10.0
 """First and longest pause before a process that keeps dying starts again, doubling. Lower: a homeserver in
 trouble is pressed, a core is busy with starting. Higher: back later."""
@@ -87,7 +83,7 @@ class WorkerChild:
         self._sockets = sockets
         self._pulse = Counters(own.state_fd)
         self._base = base
-        self._looks = 0
+        self._watch = Watch()
 
     @property
     def index(self) -> int:
@@ -112,12 +108,12 @@ class WorkerChild:
         return self._pulse.heartbeat_ns / 1e9 >= self.active.began
 
     def hangs(self) -> bool:
-        """Two looks in a row must find it so: one may mean that we did not run either."""
-        now = time.monotonic()
+        """Looked at now; see hanging.py."""
+        process = self.active.process
+        if process is None:
+            return False
         beat = self._pulse.heartbeat_ns / 1e9
-        late = now - beat > HANG_S if self.turned else now - self.active.began > BEGIN_S
-        self._looks = self._looks + 1 if late else 0
-        return self._looks >= 2
+        return self._watch.look(time.monotonic(), self.active.began, beat, process.pid, process.pace())
 
     def promote(self) -> bool:
         """The one at work was reaped. True when the standby is at work now: it began by itself."""
@@ -129,7 +125,7 @@ class WorkerChild:
         self.active.adopt(self.standby.process)
         self.standby.process = None
         self.standby.start_at = 0.0
-        self._looks = 0
+        self._watch.forget()
         return True
 
     def close(self) -> None:

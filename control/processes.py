@@ -4,6 +4,9 @@ import os
 import select
 import signal
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from control.hanging import Pace
 
 
 class Process:
@@ -19,6 +22,15 @@ class Process:
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
         return bool(poll.poll(0))
+
+    def pace(self) -> Pace:
+        """Where the machine does not tell: as of one that sleeps."""
+        try:
+            cpu_ns = int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0])
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, ValueError, IndexError):
+            return Pace(runnable=False, cpu_ns=0)
+        return Pace(runnable=state == "R", cpu_ns=cpu_ns)
 
     def send(self, number: signal.Signals) -> None:
         """A signal; to one that has ended nothing."""

@@ -280,7 +280,7 @@ class Supervisor:
             return
         self._looked = time.monotonic()
         for worker in self._workers:
-            if worker.active.process is not None and worker.hangs():
+            if worker.hangs():
                 log.error("%s hangs and is killed", worker.active.name)
                 worker.active.send(signal.SIGKILL)
 
