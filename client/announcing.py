@@ -32,12 +32,16 @@ class Announcing:
         self._missed_at: float | None = None
 
     async def run(self) -> None:
+        told = ""
         while True:
             await asyncio.sleep(TICK_S)
             try:
                 await self._look(time.monotonic())
-            except Trouble as trouble:  # such as when we are no longer in the room
-                log.warning("the conference was not announced: %s", trouble.code)
+                told = ""
+            except Trouble as trouble:  # such as when we are no longer in the room; tried again and again
+                if trouble.code != told:
+                    log.warning("the conference was not announced: %s", trouble.code)
+                told = trouble.code
 
     async def _look(self, now: float) -> None:
         announcers = self._all.announcers(self._conference)

@@ -252,6 +252,8 @@ static void take_asked_untrusted(struct worker *worker, const struct taken *take
             .level = packet.level,
             .repaired = true,
             .sealed = packet.sealed,
+            .descriptor = packet.descriptor_length ? packet.descriptor : NULL,
+            .descriptor_length = packet.descriptor_length,
         };
         handover_again(worker, taken->from, &arrival, now_ns);
     }

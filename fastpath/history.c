@@ -6,12 +6,13 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 
-struct record { /* in the slab, followed by the payload */
+struct record { /* in the slab, followed by the payload and the descriptor */
     uint64_t index, time_ns;
     uint32_t timestamp;
     uint16_t length;
     uint8_t marker, has_level, level, sealed;
-    uint8_t reserved[6];
+    uint8_t descriptor_length;
+    uint8_t reserved[5];
 };
 _Static_assert(sizeof(struct record) == 32, "no unaligned record");
 
@@ -82,7 +83,7 @@ bool history_put(struct history_slab *slab, struct history *history, const struc
     if (!history->slots || !slab->bytes || packet->length > HISTORY_PAYLOAD_MAX) return false;
     struct history_slot *slot = &history->slots[packet->index & (history->slot_count - 1)];
     if (slot->position && slot->index > packet->index) return false; /* later than any repair */
-    uint64_t size = (sizeof(struct record) + packet->length + 15) / 16 * 16;
+    uint64_t size = (sizeof(struct record) + packet->length + packet->descriptor_length + 15) / 16 * 16;
     if (!within_rate(history, size, packet->time_ns)) return false;
     uint64_t position = slab_take(slab, size, packet->time_ns);
     uint8_t *at = slab->bytes + (position & (slab->capacity - 1));
@@ -95,8 +96,12 @@ bool history_put(struct history_slab *slab, struct history *history, const struc
         .has_level = packet->has_level,
         .level = packet->level,
         .sealed = packet->sealed,
+        .descriptor_length = packet->descriptor_length,
     };
-    if (packet->length) memcpy(at + sizeof(struct record), packet->payload, packet->length);
+    at += sizeof(struct record);
+    if (packet->length) memcpy(at, packet->payload, packet->length);
+    if (packet->descriptor_length)
+        memcpy(at + packet->length, packet->descriptor, packet->descriptor_length);
     *slot = (struct history_slot){.index = packet->index, .position = position + 1};
     return true;
 }
@@ -122,6 +127,8 @@ bool history_find(const struct history_slab *slab, const struct history *history
         .has_level = record->has_level,
         .level = record->level,
         .sealed = record->sealed,
+        .descriptor_length = record->descriptor_length,
+        .descriptor = at + sizeof *record + record->length,
     };
     return true;
 }

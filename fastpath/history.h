@@ -64,6 +64,8 @@ struct history_packet {
     uint16_t length; /* of the payload, without padding */
     uint8_t marker, has_level, level;
     uint8_t sealed; /* P bit (bit 4) and number of CSRCs, which stand before the payload and in its length: sealed.h */
+    uint8_t descriptor_length; /* 0 = none is kept */
+    const uint8_t *descriptor; /* as the payload: the dependency descriptor, without which nobody can tell what a sealed packet begins */
 };
 
 int history_slab_open(struct history_slab *slab, size_t capacity); /* 0 or -ENOMEM, -EINVAL (below 64 KiB) */

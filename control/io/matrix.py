@@ -46,7 +46,10 @@ SYNC_HOLD_MS = 30_000
 SYNC_GRACE_S = 15.0
 # Between failed attempts, doubling. Higher: a homeserver that is back is noticed later. Lower: one that
 # struggles is pressed.
-BACKOFF_MIN_S, BACKOFF_MAX_S = 0.25, 10.0
+BACKOFF_MIN_S, BACKOFF_MAX_S = 0.25, 3.0
+# What a homeserver may make us wait before a room is joined. Higher: one absurd answer holds a caller up.
+# Lower: a homeserver that asks for patience is pressed.
+JOIN_WAIT_MAX_S = 10.0
 # Encrypted events whose key has not come yet. Higher: memory a stranger can fill. Lower: a burst at
 # federation delays is lost.
 UNDECRYPTED_MAX = 256
@@ -357,7 +360,7 @@ class MatrixBot:
         answer = await self._client.join(room_id)
         if (wait := getattr(answer, "retry_after_ms", None)) is not None:
             self._count("matrix_rate_limited")
-            await asyncio.sleep(min(wait / 1000, BACKOFF_MAX_S))
+            await asyncio.sleep(min(wait / 1000, JOIN_WAIT_MAX_S))
             await self._client.join(room_id)
 
     async def _leave(self, room_id: str, reason: str) -> None:

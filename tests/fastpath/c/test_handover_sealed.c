@@ -183,6 +183,32 @@ static void test_a_key_frame_lost_between_workers_is_asked_for_again(void)
     spread_close(spread);
 }
 
+/* Handed over again, it says what it was: a place to begin, as if it had come at once. */
+static void test_a_repaired_key_frame_is_known_as_one(void)
+{
+    struct spread *spread = two_workers(SRTP_AEAD_AES_128_GCM);
+    struct scene *near = spread->at[0], *far = spread->at[1];
+    const struct encoding_state *there = &far->worker.state.sources[FAR_VIDEO].encodings[0];
+    want(far, 0);
+    sealed_frame(near, 0, 300, 1, true);
+    spread_pump(spread);
+    spread_advance(spread, 100 * MS);
+    uint64_t first = there->last_key_frame_ns;
+    CHECK(first != 0);
+    sealed_frame(near, 0, 302, 2, true);
+    CHECK_EQUAL(spread_lose(spread, 1), HANDOVER_PACKET);
+    spread_pump(spread);
+    CHECK_EQUAL(there->last_key_frame_ns, first);
+    for (unsigned i = 0; i < 10; i++) {
+        sealed_frame(near, 0, 304 + 2 * i, (uint16_t)(3 + i), false);
+        spread_advance(spread, 20 * MS);
+    }
+    CHECK(there->last_key_frame_ns > first);
+    CHECK_EQUAL(scene_packets(far, 1, VIDEO_SSRC), 24);
+    CHECK_EQUAL(near->refused + far->refused, 0);
+    spread_close(spread);
+}
+
 /* Records that no home of ours writes. */
 static void test_spoilt_records(void)
 {
@@ -222,6 +248,7 @@ int main(void)
     test_encodings_are_streams_of_their_own_over_a_kill();
     test_repairs_and_key_requests_cross();
     test_a_key_frame_lost_between_workers_is_asked_for_again();
+    test_a_repaired_key_frame_is_known_as_one();
     test_spoilt_records();
     return 0;
 }
