@@ -109,9 +109,8 @@ void recovery_keep(struct worker *worker, const struct arrival *arrival, uint64_
         .level = arrival->level,
         .sealed = arrival->sealed,
         /* Only another worker needs it again: whoever is sent the packet once more has it from us. */
-        .descriptor_length = worker->sources[input->source].exports && arrival->descriptor
-                                 ? arrival->descriptor_length
-                                 : (uint8_t)0,
+        .descriptor_length = worker->sources[input->source].exports && arrival->descriptor ? arrival->descriptor_length
+                                                                                           : (uint8_t)0,
         .descriptor = arrival->descriptor,
     };
     history_put(&worker->recovery.slab, &recovery->history, &packet);

@@ -1,8 +1,11 @@
 """The grammar: what browsers write is read, and whatever else comes fails in one way and quickly."""
 
 import json
+import sys
 import time
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -342,3 +345,41 @@ def test_the_mid_of_a_section_like_another_is_checked(mid: str) -> None:
 def test_sections_alike_may_not_have_the_same_mid() -> None:
     text, first, second = two_alike()
     assert take_untrusted(text.replace(f"a=mid:{second}\n", f"a=mid:{first}\n")) == "sdp_malformed"
+
+
+LINES = (
+    "a=ssrc:{n} cname:x", "a=ssrc:1 cname:{n}", "a=ssrc-group:FID {n} 5", "a=rtpmap:96 VP8/90000",
+    "a=fmtp:96 x={n}", "a=rtcp-fb:96 nack", "a=rtcp-fb:* nack", "a=extmap:3 urn:{n}", "a=rid:{n} send",
+    "a=candidate:1 1 udp 1 1.2.3.4 {n} typ host", "a=msid:a b{n}", "a=fingerprint:sha-256 AA:{n}",
+    "a=x{n}:y", "a=x", "b=AS:{n}",
+)  # fmt: skip
+
+
+def _work(text: str) -> int:
+    """Lines of Python that reading it takes."""
+    lines = 0
+
+    def count(_frame: FrameType, event: str, _what: object) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return count
+
+    former = sys.gettrace()
+    sys.settrace(count)
+    try:
+        _refusal(text)
+    finally:
+        sys.settrace(former)
+    return lines
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_twice_the_lines_are_twice_the_work(line: str) -> None:
+    """Nobody's 64 KiB keep everybody's control busy: what is not refused takes no more for each line."""
+    text = offer_text(NAMES[0])
+    at = text.index("\r\n", text.index("m=video")) + 2
+    none, once, twice = (
+        _work(text[:at] + "".join(line.format(n=n) + "\r\n" for n in range(count)) + text[at:])
+        for count in (0, 400, 800)
+    )
+    assert twice - none <= 2.2 * (once - none) + none
