@@ -109,17 +109,26 @@ async def homeserver_down(scene: Scene) -> None:
     )  # fmt: skip
     await asyncio.to_thread(homeserver.start)
     began = time.monotonic()
-    answered = asyncio.Event()
-    joining = asyncio.create_task(
-        scene.where.join("carol", None, say=lambda text: answered.set() if text == "connecting" else None)
-    )
+    answered, heard = asyncio.Event(), []
+
+    def say(text: str) -> None:
+        heard.append(f"{text} {time.monotonic() - began:.1f}")
+        if text == "connecting":
+            answered.set()
+
+    joining = asyncio.create_task(scene.where.join("carol", None, say=say))
+    waiting = asyncio.create_task(answered.wait())
     try:
-        await asyncio.wait_for(answered.wait(), 60)
+        await asyncio.wait((joining, waiting), timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        if not answered.is_set():
+            why = repr(joining.exception()) if joining.done() else "nothing yet"
+            raise TimeoutError(f"{time.monotonic() - began:.1f} s: {why}; carol heard: {heard}")
         took = time.monotonic() - began
         note = "from the homeserver's first answer to that of a call, with the caller's own log-in"
         scene.rows.add("resync_s", took, "s", note)
         await (await asyncio.wait_for(joining, 60)).conference.leave()
     finally:
+        waiting.cancel()
         joining.cancel()
 
 
