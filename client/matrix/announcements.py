@@ -1,7 +1,6 @@
 """Which conferences a room announces, and our own announcement of one (docs/protocol.md section 1)."""
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
@@ -80,23 +79,27 @@ class Announcements:
 
         Homeservers that were away end at their return what could not be put off meanwhile.
         """
-        while (found := self.wanted(wish)) is None and (left := self._doubt_s()) > 0:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limits.CARRIED_AGAIN_S
+        while (found := self.wanted(wish)) is None and self._interrupted_lately():
             self.changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
+            try:
+                async with asyncio.timeout_at(
+                    asyncio.get_running_loop().time() + deadline - time.monotonic()
+                ):
                     await self.changed.wait()
+            except TimeoutError:
+                break
         return found
 
-    def _doubt_s(self) -> float:
-        """How long yet what a switch ended may be carried on, as far as clocks agree."""
-        now = time.time()
-        since = (
-            now - ts / 1000
+    def _interrupted_lately(self) -> bool:
+        """A switch ended what somebody in the room announced. Homeservers say when it was due, not when it
+        went off."""
+        return any(
+            abs(time.time() - ts / 1000) < limits.INTERRUPTED_S
+            and self._homeserver.joined(self._room_id, sender)
             for sender, ts in self._interrupted.items()
-            if self._homeserver.joined(self._room_id, sender)
         )
-        patience = limits.CARRIED_AGAIN_S
-        return max((patience - max(0.0, each) for each in since if each > -patience), default=0.0)
 
     def announcers(self, conference: Announcement) -> set[str]:
         """People in the room who announce it."""

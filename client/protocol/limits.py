@@ -68,9 +68,12 @@ SWITCH_RETRY_S: Final = 2.0
 # it and leaves waits so long for that.
 CARRY_ON_S: Final = 1.0
 CARRIED_ON_S: Final = 5.0
-# Where a switch, and nobody, ended it, it may go on: who comes so soon after that waits for those inside to
-# say so. Lower: after an outage of the homeserver newcomers find none. Higher: a dead one holds them up.
+# Where a switch, and nobody, ended it, it may go on: who comes then waits so long for those inside to say so.
+# Lower: after an outage of the homeserver newcomers find none. Higher: a dead one holds them up.
 CARRIED_AGAIN_S: Final = 8.0
+# For so long after the switch was due. Lower: not after longer outages. Higher: who comes where the last one
+# vanished without a word waits in vain for longer.
+INTERRUPTED_S: Final = 3600.0
 
 # Hands and reactions, seconds: a hand goes down by itself, is said again for newcomers at most so often, and
 # one reaction follows another after so long (docs/protocol.md section 7).

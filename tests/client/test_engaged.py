@@ -89,7 +89,7 @@ def test_what_only_a_switch_ended_may_be_carried_on(mine: list[dict[str, Any]], 
 
 def test_what_a_switch_ended_a_while_ago_holds_nobody_up() -> None:
     announcements = Announcements(cast("Homeserver", People()), ROOM)
-    for age_s in (limits.CARRIED_AGAIN_S, -limits.CARRIED_AGAIN_S - 60):  # and a clock that is wrong
+    for age_s in (limits.INTERRUPTED_S, -limits.INTERRUPTED_S - 60):  # and a clock that is wrong
         ts = int((time.time() - age_s) * 1000)
         announcements.heard(
             RoomEvent(ROOM, names.CONFERENCE, ALICE, {"ended": True, "switch": True}, ts, "$ended", ALICE)

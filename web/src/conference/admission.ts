@@ -2,10 +2,10 @@
 
 import { RoomStateEvent, type MatrixClient, type Room } from "matrix-js-sdk";
 import { randomBytes, randomName } from "../bytes.ts";
-import { announce, interruptedMs, runningConferences, standing } from "../matrix/announcements.ts";
+import { announce, isInterrupted, runningConferences, standing } from "../matrix/announcements.ts";
 import { sendTicket, TicketBox } from "../matrix/tickets.ts";
 import { sameConference, terms, type Conference, type Intent, type Ticket } from "../protocol/events.ts";
-import { TICKET_ROUNDS } from "../protocol/limits.ts";
+import { CARRIED_AGAIN_MS, TICKET_ROUNDS } from "../protocol/limits.ts";
 import { prove, ticketKey } from "../ticket.ts";
 
 export interface Pass {
@@ -140,7 +140,8 @@ export class Admission {
 
     /** Where a dead man's switch has just ended what runs here, those inside have time to say that it goes on. */
     async #carriedOn(say: (status: string) => void): Promise<Conference | null> {
-        for (let left; !this.wish.another && !this.chosen && (left = interruptedMs(this.#room)) > 0; ) {
+        const until = Date.now() + CARRIED_AGAIN_MS;
+        for (let left; !this.wish.another && !this.chosen && (left = until - Date.now()) > 0 && isInterrupted(this.#room); ) {
             say("Waiting for those inside to announce the conference again");
             await this.#roomChanges(left);
         }

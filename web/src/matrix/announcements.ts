@@ -3,7 +3,7 @@
 import { EventTimeline, type MatrixClient, MatrixError, type Room } from "matrix-js-sdk";
 import { count } from "../guard.ts";
 import { conferenceContent, parseConference, sameConference, type Conference } from "../protocol/events.ts";
-import { CARRIED_AGAIN_MS } from "../protocol/limits.ts";
+import { SWITCHED_OFF_MS } from "../protocol/limits.ts";
 import { EVENT } from "../protocol/names.ts";
 import { politely } from "./send.ts";
 
@@ -97,17 +97,16 @@ export const ENDED = { ended: true };
 /** As a dead man's switch says it: those inside, if there are any, carry it on. */
 export const SWITCHED_OFF = { ended: true, switch: true };
 
-/** How long yet what a switch ended may be carried on, ms, as far as clocks agree. A homeserver that was away ends at its return
- * what could not be put off meanwhile. */
-export function interruptedMs(room: Room, now = Date.now()): number {
-    return interrupted(inRoom(room, announcements(room)), now);
+/** Has a switch ended what somebody announced here? A homeserver that was away ends at its return what could not be put off
+ * meanwhile; it says when that was due, not when it did. */
+export function isInterrupted(room: Room): boolean {
+    return interrupted(inRoom(room, announcements(room)), Date.now());
 }
 
-export function interrupted(all: Announcement[], now: number): number {
+export function interrupted(all: Announcement[], now: number): boolean {
     const newest = new Map(all.filter(({ stateKey, sender }) => stateKey === sender).map((one) => [one.sender, one]));
-    const ended = [...newest.values()].filter(({ content }) => (content as { switch?: unknown }).switch === true && parsed(content) === null);
-    const left = ended.map(({ ts }) => (ts < now + CARRIED_AGAIN_MS ? CARRIED_AGAIN_MS - Math.max(0, now - ts) : 0));
-    return Math.max(0, ...left);
+    const off = ({ content, ts }: Announcement) => (content as { switch?: unknown }).switch === true && parsed(content) === null && Math.abs(now - ts) < SWITCHED_OFF_MS;
+    return [...newest.values()].some(off);
 }
 
 function parsed(content: unknown): Conference | null {

@@ -97,9 +97,11 @@ export const SWITCH_MS = 60000;
 /** A homeserver that does not answer is asked again after so long, ms. Higher: one that comes back ends what is alive, or learns late that
  * it lives. Lower: requests in vain. */
 export const SWITCH_RETRY_MS = 2000;
-/** Where a switch, and nobody, ended a conference, it may go on: who comes so soon after that, ms, waits for those inside to say so. Lower:
+/** Where a switch, and nobody, ended a conference, it may go on: who comes then waits so long for those inside to say so, ms. Lower:
  * after an outage of the homeserver newcomers begin a second one; higher: a dead one holds them up. */
 export const CARRIED_AGAIN_MS = 8000;
+/** For so long after the switch was due, ms. Lower: not after longer outages; higher: who comes where the last one vanished waits in vain for longer. */
+export const SWITCHED_OFF_MS = 3600000;
 /** An announcement whose announcer is gone is missed for this long, ms, and by rank longer, before it is carried on: one that is on its way is waited for. */
 export const CARRY_ON_MS = 1000;
 /** Whoever announces a conference and leaves it waits so long for somebody else to announce it, ms. */
