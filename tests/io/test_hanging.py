@@ -73,14 +73,13 @@ def spinning() -> Iterator[Process]:
 
 def test_what_the_machine_says_of_a_process(spinning: Process):
     before = spinning.pace().cpu_ns
-    while spinning.pace().cpu_ns <= before + 10_000_000:
+    while not spinning.pace().runnable or spinning.pace().cpu_ns <= before + 10_000_000:
         continue
-    assert spinning.pace().runnable
     spinning.send(signal.SIGSTOP)
     while spinning.pace().runnable:
         continue
-    stopped = spinning.pace()
-    assert stopped == spinning.pace()
+    stopped = spinning.pace()  # its time may have been read before it stood: from here on it stands
+    assert [spinning.pace() for _ in range(3)] == [stopped] * 3
     assert stopped.cpu_ns > before
 
 
