@@ -209,7 +209,7 @@ def floor(bench: Bench, name: str, run: Run, conferences: float, *, packets: boo
         packets=like.packets,
         size=like.sizes,
         bursts=like.bursts * conferences,
-        seconds=1.0 if bench.brief else 2.0,
+        seconds=1.0,
         raw=packets,
     )
     bench.say(f"{name}{suffix}, bare loop: {bare_run.us:.2f} us, {bare_run.busy:.0%}")
