@@ -56,6 +56,7 @@ static void end_slots(struct worker *worker, uint32_t source, uint8_t encoding)
         const struct projection *current = projection_current(copies);
         if (current->started && current->source == source && current->encoding == encoding)
             projection_end(copies);
+        worker->maps[fanout->of_source[i]].count = 0; /* also what it carried before something else */
     }
 }
 

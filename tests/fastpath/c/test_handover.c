@@ -315,6 +315,24 @@ static void test_a_broken_home_repeats_no_number(void)
     }
 }
 
+/* It comes back to an SSRC whose window was forgotten meanwhile, and to packets of before a leap: those had their numbers. */
+static void test_a_broken_home_that_comes_back_repeats_no_number(void)
+{
+    static const struct {
+        uint32_t ssrc;
+        uint64_t index;
+    } said[] = {{7, 1000}, {7, 1001}, {7, 1900}, {8, 1}, {7, 1910}, {7, 1000}, {7, 1001}};
+    struct spread *spread = two_workers(SRTP_AEAD_AES_128_GCM);
+    struct scene *far = spread->at[1];
+    for (unsigned i = 0; i < sizeof said / sizeof *said; i++) {
+        write_packet(spread, said[i].ssrc, said[i].index);
+        spread_pump(spread);
+    }
+    CHECK_EQUAL(far->refused, 0);
+    CHECK(scene_packets(far, 1, sink_ssrc(VIDEO_SINK + 10)) >= 5);
+    spread_close(spread);
+}
+
 static void test_what_waited_too_long_is_dropped(void)
 {
     struct spread *spread = two_workers(SRTP_AEAD_AES_128_GCM);
@@ -395,6 +413,7 @@ int main(void)
     test_successors_go_on();
     test_nothing_is_taken_twice();
     test_a_broken_home_repeats_no_number();
+    test_a_broken_home_that_comes_back_repeats_no_number();
     test_what_waited_too_long_is_dropped();
     test_overflow_by_plan();
     test_only_who_shares_the_segment_joins();
