@@ -79,14 +79,11 @@ class Announcements:
 
         Homeservers that were away end at their return what could not be put off meanwhile.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + limits.CARRIED_AGAIN_S
+        deadline = asyncio.get_running_loop().time() + limits.CARRIED_AGAIN_S
         while (found := self.wanted(wish)) is None and self._interrupted_lately():
             self.changed.clear()
             try:
-                async with asyncio.timeout_at(
-                    asyncio.get_running_loop().time() + deadline - time.monotonic()
-                ):
+                async with asyncio.timeout_at(deadline):
                     await self.changed.wait()
             except TimeoutError:
                 break

@@ -83,8 +83,8 @@ function announcedState(conference: Conference | null): object | null {
         : null;
 }
 
-function named({ conferenceId, creator, intent, members }: Announced): object {
-    return { id: conferenceId, creator, intent, members };
+function named({ conferenceId, creator, intent, members, createdTs }: Announced): object {
+    return { id: conferenceId, creator, intent, members, created_ts: createdTs };
 }
 
 function viewingState(conference: Conference | null): object {
