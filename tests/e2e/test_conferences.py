@@ -23,8 +23,8 @@ ANNOUNCED = "sotto.state().conference.announcers.join() === sotto.state().user_i
 """By this person, and nobody else any more."""
 
 BEGUN_APART_MS = 5000
-"""web/src/protocol/limits.ts, BEGUN_AT_ONCE_MS. Two that are nearer are taken for one that was meant: whoever is
-left alone in the older one goes over to the newer one at once."""
+"""web/src/protocol/limits.ts, BEGUN_AT_ONCE_MS. Two that are nearer are taken for one that was meant:
+whoever is left alone in the older one goes over to the newer one at once."""
 
 CARRIED_ON_S = 100.0
 """A second. Where nobody is quick enough to carry it on in five, the homeserver has a minute to end what
