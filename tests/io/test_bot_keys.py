@@ -10,7 +10,7 @@ from nio import AsyncClient, KeysQueryResponse, ToDeviceMessage
 from control.io.matrix_account import open_account
 from control.protocol import sync
 from tests.conftest import Synapse
-from tests.io.test_matrix import CALL, Rig, direct_room, somebody
+from tests.io.bot import CALL, Rig, direct_room, somebody
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.synapse
