@@ -12,6 +12,7 @@ from control.config import load
 from control.demo.process import free_port
 from tests.cli.operator import SOTTO, sotto, until
 from tests.conftest import Synapse
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(scope="package")
@@ -49,4 +50,4 @@ def running(settled: Path) -> Iterator[Path]:
         yield settled
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(60) == 0
+        assert server.wait(PATIENCE_S) == 0

@@ -183,9 +183,8 @@ class TestInit:
 
 class TestRunning:
     def test_status_for_people_and_for_programs(self, running: Path):
-        said = sotto("status", "--config", running).stdout
-        assert "0 conferences, 0 people   ready" in said
-        assert "worker" in said
+        until(lambda: "0 conferences, 0 people   ready" in sotto("status", "--config", running).stdout)
+        assert "worker" in sotto("status", "--config", running).stdout
         told = json.loads(sotto("status", "--json", "--config", running).stdout)
         assert [worker["index"] for worker in told["workers"]] == list(range(len(told["workers"])))
         assert all(worker["starts"] >= 1 and worker["heartbeat_age_s"] >= 0 for worker in told["workers"])

@@ -31,7 +31,7 @@ from client.happenings import Happening, TileChanged
 from client.keys.frames import Verdict
 from client.media.codec import Decoder
 from client.media.sources import Pattern, Source
-from client.protocol import names
+from client.protocol import limits, names
 from client.receiving import ReceivedFrame
 from client.statistics import Tile
 from control.demo.memory import descendants
@@ -42,7 +42,7 @@ from tests.e2e.namespace import Namespace
 from tests.patience import PATIENCE_S
 
 ADDRESS = "192.0.2.7"
-LIMIT_S = 280.0
+LIMIT_S = 570.0
 """Of one scenario: less than pytest's own, which would not say where it was."""
 
 
@@ -107,7 +107,9 @@ class House:
             async with asyncio.timeout(LIMIT_S):
                 await scenario
 
-        with overhear() as heard:
+        with overhear() as heard, pytest.MonkeyPatch.context() as patch:
+            for wait in ("FOCUS_JOIN_S", "ANSWER_S"):
+                patch.setattr(limits, wait, PATIENCE_S)
             self.namespace.call(asyncio.run, whole())
             self.heard += heard.kinds
 

@@ -20,7 +20,7 @@ from control.demo.curious import Findings, look
 from control.demo.memory import Needle
 from tests.client.house import Guest, House, all_see_all, house, until
 
-pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
 # What everybody says in every packet of sound, in place of sound.
 SAID = os.urandom(64)

@@ -19,7 +19,7 @@ from client.protocol import messages, names
 from client.protocol.events import KeyEntry, KeyRequest, MediaKeys
 from tests.client.house import Guest, House, all_see_all, colour_of, coloured, house, sees, until
 
-pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -184,7 +184,8 @@ def test_any_answer_falls_into_pieces(answer: dict[str, Any]) -> None:
     assert all(piece["next_batch"] == "x" for piece in pieces_untrusted(answer))
 
 
-async def test_a_conference_is_found_with_a_ticket(synapse: Synapse) -> None:
+async def test_a_conference_is_found_with_a_ticket(synapse: Synapse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "TICKET_ANSWER_S", PATIENCE_S)
     async with people(synapse, "alice", "bob") as (room_id, (alice, bob)):
         inside = ConferenceRoom(alice, room_id)
         await inside.load()
@@ -214,6 +215,7 @@ async def test_the_next_answers_when_the_first_does_not(
     synapse: Synapse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "TICKET_RANK_S", 0.3)
+    monkeypatch.setattr(limits, "TICKET_ANSWER_S", PATIENCE_S)
     async with people(synapse, "alice", "bob", "carol") as (room_id, (alice, bob, carol)):
         silent, second, asking = (ConferenceRoom(each, room_id) for each in (alice, bob, carol))
         announcement = silent.announcements.new("@sotto:localhost", Wish())
@@ -229,7 +231,8 @@ async def test_the_next_answers_when_the_first_does_not(
             each.close()
 
 
-async def test_the_direct_room_is_made_once(synapse: Synapse) -> None:
+async def test_the_direct_room_is_made_once(synapse: Synapse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FOCUS_JOIN_S", PATIENCE_S)
     focus = await synapse.account("focus")
     async with people(synapse, "alice") as (_, (alice,)), AsyncExitStack() as stack:
         bot = await logged_in(synapse, focus, stack)

@@ -28,7 +28,7 @@ from tests.client.house import (
     until,
 )
 
-pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from client.matrix.inbox import Inbox
 from client.protocol import names
 from tests.client.house import Guest, House, coloured, house, sees, until
 
-pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_key_messages_that_are_lost_on_their_way_from_device_to_device(where: Ho
             post = Post(bob, lose_two)
             await key_changes(where, inside, alice)
             await until(lambda: bob.count("keys asked for") > 0, "bob asks")
-            await until(lambda: 1 in bob.tile(alice).epochs, "and is given the new key", 90)
+            await until(lambda: 1 in bob.tile(alice).epochs, "and is given the new key")
             assert post.lost == 2
             await sees(bob, alice)
             post.mend()

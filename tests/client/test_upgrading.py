@@ -16,7 +16,7 @@ from control.demo.memory import descendants
 from tests.client.house import Guest, House, all_see_all, coloured, house, until
 from tests.client.programs import copy_program, install_another_build, upgrade
 
-pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

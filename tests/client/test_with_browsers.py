@@ -26,7 +26,6 @@ pytestmark = [
     pytest.mark.synapse,
     pytest.mark.netns,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
 ]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from control.demo.browsers import Page
@@ -13,6 +16,19 @@ AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 async def press(page: Page, key: str) -> None:
     event = f"new KeyboardEvent('keydown', {{ key: {key!r}, bubbles: true }})"
     await page.evaluate(f"document.activeElement.dispatchEvent({event})")
+
+
+@asynccontextmanager
+async def watched(page: Page, expression: str) -> AsyncIterator[None]:
+    """Returns when it has been true: what is shown for a few seconds is looked for from before it comes."""
+    looking = asyncio.create_task(page.wait(expression))
+    # The driver reads in order: by now it has been asked for both.
+    await page.evaluate("0")
+    try:
+        yield
+        await looking
+    finally:
+        looking.cancel()
 
 
 async def hide(page: Page, *, hidden: bool) -> None:

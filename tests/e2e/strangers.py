@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from control.demo.people import Account, HomeserverClient, HomeserverRefused
 from control.demo.run import Demo
+from tests.patience import PATIENCE_S
 
 PREFIX = "org.matrix.msc2359"
 CLIENT = "/_matrix/client/v3"
-ANSWER_S = 60.0
 
 # The page asks its server for names and passwords of demo people; this person answers in the server's place.
 INSTEAD = """(() => {
@@ -172,7 +172,7 @@ class Caller:
 
     async def _until(self, wanted: Any) -> dict[str, Any]:
         """The first event of the room that is wanted, old or new."""
-        deadline = time.monotonic() + ANSWER_S
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             since = f"&since={quote(self.since)}" if self.since else ""
             answer = await self.client.request("GET", f"{CLIENT}/sync?timeout=2000{since}", self.account)

@@ -11,7 +11,7 @@ import pytest
 
 from control.demo.browsers import Browser
 from control.demo.participants import Participant
-from tests.e2e.hands import hide, press, violations
+from tests.e2e.hands import hide, press, violations, watched
 from tests.e2e.stage import Stage, stage
 from tests.e2e.watching import IN_FULL_S
 
@@ -146,24 +146,24 @@ async def test_a_screen_is_shared_and_comes_large_to_the_others(call: Call) -> N
 async def test_hands_and_reactions_reach_the_others(call: Call) -> None:
     alice, bob, carol = call.all
     await press(alice.page, "h")
-    await bob.page.evaluate("sotto.react('👏')")
     for other in (bob, carol):
         await other.page.wait(
             f"""document.querySelector('[data-member="{alice.member}"] .hand')?.textContent.includes("1")"""
         )
     shown = f"""document.querySelector('[data-member="{bob.member}"] .reaction')?.textContent"""
-    await carol.page.wait(f"""["👏", "Bravo"].includes({shown})""")
+    async with watched(carol.page, f"""["👏", "Bravo"].includes({shown})"""):
+        await bob.page.evaluate("sotto.react('👏')")
     await press(alice.page, "h")
     await asyncio.gather(*(one.page.wait("sotto.state().hands.length === 0") for one in (bob, carol)))
 
 
 async def test_a_moderator_asks_for_silence_and_puts_a_picture_before_everybody(call: Call) -> None:
     alice, bob, carol = call.all
-    assert [(await person.state())["moderator"] for person in call.all] == [True, False, False]
-    await alice.page.evaluate(f"sotto.askToMute({bob.member}, 'audio')")
-    await bob.page.wait(
-        "!sotto.state().media.audio && sotto.state().notice.includes('asked you to be silent')"
-    )
+    for person, moderates in ((alice, "true"), (bob, "false"), (carol, "false")):
+        await person.page.wait(f"sotto.state().moderator === {moderates}")
+    said = "!sotto.state().media.audio && sotto.state().notice.includes('asked you to be silent')"
+    async with watched(bob.page, said):
+        await alice.page.evaluate(f"sotto.askToMute({bob.member}, 'audio')")
     await alice.page.wait(f"sotto.state().tiles.find(({{ member }}) => member === {bob.member}).audio.muted")
     await bob.mute("audio", False)
     await bob.page.wait("sotto.state().media.audio")

@@ -16,8 +16,9 @@ import pytest
 from control.demo.browsers import Browser, Page
 from control.demo.participants import Participant
 from tests.cli.operator import sotto
-from tests.e2e.hands import hide, press, violations
+from tests.e2e.hands import hide, press, violations, watched
 from tests.e2e.stage import WINDOW, Stage, stage
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
@@ -38,6 +39,7 @@ class Driver extends WidgetDriver {
     async validateCapabilities(wanted) { seen.push(["wanted", ...wanted]); return wanted; }
 }
 const api = new ClientWidgetApi(widget, frame, new Driver());
+api.transport.timeoutSeconds = %(patience)d;
 api.on("ready", () => seen.push(["ready"]));
 for (const action of ["set_always_on_screen", "im.vector.hangup"])
     api.on(`action:${action}`, (event) => {
@@ -137,8 +139,9 @@ async def test_hands_and_reactions_go_between_chromium_and_firefox(call: Call) -
         # As a person does: the palette opens, its first button has the focus and is pressed.
         await press(one.page, "r")
         await one.page.wait("document.activeElement.closest('.palette') !== null")
-        await one.page.evaluate("document.activeElement.click()")
-        await other.page.wait(f"sotto.state().reactions.some(({{ member }}) => member === {one.member})")
+        shown = f"sotto.state().reactions.some(({{ member }}) => member === {one.member})"
+        async with watched(other.page, shown):
+            await one.page.evaluate("document.activeElement.click()")
         await one.page.wait("document.querySelector('.palette') === null")
 
 
@@ -243,7 +246,7 @@ async def host(call: Call, browser: Browser, allow: str, *, wait: bool = False) 
     else until the widget says so itself.
     """
     where = call.stage.demo.urls[GUEST] + f"&theme=black&widgetId=w1&parentUrl={quote(ORIGIN + '/#/room')}"
-    told = {"allow": allow, "url": json.dumps(where), "wait": json.dumps(wait)}
+    told = {"allow": allow, "url": json.dumps(where), "wait": json.dumps(wait), "patience": PATIENCE_S}
     (call.pages / "host.html").write_text(HOST % told)
     page = await browser.open(f"{ORIGIN}/host.html", size=WINDOW)
     inside = page.frame(call.stage.url(""))

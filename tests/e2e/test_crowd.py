@@ -40,7 +40,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
 
 
 async def test_slots_grow_with_the_crowd_and_keys_go_from_device_to_device(crowd: Crowd) -> None:
-    await everyone_sees_everyone(crowd.people, timeout_s=90)
+    await everyone_sees_everyone(crowd.people)
     await all_goes_well(crowd.people)
     for person in crowd.people:
         sample = await person.sample()

@@ -24,10 +24,10 @@ from tests.e2e.watching import (
 pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.netns, pytest.mark.slow]
 
 CHROMIUM, FIREFOX = ("alice", "bob"), "carol"
-BACK_S = 75.0
+BACK_S = 150.0
 """5 s until a silent channel counts as dead, 0 to 2 s so that not all come at once, and a connection: 5 to
 7 s on a machine that has time. On one that has not, attempts fail and are made again, 8 s later at last."""
-AWAY_S = 90.0
+AWAY_S = 150.0
 """Firefox takes 5 s to notice that a path is interrupted, and 3 s pass before it is taken for lost; then the
 above."""
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from tests.synthetic import Endpoint, Meeting, pump
 
 ROOT = Path(__file__).resolve().parents[2]
 UDP_SEGMENT = 103
+KEY_REQUEST_INTERVAL_S = 0.2
+"""LIMIT_KEY_REQUEST_INTERVAL_NS of fastpath/limits.h."""
 PROGRAM = """
 import sys
 from fastpath_ext.worker import Worker
@@ -84,6 +87,16 @@ class Rig:
         self.process.kill()
         self.process.wait()
 
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """What is sent meanwhile is there at once when the worker goes on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def join(self) -> None:
         """Everyone checks until answered, and nobody goes on before."""
         for one in self.endpoints:
@@ -126,13 +139,16 @@ def rig() -> Iterator[Rig]:
 def test_three_join_and_hear_and_see_each_other(rig: Rig) -> None:
     rig.join()
     assert {rig.wait_for(Kind.CONNECTED)["transport"] for _ in range(3)} == {0, 1, 2}
+    pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
     for i in range(10):
         for one in rig.endpoints:
             one.send(one.participant.opus())
             for encoding in range(3):
                 one.send(*one.participant.frame(encoding, key=i == 0, packets=1 + encoding * 4, size=1000))
-    pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
-    assert rig.pump(lambda: all(len(rig.got(a, b, c)) >= 10 for a, b in pairs for c in (False, True)))
+        # No more at once than a socket holds while the worker gets no time.
+        assert rig.pump(
+            lambda n=i + 1: all(len(rig.got(a, b, c)) >= n for a, b in pairs for c in (False, True))
+        )
     for a, b in pairs:
         assert {got.payload[7] for got in rig.got(a, b, True)} == {0}, "everyone sees thumbnails"
     assert all(one.refused == [] for one in rig.people)
@@ -145,7 +161,8 @@ def test_three_join_and_hear_and_see_each_other(rig: Rig) -> None:
             or bool(sender.send(*sender.participant.frame(2, key=False, packets=4, size=1000)))
         )
     )
-    sender.send(*sender.participant.frame(2, key=True, packets=8, size=1000))
+    with rig.standing_still():
+        sender.send(*sender.participant.frame(2, key=True, packets=8, size=1000))
     assert rig.pump(lambda: sum(got.payload[7] == 2 for got in rig.got(0, 1, True)) == 8)
     sequences = [got.sequence for got in rig.got(0, 1, True)]
     assert {b - a for a, b in itertools.pairwise(sequences)} == {1}
@@ -161,6 +178,7 @@ def test_key_requests_of_all_are_one_and_mute_is_silence(rig: Rig) -> None:
     sender.send(*sender.participant.frame(0, key=True))
     assert rig.pump(lambda: bool(rig.got(1, 0, True)) and bool(rig.got(2, 0, True)))
     sender.participant.forget()
+    began = time.monotonic()
     for receiver in (1, 2):
         for _ in range(5):
             rig.endpoints[receiver].send(rig.people[receiver].pli(rig.meeting.ssrc(receiver, 0, True)))
@@ -168,7 +186,10 @@ def test_key_requests_of_all_are_one_and_mute_is_silence(rig: Rig) -> None:
     sender.send(*sender.participant.frame(0, key=True))
     assert rig.pump(lambda: len(rig.got(1, 0, True)) == 2)
     assert rig.pump(lambda: rig.counters["key_requests_received"] == 10)
-    assert not rig.pump(lambda: rig.people[0].key_requests() > 2, 0.7)
+    # Until the picture came it may have been asked for again; since then it is not.
+    asked = rig.people[0].key_requests()
+    assert asked <= 2 + (time.monotonic() - began) / KEY_REQUEST_INTERVAL_S
+    assert not rig.pump(lambda: rig.people[0].key_requests() > max(2, asked), 0.7)
     rig.meeting.muted.add(rig.meeting.camera(0))
     rig.publish()
     sender.send(*sender.participant.frame(0, key=True))
@@ -212,7 +233,8 @@ def test_garbage_and_strangers_stop_nobody(rig: Rig) -> None:
                 stranger.sendto(forged, server)
                 rig.endpoints[0].send(dice.randbytes(length))
                 rig.endpoints[0].send(rig.people[0].opus())
-        assert rig.pump(lambda: len(rig.got(1, 0, False)) == 100)
+                # No more at once than its socket holds while the worker gets no time.
+                assert rig.pump(lambda n=length // 16 + 1: len(rig.got(1, 0, False)) == n)
         with pytest.raises(BlockingIOError):
             stranger.recv(2000)
     assert rig.people[1].refused == []
@@ -340,7 +362,7 @@ def test_a_route_that_takes_no_runs_gets_single_datagrams(namespace: str) -> Non
         ["ip", "netns", "exec", namespace, sys.executable, "-c", SMALL_MTU],
         cwd=ROOT,
         check=True,
-        timeout=60,
+        timeout=5 * PATIENCE_S,
     )
 
 
@@ -373,7 +395,10 @@ finally:
 def test_who_cannot_be_sent_to_holds_up_nobody(namespace: str) -> None:
     """The kernel refuses every message to one of two viewers; those behind it leave."""
     subprocess.run(
-        ["ip", "netns", "exec", namespace, sys.executable, "-c", REFUSED], cwd=ROOT, check=True, timeout=60
+        ["ip", "netns", "exec", namespace, sys.executable, "-c", REFUSED],
+        cwd=ROOT,
+        check=True,
+        timeout=5 * PATIENCE_S,
     )
 
 
@@ -384,7 +409,7 @@ def test_it_stops_when_told(rig: Rig, way: str) -> None:
         rig.process.send_signal(signal.SIGTERM)
     else:
         rig.uplink.send(encode(Kind.DOWN_STOP))
-    assert rig.process.wait(5) == 0
+    assert rig.process.wait(PATIENCE_S) == 0
 
 
 def test_a_worker_that_looks_instead_of_sleeping() -> None:
@@ -398,7 +423,7 @@ def test_a_worker_that_looks_instead_of_sleeping() -> None:
         assert rig.pump(lambda: second.send(second.participant.opus()) or len(rig.got(0, 1, False)) >= 5)
         assert rig.process is not None
         rig.uplink.send(encode(Kind.DOWN_STOP))
-        assert rig.process.wait(5) == 0
+        assert rig.process.wait(PATIENCE_S) == 0
     finally:
         rig.close()
 
@@ -413,7 +438,7 @@ def test_signals_reach_python() -> None:
     try:
         rig.wait_for(Kind.READY)
         process.send_signal(signal.SIGUSR1)
-        assert process.wait(5) == 7
+        assert process.wait(PATIENCE_S) == 7
     finally:
         process.kill()
         rig.close()

@@ -135,8 +135,8 @@ async def test_a_fault_costs_nobody_else_anything(where: World, monkeypatch: pyt
 
 async def test_deadlines_are_met(where: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PING_INTERVAL", 0.05)
-    monkeypatch.setattr(limits, "ICE_TIMEOUT", 0.1)
     (alice,) = await members(where, 1)
+    monkeypatch.setattr(limits, "ICE_TIMEOUT", 0.1)
     await Member(where, "@late:example.org", "late").call()
     await where.until(lambda: where.last_matrix("late")[0] == names.HANGUP)
     await where.until(lambda: len([kind for kind, _ in alice.said if kind == names.PING]) >= 3)
