@@ -179,7 +179,7 @@ async def test_a_machine_that_loses_power_is_gone_after_the_consent_time(call: C
     await everyone_sees_everyone([*call.all, erin])
     before = await epochs(call)
     expired, left = await call.stage.total("worker_consent_expired"), await departures(call)
-    async with nobody_connects_anew(call.stage, call.all):
+    async with nobody_connects_anew(call.stage):
         await doomed.kill()
         await all_miss(call, erin, CONSENT_S + WAIT_S)
         assert await call.stage.total("worker_consent_expired") == expired + 1

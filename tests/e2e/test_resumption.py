@@ -89,8 +89,7 @@ async def test_ice_is_restarted_through_the_room_and_nobody_notices(call: Call) 
     await pictures_go_on(people)
     for person, old, times in zip((alice, carol), before, restarts, strict=True):
         state = await person.state()
-        assert (state["resumed"], state["member"]) == (0, person.member)
-        assert state["restarts"] > times
+        assert (state["restarts"], state["resumed"], state["member"]) == (times + 1, 0, person.member)
         assert set(await ports(person)) - set(old), "other candidates"
 
 

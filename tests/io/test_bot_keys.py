@@ -10,17 +10,10 @@ from nio import AsyncClient, KeysQueryResponse, ToDeviceMessage
 from control.io.matrix_account import open_account
 from control.protocol import sync
 from tests.conftest import Synapse
-from tests.io.bot import CALL, Rig, direct_room, somebody
+from tests.io.bot import CALL, Rig, direct_room
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.synapse
-
-
-@pytest.fixture
-async def person(synapse: Synapse, tmp_path: Path):
-    client = await somebody(synapse, tmp_path)
-    yield client
-    await client.close()
 
 
 def inbound(rig: Rig) -> set[str]:

@@ -25,14 +25,6 @@ async def rig(synapse: Synapse, tmp_path: Path) -> AsyncIterator[Rig]:
     await rig.stop()
 
 
-@pytest.fixture
-async def person(synapse: Synapse, tmp_path: Path) -> AsyncIterator[AsyncClient]:
-    """Somebody with a client of the same library; syncing is up to the test."""
-    client = await somebody(synapse, tmp_path)
-    yield client
-    await client.close()
-
-
 @pytest.mark.synapse
 @pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
 async def test_calls_arrive_and_answers_leave(rig: Rig, person: AsyncClient, encrypted: bool) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,8 @@ from control.io.matrix_account import AccountError, open_account
 from control.io.matrix_signing import DeviceSigning, canonical
 from control.protocol.events import MatrixCallEvent
 from tests.conftest import Synapse
-from tests.io.bot import CALL, Rig, direct_room, somebody, until
+from tests.io.bot import CALL, Rig, direct_room, until
 from tests.patience import PATIENCE_S
-
-
-@pytest.fixture
-async def person(synapse: Synapse, tmp_path: Path) -> AsyncIterator[AsyncClient]:
-    """Somebody with a client of the same library; syncing is up to the test."""
-    client = await somebody(synapse, tmp_path)
-    yield client
-    await client.close()
 
 
 @pytest.mark.synapse
