@@ -1,5 +1,5 @@
 # The whole interface. Every target does the set-up it needs and skips what is done.
-.PHONY: upgrade-check valgrind chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel install-check container-check
+.PHONY: networks upgrade-check valgrind chaos chaos-quick help bench bench-quick fuzz fuzz-quick quality quality-quick setup browsers build web demo demo-check test c-test lint format sanitize clean wheel install-check container-check
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
@@ -11,6 +11,9 @@ setup: ## system packages, .venv and what belongs into it
 
 browsers:
 	@tools/setup.sh browsers
+
+networks:
+	@tools/setup.sh bench
 
 build: setup ## compile the forwarding core
 	@tools/build.sh
@@ -63,25 +66,25 @@ sanitize: setup c-test ## the compiled core's Python tests under the sanitizers
 valgrind: setup ## the C core's own tests under memcheck (some minutes)
 	@tools/valgrind.sh
 
-bench: build ## what the server costs, beside the limit and other servers: build/bench.json, pictures (root)
+bench: networks build ## what the server costs, beside the limit and other servers: build/bench.json, pictures (root)
 	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) tools/requirements.py bench | xargs -d '\n' $(PYTHON) -m pip install -q
 	@benchmarks/build.sh && $(PYTHON) -m benchmarks --results
 
-bench-quick: build ## the most telling of these figures, in under 90 s
+bench-quick: networks build ## the most telling of these figures, in under 90 s
 	@benchmarks/build.sh && $(PYTHON) -m benchmarks --quick
 
-quality: browsers build web ## what people see on bad networks: build/quality.json, pictures in build/quality (root)
+quality: browsers networks build web ## what people see on bad networks: build/quality.json, pictures in build/quality (root)
 	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) tools/requirements.py bench | xargs -d '\n' $(PYTHON) -m pip install -q
 	@$(PYTHON) -m benchmarks.quality
 
-quality-quick: build ## those of its figures that need no browser (root)
+quality-quick: networks build ## those of its figures that need no browser (root)
 	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) tools/requirements.py bench | xargs -d '\n' $(PYTHON) -m pip install -q
 	@$(PYTHON) -m benchmarks.quality --quick
 
-chaos: build ## kills, floods, replays, upgrades under media: build/chaos.json (root; SKIP=soak,control_absent without the hour that these take)
+chaos: networks build ## kills, floods, replays, upgrades under media: build/chaos.json (root; SKIP=soak,control_absent without the hour that these take)
 	@benchmarks/chaos/build.sh && $(PYTHON) -m benchmarks.chaos $(if $(SKIP),--skip $(SKIP))
 
-chaos-quick: build ## the same in under five minutes (root)
+chaos-quick: networks build ## the same in under five minutes (root)
 	@benchmarks/chaos/build.sh && $(PYTHON) -m benchmarks.chaos --quick
 
 clean: ## remove what was built; .venv and web/node_modules stay

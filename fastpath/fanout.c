@@ -66,6 +66,7 @@ static void adopt_source(struct worker *worker, uint32_t handle)
         bool waiting = cache->waiting;
         handover_adopt_source(worker, handle, NULL);
         *cache = (struct source_cache){.incarnation = row->incarnation, .waiting = waiting};
+        for (unsigned i = 0; i < LIMIT_ENCODINGS; i++) cache->windows[i] = ++worker->windows;
         worker->adaptation->loudness.told[handle] = 0;
     }
     cache->transport = row->transport;

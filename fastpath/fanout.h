@@ -24,6 +24,7 @@ struct source_cache {
     uint32_t inner_told[LIMIT_ENCODINGS]; /* what UPLINK_INNER_INDEX said last, in steps of SEALED_TELL, + 1 */
     uint8_t home; /* worker that it arrives at + 1; 0 = here. The rest of handover.h: */
     uint32_t exports, home_source, home_incarnation;
+    uint32_t windows[LIMIT_ENCODINGS]; /* which beginning each encoding's replay window is at, by worker.windows */
 };
 
 #define SINK_LAYERS_ALL 1u

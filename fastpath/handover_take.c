@@ -70,6 +70,7 @@ static void follow_ssrc(struct worker *worker, uint32_t source, uint8_t encoding
     if (window->ssrc == ssrc) return;
     relay_release(worker, true, now_ns); /* what was taken under the former one */
     end_slots(worker, source, encoding);
+    worker->sources[source].windows[encoding] = ++worker->windows; /* also for slots that carry something else by now */
     table_barrier();
     window->ssrc = 0;
     table_barrier();
@@ -145,6 +146,7 @@ static void take_packet_untrusted(struct worker *worker, const struct taken *tak
                   .source = source,
                   .source_incarnation = cache->incarnation,
                   .ssrc = packet.head.ssrc,
+                  .window = cache->windows[encoding],
                   .timestamp = packet.timestamp,
                   .encoding = encoding},
         .payload = descriptor + packet.descriptor_length,

@@ -21,7 +21,8 @@ struct projection_input {
     uint32_t source, source_incarnation;
     uint32_t ssrc; /* of the received packet */
     uint32_t timestamp;
-    uint64_t index; /* its SRTP index, ROC << 16 | SEQ */
+    uint64_t index;  /* its SRTP index, ROC << 16 | SEQ */
+    uint32_t window; /* which beginning of its replay window it passed: with another one the same indices may come once more (worker.windows) */
     uint16_t picture_id;
     uint8_t picture_id_bits; /* 0 (none), 7 or 15: see payload.h */
     uint8_t has_tl0, tl0;

@@ -203,6 +203,7 @@ static struct arrival arrival_of(struct worker *worker, const struct ssrc_bindin
         .input = {.source = binding->source,
                   .source_incarnation = source->incarnation,
                   .ssrc = header->ssrc,
+                  .window = source->windows[binding->encoding],
                   .timestamp = header->timestamp,
                   .encoding = binding->encoding},
         .payload = bytes + header->payload_offset,

@@ -35,6 +35,7 @@ static void remember(struct sequence_map *map, const struct projection *ended)
         .picture_id_offset = ended->picture_id_offset,
         .tl0_offset = ended->tl0_offset,
         .encoding = ended->encoding,
+        .window = map->window,
     };
 }
 
@@ -66,7 +67,7 @@ static int late(const struct sequence_map *map, const struct projection_input *i
         const struct sequence_piece *piece = piece_at(map, age);
         if (piece->source != input->source || piece->source_incarnation != input->source_incarnation ||
             piece->input_ssrc != input->ssrc || piece->encoding != input->encoding ||
-            piece->first_input > input->index)
+            piece->window != input->window || piece->first_input > input->index)
             continue;
         if (input->index + piece->index_offset > piece->last_output) return -ESTALE;
         numbers(input, piece->index_offset, piece->timestamp_offset, piece->picture_id_offset,
@@ -82,8 +83,10 @@ int sequence_map_begin(struct sequence_map *map, struct projection copies[2],
 {
     const struct projection *before = projection_current(copies); /* stays as it is: the other copy is written */
     int result = projection_begin(copies, input, audio, clock_rate, random, now_ns, output);
-    if (result == 0) remember(map, before);
-    return result;
+    if (result != 0) return result;
+    remember(map, before);
+    map->window = input->window;
+    return 0;
 }
 
 int sequence_map_begin_sealed(struct sequence_map *map, struct projection copies[2],
@@ -98,6 +101,7 @@ int sequence_map_begin_sealed(struct sequence_map *map, struct projection copies
         remember(map, before);
     else
         map->count = 0; /* another SSRC: its numbers say nothing of these */
+    map->window = input->window;
     return 0;
 }
 
@@ -109,6 +113,7 @@ int sequence_map_forward(struct sequence_map *map, struct projection copies[2],
     if (result == -ESTALE) return late(map, input, output);
     if (result == 0) {
         const struct projection *after = projection_current(copies);
+        map->window = input->window; /* a successor does not know it yet */
         if (after->first_input != before->first_input) remember(map, before);
     }
     return result;
@@ -132,6 +137,7 @@ int sequence_map_drop(struct sequence_map *map, struct projection copies[2],
     const struct projection *current = projection_current(copies);
     *output = (struct projection_output){0};
     if (!projection_carries(current, input)) return -EXDEV;
+    map->window = input->window;
     if (input->index < current->first_input) {
         int result = late(map, input, output);
         return result < 0 ? result : SEQUENCE_FILL;

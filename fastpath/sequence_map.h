@@ -5,8 +5,9 @@
  * their numbers when they come late, and NACKs find the packet they mean.
  *
  * The projection alone decides what is safe (see projection.h): it is stored before a new index is used, and the map only answers for
- * indices below it that the ended pieces reserved. Pieces never overlap, each maps inputs one to one, and an input comes at most once:
- * so no index is used twice. A killed worker loses the map: its successor refuses packets of before the current piece.
+ * indices below it that the ended pieces reserved. Pieces never overlap, each maps inputs one to one, and an input comes at most once in
+ * one replay window: so no index is used twice, as long as late packets find pieces of their own window alone. Where a source's SSRC changes to
+ * another and back its window begins anew. A killed worker loses the map: its successor refuses packets of before the current piece.
  *
  * Nothing is left of what is dropped while it is the newest. A packet that turns out to be droppable only after later ones were sent
  * has its number taken already: the answer is SEQUENCE_FILL, send padding in its place, or the receiver keeps asking for it. */
@@ -30,12 +31,14 @@ struct sequence_piece {
     uint32_t timestamp_offset;
     uint16_t picture_id_offset;
     uint8_t tl0_offset, encoding;
-    uint32_t reserved;
+    uint32_t window; /* projection_input.window of what was sent in it */
 };
 _Static_assert(sizeof(struct sequence_piece) == 48, "32 of them are 1.5 KiB");
 
 struct sequence_map { /* private memory of the worker, one a sink; all zero at first and for another incarnation */
     uint32_t count, newest;
+    uint32_t window; /* of what is carried now */
+    uint32_t reserved;
     struct sequence_piece pieces[SEQUENCE_PIECES]; /* a ring */
 };
 

@@ -48,7 +48,8 @@ struct worker {
     struct transport_timer *timers;
     struct source_cache *sources;
     struct sink_cache *sinks;
-    struct sequence_map *maps;         /* by sink: what its numbers stood for */
+    struct sequence_map *maps; /* by sink: what its numbers stood for */
+    uint32_t windows; /* of replay, begun so far: what passed another one may have come before */
     struct repair_receiver *receivers; /* by transport: what it may have repaired */
     struct resend *resends;            /* by transport: audio as it was sent */
     struct tmmbr *tmmbr;               /* by source: rates asked of it */

@@ -3,6 +3,7 @@
 #   tools/setup.sh            to build and run
 #   tools/setup.sh browsers   also the browsers and tools that the tests drive
 #   tools/setup.sh fuzz       also what the fuzzers are built with (the tests as well)
+#   tools/setup.sh bench      also what the benchmarks' networks are made with
 # Does nothing that is done already; asks for root only when a system package is missing.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -59,6 +60,10 @@ find_missing() {
         local clang
         clang=$(newest_clang)
         [ -z "$clang" ] || { need "$clang" any clang "$clang"; need "libclang-rt-${clang#clang-}-dev" links_libfuzzer "$clang"; }
+    fi
+    if [ "${1:-}" = bench ]; then
+        need iproute2 any ip /usr/sbin/ip
+        need ethtool any ethtool /usr/sbin/ethtool # whether the device segments
     fi
     if [ "${1:-}" = browsers ]; then
         case $(distribution) in

@@ -333,6 +333,37 @@ static void test_a_broken_home_that_comes_back_repeats_no_number(void)
     spread_close(spread);
 }
 
+/* The same while a slot carries something else: when it comes back to that source, its late packets find none of the numbers of before. */
+static void test_a_slot_that_was_elsewhere_repeats_no_number(void)
+{
+    enum { LOCAL = 5, SLOT = VIDEO_SINK + 10 };
+    struct spread *spread = two_workers(SRTP_AEAD_AES_128_GCM);
+    struct scene *far = spread->at[1];
+    scene_video(far, LOCAL, 2, "9");
+    spread_publish(spread);
+    static const uint64_t before[] = {1000, 1001, 1900}, after[] = {1910, 1000, 1001, 1900};
+    for (unsigned i = 0; i < 3; i++) write_packet(spread, 7, before[i]);
+    spread_pump(spread);
+    CHECK_EQUAL(scene_packets(far, 1, sink_ssrc(SLOT)), 3);
+    scene_sink(far, SLOT, 1, LOCAL, 0);
+    spread_publish(spread);
+    scene_vp8(far, 2, "9", 0, 50, true, true, true, 300);
+    scene_flush(far);
+    CHECK_EQUAL(scene_packets(far, 1, sink_ssrc(SLOT)), 4);
+    spread_publish(spread); /* from here on it is none of the camera's slots */
+    write_packet(spread, 8, 1);
+    write_packet(spread, 7, 1905);
+    spread_pump(spread);
+    CHECK_EQUAL(scene_packets(far, 1, sink_ssrc(SLOT)), 4);
+    scene_sink(far, SLOT, 1, FAR_CAMERA, 0);
+    spread_publish(spread);
+    for (unsigned i = 0; i < 4; i++) write_packet(spread, 7, after[i]);
+    spread_pump(spread);
+    CHECK_EQUAL(far->refused, 0);
+    CHECK_EQUAL(scene_packets(far, 1, sink_ssrc(SLOT)), 5); /* 1910 alone: the others are of before its run */
+    spread_close(spread);
+}
+
 static void test_what_waited_too_long_is_dropped(void)
 {
     struct spread *spread = two_workers(SRTP_AEAD_AES_128_GCM);
@@ -414,6 +445,7 @@ int main(void)
     test_nothing_is_taken_twice();
     test_a_broken_home_repeats_no_number();
     test_a_broken_home_that_comes_back_repeats_no_number();
+    test_a_slot_that_was_elsewhere_repeats_no_number();
     test_what_waited_too_long_is_dropped();
     test_overflow_by_plan();
     test_only_who_shares_the_segment_joins();

@@ -392,6 +392,37 @@ static void test_a_pause(void)
     CHECK_EQUAL(sequence_map_origin(&map, projection_current(copies), 9, &origin), -ENOENT);
 }
 
+/* Its source's replay window begins anew while the stream carries something else: what comes late finds no number of before that. */
+static void test_another_window(void)
+{
+    struct sequence_map map = {0};
+    struct projection copies[2] = {{0}};
+    struct projection_output output;
+    struct projection_input input = input_of(1, 500), other = input_of(2, 9000), late = input_of(1, 500);
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &input, false, 90000, 3, MS, &output), 0); /* output 3 */
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &other, false, 90000, 3, 2 * MS, &output), 0);
+    input = input_of(1, 600);
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &input, false, 90000, 3, 3 * MS, &output), 0);
+    CHECK_EQUAL(sequence_map_forward(&map, copies, &late, 4 * MS, &output), 0); /* the window lets it pass once */
+    CHECK_EQUAL(output.index, 3);
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &other, false, 90000, 3, 5 * MS, &output), 0);
+    input.window = late.window = 1;
+    input.index = 700;
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &input, false, 90000, 3, 6 * MS, &output), 0);
+    CHECK_EQUAL(sequence_map_forward(&map, copies, &late, 7 * MS, &output), -ESTALE);
+    CHECK_EQUAL(sequence_map_drop(&map, copies, &late, 7 * MS, &output), -ESTALE);
+    /* A successor learns the window from what it forwards or leaves out. */
+    for (unsigned drops = 0; drops < 2; drops++) {
+        memset(&map, 0, sizeof map);
+        input.index += 2;
+        if (drops)
+            CHECK_EQUAL(sequence_map_drop(&map, copies, &input, 8 * MS, &output), SEQUENCE_GONE);
+        else
+            CHECK_EQUAL(sequence_map_forward(&map, copies, &input, 8 * MS, &output), 0);
+        CHECK_EQUAL(map.window, 1);
+    }
+}
+
 /* ---- kills ---- */
 
 struct shared {
@@ -456,6 +487,7 @@ int main(void)
     test_reordering_alone_leaves_no_gap();
     test_origins();
     test_a_pause();
+    test_another_window();
     test_a_kill_at_any_instruction_repeats_no_index();
     return 0;
 }
