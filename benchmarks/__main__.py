@@ -5,6 +5,7 @@ Needs root, for network namespaces of its own.
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 
@@ -54,6 +55,7 @@ def main() -> int:
     options.add_argument("--results", action="store_true", help="keep the figures under benchmarks/results")
     given = options.parse_args()
     figures, begin = Figures(), time.monotonic()
+    broken: list[str] = []
     if given.add:
         figures.keep(ROOT / "build/bench.json")
     try:
@@ -70,7 +72,11 @@ def main() -> int:
             )
             for name in given.only or (QUICK if given.quick else SECTIONS):
                 print(f"==> {name}", flush=True)
-                SECTIONS[name](bench)
+                try:
+                    SECTIONS[name](bench)
+                except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+                    print(f"    {name} broke off: {error}", file=sys.stderr, flush=True)
+                    broken.append(name)
     except NotAllowed as error:
         print(f"benchmarks need network namespaces of their own: {error}", file=sys.stderr)
         return 1 if os.geteuid() == 0 else 77
@@ -78,7 +84,9 @@ def main() -> int:
     pictures = draw(bench.curves, ROOT / "build/bench" if not given.results else RESULTS)
     print(figures.table())
     print(f"{time.monotonic() - begin:.0f} s; build/bench.json, {len(pictures)} pictures")
-    return 0
+    if broken:
+        print(f"broke off, so some of their figures are missing: {', '.join(broken)}", file=sys.stderr)
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The two loops beside which the worker is measured; see load/bare.c."""
+"""The loops beside which the worker is measured; see load/bare.c, load/raw.c and load/take.c."""
 
 import json
 import subprocess
@@ -6,11 +6,20 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.network import DEVICE, HOP_LINK, SERVER_ADDRESS, Network, member_address, server_core
+from benchmarks.network import (
+    DEVICE,
+    HOP_LINK,
+    SERVER_ADDRESS,
+    Network,
+    client_core,
+    member_address,
+    server_core,
+)
 from benchmarks.plan import CLIENT_PORT, Plan
 from benchmarks.server import LOAD, ROOT, niced, start_generator
 
-BARE, RAW = ROOT / "build/bench/bare", ROOT / "build/bench/raw"
+BARE, RAW, TAKE = (ROOT / "build/bench" / name for name in ("bare", "raw", "take"))
+TAKE_PORT = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,39 @@ def measure(
             taker.wait()
     result = json.loads(done.stdout)
     return Loop(result["us"], result["sent"] / result["seconds"], result["cpu_s"] / result["seconds"])
+
+
+def receive(
+    network: Network, mode: str, *, packets: int = 8, size: int = 1112, bursts: float, seconds: float = 2.0
+) -> Loop:
+    """Runs `take` in the server's namespace while `bare` sends it so many bursts a second, one packet a
+    message. `us` is of a packet received."""
+    taker = subprocess.Popen(
+        ["ip", "netns", "exec", network.server, *niced(server_core()), str(TAKE),
+         mode, str(TAKE_PORT), str(seconds)],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert taker.stdout is not None
+    try:
+        if taker.stdout.readline() != "ready\n":
+            raise RuntimeError("the receiving loop does not start")
+        subprocess.run(
+            ["ip", "netns", "exec", network.client, *niced(client_core()), str(BARE),
+             "single", SERVER_ADDRESS, str(TAKE_PORT), "1", str(packets), str(size), str(bursts),
+             str(seconds + 0.5)],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        result = json.loads(taker.stdout.read())
+    finally:
+        taker.kill()
+        taker.wait()
+    if not result["taken"] or result["refused"]:
+        raise RuntimeError(f"{result['refused']} of {result['taken']} packets did not authenticate")
+    return Loop(
+        result["cpu_s"] / result["taken"] * 1e6,
+        result["taken"] / result["seconds"],
+        result["cpu_s"] / result["seconds"],
+    )
 
 
 def listed(numbers: int | tuple[int, ...]) -> str:

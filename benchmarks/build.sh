@@ -12,6 +12,7 @@ unchanged benchmarks "$state" && exit
 step "Compiling the benchmarks"
 quietly bench-load.log gcc "${flags[@]}" benchmarks/load/{load,plan,wire,check,sending,receiving,members,feedback}.c "${packets[@]}" -o "$OUT/load" "${mb[@]}" -lcrypto
 quietly bench-bare.log gcc "${flags[@]}" benchmarks/load/bare.c fastpath/{srtp,crypto,crypto_ipsec,crypto_openssl,hmac_sha1}.c -o "$OUT/bare" "${mb[@]}" -lcrypto
+quietly bench-take.log gcc "${flags[@]}" benchmarks/load/take.c fastpath/{srtp,crypto,crypto_ipsec,crypto_openssl,hmac_sha1,rtp}.c -o "$OUT/take" "${mb[@]}" -lcrypto
 quietly bench-micro.log gcc "${flags[@]}" benchmarks/forward_micro.c tests/fastpath/c/scene*.c fastpath/*.c -o "$OUT/micro" "${mb[@]}" -lcrypto -lm
 quietly bench-raw.log gcc "${flags[@]}" benchmarks/load/raw.c fastpath/{srtp,crypto,crypto_ipsec,crypto_openssl,hmac_sha1}.c -o "$OUT/raw" "${mb[@]}" -lcrypto
 remember benchmarks "$state"

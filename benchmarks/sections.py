@@ -333,6 +333,30 @@ def receivers(bench: Bench) -> None:
         bench.point("throughput", count, run.datagrams / run.seconds / run.busy, "packets a second of CPU")
         costs.append(run.us)
     bench.figures.add("receivers_flat_percent", (max(costs) / min(costs) - 1) * 100, "percent")
+    flat_floor(bench, counts)
+
+
+def flat_floor(bench: Bench, counts: tuple[int, ...]) -> None:
+    """Of ten packets sent to ten receivers one was received: how flat bare loops alone would be."""
+    frames = 30.0 * 1000 / counts[0]  # as many as come from cameras with so few receivers each
+    sending = bare.measure(bench.network, "gso", receivers=1000, bursts=30.0).us
+    taking = 0.0
+    for mode in ("plain", "decrypt"):
+        run = bare.receive(bench.network, mode, bursts=frames)
+        taking = run.us
+        bench.figures.add(
+            f"receive_{mode}_limit_us",
+            taking,
+            "us/packet",
+            note=f"{run.pps / 1000:.0f} k/s, {run.busy:.0%} busy",
+        )
+    few, many = (sending + taking / count for count in (counts[0], counts[-1]))
+    bench.figures.add(
+        "receivers_flat_limit_percent",
+        (few / many - 1) * 100,
+        "percent",
+        note=f"bare loops: {sending:.2f} us a packet sent, {taking:.2f} a packet received",
+    )
 
 
 def giant(bench: Bench) -> None:
