@@ -31,13 +31,23 @@ def draw(curves: dict[str, list[tuple[float, float, str]]], folder: Path) -> lis
             axes.invert_yaxis()
             axes.set_xlabel(y_label)
         else:
-            for label in dict.fromkeys(point[2] for point in points):
+            labels = list(dict.fromkeys(point[2] for point in points))
+            for label in labels:
                 line = sorted((x, y) for x, y, other in points if other == label)
                 axes.plot([x for x, _ in line], [y for _, y in line], marker="o", label=label)
-            axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, None))
+            axes.set(xlabel=x_label, ylabel=y_label)
+            if name == "delay":  # from a tenth of a millisecond to what overload makes of it
+                axes.set_yscale("log")
+            else:
+                axes.set_ylim(0, 1.15 * max(y for _, y, _ in points))
             if name in ("receivers", "throughput"):
                 axes.set_xscale("log")
-            axes.legend()
+            if name in ("receivers", "throughput", "workers", "holding"):
+                measured = sorted({x for x, _, _ in points})
+                axes.set_xticks(measured, [f"{x:g}" for x in measured], minor=False)
+                axes.minorticks_off()
+            if len(labels) > 1:
+                axes.legend()
         axes.set_title(title)
         axes.spines[["top", "right"]].set_visible(False)
         made.append(folder / f"{name}.png")
