@@ -6,6 +6,7 @@ reads all of them at each start. Somebody who joins with a new device each time 
 and every start a little longer.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from nio import AsyncClient
 from nio.crypto import Olm, OlmDevice
 from nio.store.file_trustdb import Key
 from nio.store.models import DeviceKeys, Keys, MegolmInboundSessions, OlmSessions
+from peewee import SQL
 
 LOOK_S: Final = 60.0
 """Between two looks. Higher: more is kept meanwhile. Lower: each walks over all that is kept."""
@@ -138,17 +140,16 @@ def _old_room_keys(olm: Olm, gone: set[str], of_others: set[str]) -> Iterator[An
 
 
 def _erase(store: Any, devices: list[OlmDevice], olm_sessions: list[str], room_keys: list[str]) -> None:
-    """From the database, in one step."""
+    """From the database, in one step. No statement's text depends on how many there are: each text would stay
+    in memory, prepared."""
     with store.database.bind_ctx(store.models), store.database.atomic():
         for device in devices:
-            rows = DeviceKeys.select().where(
-                (DeviceKeys.user_id == device.user_id) & (DeviceKeys.device_id == device.id)
-            )
-            Keys.delete().where(Keys.device.in_(rows)).execute()
-            DeviceKeys.delete().where(DeviceKeys.id.in_([row.id for row in rows])).execute()
+            this = (DeviceKeys.user_id == device.user_id) & (DeviceKeys.device_id == device.id)
+            Keys.delete().where(Keys.device.in_(DeviceKeys.select().where(this))).execute()
+            DeviceKeys.delete().where(this).execute()
         for model, ids in ((OlmSessions, olm_sessions), (MegolmInboundSessions, room_keys)):
-            for first in range(0, len(ids), 500):  # SQLite takes a thousand values in one question
-                model.delete().where(model.session_id.in_(ids[first : first + 500])).execute()
+            of_these = SQL("(SELECT value FROM json_each(?))", [json.dumps(ids)])
+            model.delete().where(model.session_id.in_(of_these)).execute()
     if devices:
         # matrix-nio asks about each new device and writes the answer into a file of all of them.
         store.ignore_db.remove_many([Key.from_olmdevice(each) for each in devices])

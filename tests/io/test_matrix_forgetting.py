@@ -1,5 +1,6 @@
 """matrix-nio's stores, in memory and on disk, after devices came and went."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,33 @@ async def test_devices_that_were_logged_out_are_forgotten_with_their_keys(tmp_pa
     again = client(tmp_path)
     assert held(again) == start  # on disk too
     assert again.olm.session_store.get(stays.curve25519) is not None
+    await again.close()
+
+
+async def test_what_is_asked_of_the_database_does_not_depend_on_how_many_are_forgotten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite's statements stay in memory, prepared, by their text."""
+    bot = client(tmp_path)
+    forgetting = Forgetting(bot)
+    texts: list[set[str]] = []
+    now, number = 1000.0, 0
+    for many in (1, 2, 7):
+        for _ in range(many):
+            number += 1
+            joins(bot, number).deleted = True
+        forgetting.look(now)
+        with caplog.at_level(logging.DEBUG, "peewee"):
+            assert forgetting.look(now + GONE_S) == 3 * many
+        texts.append({record.msg[0] for record in caplog.records if record.name == "peewee"})
+        caplog.clear()
+        now += GONE_S + LOOK_S
+    assert len(texts[0]) > 3
+    assert texts[0] == texts[1] == texts[2]
+    assert held(bot) == (0, 0, 0, 0)
+    await bot.close()
+    again = client(tmp_path)
+    assert held(again) == (0, 0, 0, 0)
     await again.close()
 
 
