@@ -81,7 +81,7 @@ quality-quick: networks build ## those of its figures that need no browser (root
 	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || $(PYTHON) tools/requirements.py bench | xargs -d '\n' $(PYTHON) -m pip install -q
 	@$(PYTHON) -m benchmarks.quality --quick
 
-chaos: networks build ## kills, floods, replays, upgrades under media: build/chaos.json (root; SKIP=soak,control_absent without the hour that these take)
+chaos: networks build ## kills, floods, replays, upgrades under media: build/chaos.json (root; SKIP=soak,control_absent without the hour and a quarter that these take)
 	@benchmarks/chaos/build.sh && $(PYTHON) -m benchmarks.chaos $(if $(SKIP),--skip $(SKIP))
 
 chaos-quick: networks build ## the same in under five minutes (root)

@@ -18,7 +18,7 @@ from benchmarks.chaos.exhaustion import exhausted, own_disk
 from benchmarks.chaos.rows import Rows
 from benchmarks.chaos.scene import Heard, Said, Scene
 from benchmarks.chaos.server import ROOT
-from benchmarks.chaos.soak import soak
+from benchmarks.chaos.soak import VISITORS, soak
 from client.happenings import Ended, MemberLeft
 from client.media.sources import Pattern
 from control.demo.curious import look
@@ -201,7 +201,7 @@ def run(rows: Rows, quick: bool, wanted: Callable[[str], bool]) -> None:
         own_disk(Path(folder)),
     ):
         program = programs.copy_program(ROOT, Path(folder, "program"))
-        with house(Path(folder), ("alice", "bob", "carol"), program=program) as where:
+        with house(Path(folder), ("alice", "bob", *VISITORS), program=program) as where:
             _play(where, program, steps, rows, quick)
 
 
