@@ -61,13 +61,20 @@ def measure(
 
 
 def receive(
-    network: Network, mode: str, *, packets: int = 8, size: int = 1112, bursts: float, seconds: float = 2.0
+    network: Network,
+    mode: str,
+    *,
+    gather_us: int,
+    packets: int = 8,
+    size: int = 1112,
+    bursts: float,
+    seconds: float = 2.0,
 ) -> Loop:
     """Runs `take` in the server's namespace while `bare` sends it so many bursts a second, one packet a
     message. `us` is of a packet received."""
     taker = subprocess.Popen(
         ["ip", "netns", "exec", network.server, *niced(server_core()), str(TAKE),
-         mode, str(TAKE_PORT), str(seconds)],
+         mode, str(gather_us), str(TAKE_PORT), str(seconds)],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert taker.stdout is not None

@@ -337,26 +337,26 @@ def receivers(bench: Bench) -> None:
 
 
 def flat_floor(bench: Bench, counts: tuple[int, ...]) -> None:
-    """Of ten packets sent to ten receivers one was received: how flat bare loops alone would be."""
+    """Of ten packets sent to ten receivers one was received: how flat bare loops alone would be, those that
+    wake as often as the worker does and those that hardly wake."""
     frames = 30.0 * 1000 / counts[0]  # as many as come from cameras with so few receivers each
     sending = bare.measure(bench.network, "gso", receivers=1000, bursts=30.0).us
-    taking = 0.0
-    for mode in ("plain", "decrypt"):
-        run = bare.receive(bench.network, mode, bursts=frames)
-        taking = run.us
+    for name, mode, gather_us in RECEIVING:
+        run = bare.receive(bench.network, mode, gather_us=gather_us, bursts=frames)
+        note = f"{run.pps / 1000:.0f} k/s, {run.busy:.0%} busy, gathers for {gather_us} us"
+        bench.figures.add(f"receive_{name}_us", run.us, "us/packet", note=note)
+        few, many = (sending + run.us / count for count in (counts[0], counts[-1]))
         bench.figures.add(
-            f"receive_{mode}_limit_us",
-            taking,
-            "us/packet",
-            note=f"{run.pps / 1000:.0f} k/s, {run.busy:.0%} busy",
+            f"receivers_flat_{name}_percent",
+            (few / many - 1) * 100,
+            "percent",
+            note=f"bare loops: {sending:.2f} us a packet sent, {run.us:.2f} a packet received",
         )
-    few, many = (sending + taking / count for count in (counts[0], counts[-1]))
-    bench.figures.add(
-        "receivers_flat_limit_percent",
-        (few / many - 1) * 100,
-        "percent",
-        note=f"bare loops: {sending:.2f} us a packet sent, {taking:.2f} a packet received",
-    )
+
+
+RECEIVING = (("plain", "plain", 150), ("decrypted", "decrypt", 150), ("held", "decrypt", 3000))
+"""As the worker gathers (HOLDING_GATHER_NS), without and with decryption; and as a nearly full one holds
+(HOLDING_LIMIT_NS), where waking is shared by many packets."""
 
 
 def giant(bench: Bench) -> None:

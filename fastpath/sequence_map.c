@@ -113,8 +113,10 @@ int sequence_map_forward(struct sequence_map *map, struct projection copies[2],
     if (result == -ESTALE) return late(map, input, output);
     if (result == 0) {
         const struct projection *after = projection_current(copies);
-        map->window = input->window; /* a successor does not know it yet */
-        if (after->first_input != before->first_input) remember(map, before);
+        if (after->first_input != before->first_input) {
+            map->window = input->window; /* a successor does not know it; not for each packet, the map is out of the caches then */
+            remember(map, before);
+        }
     }
     return result;
 }
@@ -137,7 +139,6 @@ int sequence_map_drop(struct sequence_map *map, struct projection copies[2],
     const struct projection *current = projection_current(copies);
     *output = (struct projection_output){0};
     if (!projection_carries(current, input)) return -EXDEV;
-    map->window = input->window;
     if (input->index < current->first_input) {
         int result = late(map, input, output);
         return result < 0 ? result : SEQUENCE_FILL;
@@ -163,6 +164,7 @@ int sequence_map_drop(struct sequence_map *map, struct projection copies[2],
     next.first_input = input->index + 1;
     next.index_offset--;
     close_picture(&next, input);
+    map->window = input->window;
     remember(map, current);
     store(copies, next);
     return SEQUENCE_GONE;

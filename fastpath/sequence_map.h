@@ -37,7 +37,7 @@ _Static_assert(sizeof(struct sequence_piece) == 48, "32 of them are 1.5 KiB");
 
 struct sequence_map { /* private memory of the worker, one a sink; all zero at first and for another incarnation */
     uint32_t count, newest;
-    uint32_t window; /* of what is carried now */
+    uint32_t window; /* of what is carried now; 0 = a predecessor began it, and no piece of it has ended yet */
     uint32_t reserved;
     struct sequence_piece pieces[SEQUENCE_PIECES]; /* a ring */
 };

@@ -61,8 +61,10 @@ find_missing() {
         clang=$(newest_clang)
         [ -z "$clang" ] || { need "$clang" any clang "$clang"; need "libclang-rt-${clang#clang-}-dev" links_libfuzzer "$clang"; }
     fi
-    if [ "${1:-}" = bench ]; then
+    if [ "${1:-}" = browsers ] || [ "${1:-}" = bench ]; then
         need iproute2 any ip /usr/sbin/ip
+    fi
+    if [ "${1:-}" = bench ]; then
         need ethtool any ethtool /usr/sbin/ethtool # whether the device segments
     fi
     if [ "${1:-}" = browsers ]; then
@@ -72,7 +74,6 @@ find_missing() {
             *)      need chromium any chromium chromium-browser google-chrome
                     need firefox-esr any firefox-esr firefox ;;
         esac
-        need iproute2 any ip /usr/sbin/ip
         need iptables any iptables /usr/sbin/iptables # a path that is lost: one test takes it from one browser
         need tshark any tshark # 21 MB to fetch, 126 MB installed: a second reader of everything we send
     fi

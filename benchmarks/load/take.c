@@ -1,8 +1,8 @@
 /* take MODE: a loop that receives and does nothing else, as the worker receives: what a packet costs before a conference server has looked at it.
  *
- *   take plain|decrypt PORT SECONDS
+ *   take plain|decrypt GATHER_US PORT SECONDS
  *
- * One socket for both families with the worker's options, batches of BATCH, asleep until something comes and then GATHER_NS more. decrypt: each
+ * One socket for both families with the worker's options, batches of BATCH, asleep until something comes and then GATHER_US more. decrypt: each
  * packet is authenticated and decrypted with the keys that `bare` gives to its first receiver. Says "ready"; prints one JSON object, of what it
  * took from the first packet on; CPU time is the process's, by the operating system's account. */
 #include <netinet/in.h>
@@ -15,7 +15,6 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "holding.h"
 #include "limits.h"
 #include "rtp.h"
 #include "srtp.h"
@@ -68,9 +67,10 @@ static void arm(struct msghdr *message)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) return 2;
+    if (argc != 5) return 2;
     bool decrypt = strcmp(argv[1], "decrypt") == 0;
-    int fd = open_socket((uint16_t)atoi(argv[2]));
+    long gather_ns = atol(argv[2]) * 1000;
+    int fd = open_socket((uint16_t)atoi(argv[3]));
     if (fd < 0) return 1;
     static struct mmsghdr messages[BATCH];
     static struct iovec vectors[BATCH];
@@ -97,9 +97,9 @@ int main(int argc, char **argv)
         if (!begin) {
             begin = clock_ns(CLOCK_MONOTONIC);
             cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-            end = begin + (uint64_t)(atof(argv[3]) * 1e9);
+            end = begin + (uint64_t)(atof(argv[4]) * 1e9);
         }
-        nanosleep(&(struct timespec){0, HOLDING_GATHER_NS}, NULL);
+        nanosleep(&(struct timespec){0, gather_ns}, NULL);
         turns++;
         int got;
         do {

@@ -411,16 +411,58 @@ static void test_another_window(void)
     CHECK_EQUAL(sequence_map_begin(&map, copies, &input, false, 90000, 3, 6 * MS, &output), 0);
     CHECK_EQUAL(sequence_map_forward(&map, copies, &late, 7 * MS, &output), -ESTALE);
     CHECK_EQUAL(sequence_map_drop(&map, copies, &late, 7 * MS, &output), -ESTALE);
-    /* A successor learns the window from what it forwards or leaves out. */
+    /* In one window it does, of runs before the newest too. */
+    input.index = 702;
+    CHECK_EQUAL(sequence_map_forward(&map, copies, &input, 7 * MS, &output), 0);
+    uint64_t newest = output.index;
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &other, false, 90000, 3, 7 * MS, &output), 0);
+    input.index = 710;
+    CHECK_EQUAL(sequence_map_begin(&map, copies, &input, false, 90000, 3, 7 * MS, &output), 0);
+    late.index = 701;
+    CHECK_EQUAL(sequence_map_forward(&map, copies, &late, 7 * MS, &output), 0);
+    CHECK_EQUAL(output.index, newest - 1);
+    /* A successor goes on with it: a piece that ends under its hands is known, whether by what is left out or by a hole shown smaller. */
     for (unsigned drops = 0; drops < 2; drops++) {
         memset(&map, 0, sizeof map);
+        late.index = input.index + 1;
         input.index += 2;
+        CHECK_EQUAL(sequence_map_forward(&map, copies, &input, 8 * MS, &output), 0);
+        uint64_t sent = output.index;
+        input.index += drops ? 1 : 2000;
         if (drops)
             CHECK_EQUAL(sequence_map_drop(&map, copies, &input, 8 * MS, &output), SEQUENCE_GONE);
         else
             CHECK_EQUAL(sequence_map_forward(&map, copies, &input, 8 * MS, &output), 0);
-        CHECK_EQUAL(map.window, 1);
+        CHECK_EQUAL(map.count, 1);
+        late.window = 2;
+        CHECK_EQUAL(sequence_map_forward(&map, copies, &late, 9 * MS, &output), -ESTALE);
+        late.window = 1;
+        CHECK_EQUAL(sequence_map_forward(&map, copies, &late, 9 * MS, &output), 0);
+        CHECK_EQUAL(output.index, sent - 1);
     }
+}
+
+/* Likewise for a sealed sink, whose runs of one encoding follow each other. */
+static void test_another_window_of_a_sealed_sink(void)
+{
+    struct sequence_map map = {0};
+    struct projection copies[2] = {{0}};
+    struct projection_output output;
+    uint64_t used[LIMIT_ENCODINGS] = {0}, *parked[LIMIT_ENCODINGS];
+    for (unsigned i = 0; i < LIMIT_ENCODINGS; i++) parked[i] = &used[i];
+    struct projection_input input = input_of(1, 500), late = input_of(1, 501);
+    input.window = late.window = 1;
+    CHECK_EQUAL(sequence_map_begin_sealed(&map, copies, parked, &input, 3, MS, &output), 0);
+    input.index = 502;
+    CHECK_EQUAL(sequence_map_forward(&map, copies, &input, 2 * MS, &output), 0);
+    uint64_t sent = output.index;
+    input.index = 600;
+    CHECK_EQUAL(sequence_map_begin_sealed(&map, copies, parked, &input, 3, 3 * MS, &output), 0);
+    late.window = 2;
+    CHECK_EQUAL(sequence_map_forward(&map, copies, &late, 4 * MS, &output), -ESTALE);
+    late.window = 1;
+    CHECK_EQUAL(sequence_map_forward(&map, copies, &late, 4 * MS, &output), 0);
+    CHECK_EQUAL(output.index, sent - 1);
 }
 
 /* ---- kills ---- */
@@ -488,6 +530,7 @@ int main(void)
     test_origins();
     test_a_pause();
     test_another_window();
+    test_another_window_of_a_sealed_sink();
     test_a_kill_at_any_instruction_repeats_no_index();
     return 0;
 }
