@@ -44,9 +44,9 @@
 
 /* Largest datagram received or made. Higher: larger slabs. Lower: jumbo senders are cut (browsers stay below 1250). */
 #define LIMIT_DATAGRAM 1500
-/* Datagrams taken from the kernel in one recvmmsg, and relayed together: RELAY_BATCH. Higher: longer runs under load, more delay for the
-   first of the batch, 70 kB of buffers each, and a killed worker loses up to so many (only where they stood waiting: at 20,000 packets/s
-   and 15 % of a core 100 kills lost none). Lower: what a busy worker held is cut into batches again, and so are runs. */
+/* Datagrams taken from the kernel in one recvmmsg by a pressed worker (others: HOLDING_BATCH), and relayed together: RELAY_BATCH. Higher: longer runs
+   under load, more delay for the first of the batch, 70 kB of buffers each, and a killed worker that was pressed loses up to so many. Lower: what a
+   busy worker held is cut into batches again, and so are runs. */
 #define LIMIT_RX_BATCH 256
 /* Datagrams one batch may produce before they are flushed. Higher: more slab memory (1.6 KiB each, touched in a ring).
    Lower: shorter UDP_SEGMENT runs. */

@@ -45,6 +45,7 @@ cdef extern from "fastpath/holding.h" nogil:
     uint64_t holding_gather_ns(const holding_t *holding, uint64_t limit_ns)
     uint64_t holding_ns(const holding_t *holding, uint64_t limit_ns)
     uint32_t holding_percent(const holding_t *holding)
+    uint32_t holding_batch(const holding_t *holding)
 
 cdef extern from "fastpath/shedding.h" nogil:
     struct shedding_t "shedding":

@@ -189,7 +189,7 @@ cdef int turn(shell *io, f.worker_t *core) noexcept nogil:
                 if fds[number].revents == 0:
                     continue
                 for batch in range(BATCHES_IN_A_ROW):
-                    if receive_batch(io, core, number, &now_ns) < c.LIMIT_RX_BATCH:
+                    if not receive_batch(io, core, number, &now_ns):
                         break
                     wake_others(io, core)
                     flush(io, core)

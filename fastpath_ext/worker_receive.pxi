@@ -264,11 +264,11 @@ cdef void note_backlog(shell *io, f.worker_t *core, uint64_t read_ns) noexcept n
         &core.shedding, age_ns, io.hold_limit_ns, ran_ns, f.holding_percent(&io.holding), read_ns)
 
 
-# One batch of a socket. Returns how many messages came.
-cdef int receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t *now_ns) noexcept nogil:
-    cdef int i
+# One batch of a socket. False: it has no more for now.
+cdef bint receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t *now_ns) noexcept nogil:
+    cdef int i, most = <int>f.holding_batch(&io.holding)
     cdef uint64_t read_ns = now_ns[0]
-    cdef int count = p.recvmmsg(io.sockets[number].fd, io.in_messages, c.LIMIT_RX_BATCH, p.MSG_DONTWAIT, NULL)
+    cdef int count = p.recvmmsg(io.sockets[number].fd, io.in_messages, most, p.MSG_DONTWAIT, NULL)
     if count > 0:
         f.worker_count(core, f.COUNTER_rx_messages, <uint64_t>count)
         f.worker_count_size(core, f.COUNTER_batch_1, f.COUNTER_batch_more, <uint32_t>count)
@@ -280,4 +280,4 @@ cdef int receive_batch(shell *io, f.worker_t *core, uint32_t number, uint64_t *n
     if count <= 0:
         note_backlog(io, core, read_ns)
     now_ns[0] = release(io, core, now_ns[0])
-    return count
+    return count == most

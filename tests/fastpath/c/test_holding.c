@@ -57,6 +57,18 @@ static void one_long_turn_is_no_load_and_an_idle_second_forgets(void)
     CHECK(holding_percent(&holding) >= 99);
 }
 
+static void only_a_pressed_worker_reads_wide(void)
+{
+    struct holding holding = {0};
+    CHECK_EQUAL(holding_batch(&holding), HOLDING_BATCH); /* who just took over, with a backlog before it */
+    holding = after(1000, 500 * US, 500 * US);
+    CHECK_EQUAL(holding_batch(&holding), HOLDING_BATCH);
+    holding_note(&holding, 10 * MS, 0); /* a stall is no load */
+    CHECK_EQUAL(holding_batch(&holding), HOLDING_BATCH);
+    holding = after(1000, 650 * US, 350 * US);
+    CHECK_EQUAL(holding_batch(&holding), LIMIT_RX_BATCH);
+}
+
 /* Work of `each` for a wake and `per_ms` for each ms that passed: holding makes wakes fewer, and it settles. */
 static void it_settles(void)
 {
@@ -79,6 +91,7 @@ int main(void)
 {
     it_follows_the_load();
     an_idle_worker_gathers_nothing();
+    only_a_pressed_worker_reads_wide();
     one_long_turn_is_no_load_and_an_idle_second_forgets();
     it_settles();
     return 0;
