@@ -38,6 +38,7 @@
 /* Higher: runs are cut where they are what keeps a pressed worker upright (measured, 64 always: 16 meetings of 20 got 57 % of their due through
    instead of 84, and 3 of 50 at 80 % cost 9 % more). Lower: more is lost with a worker that had time. */
 #define HOLDING_WIDE_FROM 60u
+_Static_assert(HOLDING_BATCH <= LIMIT_RX_BATCH, "buffers are made for the wide one");
 
 struct holding {
     uint32_t share; /* of its time that the worker worked, in 1/65536 */
